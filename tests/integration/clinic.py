@@ -1,0 +1,111 @@
+"""What the tests of the pipeline do as the clinic would: upload, look, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from pydantic import SecretStr
+
+from worker.backend import rest
+from worker.backend.connection import Connection, connect
+from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
+from worker.local.stack import StackInfo
+from worker.settings import DEFAULT_BUCKET, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Clinic:
+    """Uploads recordings and reads the tables, as the postgres role sees them."""
+
+    stack: StackInfo
+    connection: Connection
+    database: asyncpg.Connection[asyncpg.Record]
+
+    async def upload(self, content: bytes, path: str | None = None) -> str:
+        """Put an object into the bucket and return its path."""
+        path = path or f"P005/{uuid4()}.c3d"
+        await self.connection.supabase.storage.from_(DEFAULT_BUCKET).upload(path, content)
+        return path
+
+    async def session(
+        self,
+        content: bytes,
+        *,
+        uploaded: bool = True,
+        path: str | None = None,
+        file_hash: str | None = None,
+        size: int | None = None,
+    ) -> UUID:
+        """Create a session, of an uploaded object unless told otherwise."""
+        path = path or f"P005/{uuid4()}.c3d"
+        if uploaded:
+            await self.upload(content, path)
+        new = NewSession(
+            file_path=path,
+            file_hash=file_hash or hashlib.sha256(content).hexdigest(),
+            file_size_bytes=len(content) if size is None else size,
+            original_filename=path.rsplit("/", 1)[-1],
+        )
+        session, created = await MetadataService(self.connection.supabase).create_session(new)
+        assert created
+        return session
+
+    async def row(self, session: UUID) -> dict[str, Any]:
+        """The session's row."""
+        query = "select * from public.therapy_sessions where id = $1"
+        return dict(await self.database.fetchrow(query, session) or {})
+
+    async def technical(self, session: UUID) -> dict[str, Any] | None:
+        """The session's eight technical values as PostgREST gives them, or None."""
+        query = self.connection.supabase.table(TECHNICAL).select("*")
+        found = await rest.rows(query.eq("session_id", str(session)))
+        if not found:
+            return None
+        return {k: v for k, v in found[0].items() if k not in {"session_id", "extracted_at"}}
+
+    async def counts(self) -> dict[str, int]:
+        """Sessions by status."""
+        query = "select processing_status, count(*) from public.therapy_sessions group by 1"
+        return {row[0]: row[1] for row in await self.database.fetch(query)}
+
+    async def until(self, session: UUID, *statuses: str, seconds: float = 20.0) -> dict[str, Any]:
+        """Wait until the session has one of `statuses`, and return its row."""
+        async with asyncio.timeout(seconds):
+            while (row := await self.row(session))["processing_status"] not in statuses:
+                await asyncio.sleep(0.02)
+        return row
+
+    async def until_done(self, sessions: Sequence[UUID], *, seconds: float = 60.0) -> None:
+        """Wait until none of the sessions waits or is in hand."""
+        query = """select count(*) from public.therapy_sessions
+                   where id = any ($1) and processing_status in ('pending', 'processing')"""
+        async with asyncio.timeout(seconds):
+            while await self.database.fetchval(query, sessions):
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def clinic_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Clinic]:
+    """Open the clinic on a migrated stack, with empty tables unless they are to be kept."""
+    settings = Settings(
+        _env_file=None,
+        supabase_url=stack.url,
+        supabase_secret_key=SecretStr(stack.secret_key),
+        c3d_bucket=DEFAULT_BUCKET,
+    )
+    # Tests change definitions under it, so statements are not kept.
+    database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
+    try:
+        if not keep:
+            await database.execute("truncate public.therapy_sessions cascade")
+        async with connect(settings) as connection:
+            yield Clinic(stack, connection, database)
+    finally:
+        await database.close()

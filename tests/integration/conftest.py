@@ -1,0 +1,66 @@
+"""What the tests of the database share: a migrated database of one's own, and connections to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import PROJECT, CreateDatabase
+from tests.integration.databases import Connection, connected, execute
+from worker.local.packages import Packages
+from worker.local.postgres import create_database
+from worker.local.stack import StackInfo
+from worker.local.supabase_cli import push
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated_template(blank_database: CreateDatabase, packages: Packages) -> str:
+    """The URL of a database with this project's migrations, to be copied and never changed."""
+    url = await blank_database()
+    await push(url, PROJECT, packages)
+    return url
+
+
+@pytest.fixture(scope="session")
+def names() -> Iterator[str]:
+    """Names for databases, each once."""
+    return (f"migrated_{number}" for number in itertools.count(1))
+
+
+@pytest_asyncio.fixture
+async def migrated_database(stack: StackInfo, migrated_template: str, names: Iterator[str]) -> str:
+    """The URL of a migrated database of one's own, as role postgres."""
+    return await create_database(
+        stack.database_url, next(names), template=name_of(migrated_template)
+    )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def queue_url(stack: StackInfo, migrated_template: str, names: Iterator[str]) -> str:
+    """The URL of the migrated database that tests of the queue use one after the other."""
+    return await create_database(
+        stack.database_url, next(names), template=name_of(migrated_template)
+    )
+
+
+@pytest_asyncio.fixture
+async def database(queue_url: str) -> AsyncIterator[Connection]:
+    """A connection to an empty queue, as the worker's service_role."""
+    await execute(queue_url, "truncate therapy_sessions cascade")
+    async with connected(queue_url, role="service_role") as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture
+async def second(queue_url: str) -> AsyncIterator[Connection]:
+    """A second connection to the same queue."""
+    async with connected(queue_url, role="service_role") as connection:
+        yield connection
+
+
+def name_of(url: str) -> str:
+    """Return the name of a URL's database."""
+    return url.partition("?")[0].rpartition("/")[2]

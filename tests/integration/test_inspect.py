@@ -1,0 +1,71 @@
+"""`c3d-worker inspect` shows, offline, what the worker would write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from worker.cli import app
+from worker.local.recordings import ghostly_recording
+
+COLUMNS = [
+    "original_sampling_rate",
+    "original_duration_seconds",
+    "original_sample_count",
+    "channel_count",
+    "channel_names",
+    "sampling_rate",
+    "duration_seconds",
+    "frame_count",
+]
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.c3d"
+    path.write_bytes(ghostly_recording(seconds=10.0))
+    return path
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.c3d"
+    path.write_bytes(b"%PDF-1.4")
+    return path
+
+
+def test_json_holds_the_row_and_the_game_on_one_line(good: Path) -> None:
+    ended = CliRunner().invoke(app, ["inspect", "--json", str(good)])
+    assert ended.exit_code == 0
+    (line,) = ended.stdout.splitlines()
+    said = json.loads(line)
+    assert list(said) == ["file", "row", "game"]
+    assert list(said["row"]) == COLUMNS
+    assert said["row"]["channel_count"] == 4
+    assert said["row"]["original_sampling_rate"] == 990.0
+    assert "game_name" in said["game"]
+
+
+def test_a_refused_file_is_an_error_with_its_code_and_exit_code_1(good: Path, bad: Path) -> None:
+    ended = CliRunner().invoke(app, ["inspect", "--json", str(bad), str(good)])
+    assert ended.exit_code == 1
+    refused, read = map(json.loads, ended.stdout.splitlines())
+    assert list(refused) == ["file", "error"]
+    assert refused["error"]["code"] == "c3d_not_c3d"
+    assert refused["error"]["message"].endswith(".")
+    assert "row" in read
+
+
+def test_the_table_shows_rates_counts_and_names(good: Path, bad: Path) -> None:
+    ended = CliRunner().invoke(app, ["inspect", str(good), str(bad)])
+    assert ended.exit_code == 1
+    for shown in ("good.c3d", "990", "9,900", "330", "CH1 activated", "Ghostly", "c3d_not_c3d"):
+        assert shown in ended.stdout
+
+
+@pytest.mark.parametrize("arguments", [["inspect"], ["inspect", "no-such-file.c3d"], ["nonsense"]])
+def test_a_wrong_call_is_exit_code_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2

@@ -1,0 +1,81 @@
+"""Trouble of Supabase is nobody's fault: no session fails of it, and none waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.interrupter import Interrupter
+from worker.local.recordings import ghostly_recording
+from worker.local.stack import StackInfo
+from worker.local.worker_process import worker_process
+
+RECORDING = ghostly_recording(seconds=5.0)
+NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
+
+
+@pytest.fixture
+async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
+    async with clinic_of(migrated_stack) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def line(migrated_stack: StackInfo) -> AsyncIterator[Interrupter]:
+    async with Interrupter(migrated_stack).serve() as serving:
+        yield serving
+
+
+async def test_an_outage_amid_a_backlog_spends_no_attempt(
+    clinic: Clinic, line: Interrupter, tmp_path: Path
+) -> None:
+    files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(60)]
+    sessions = [await clinic.session(file) for file in files]
+    async with worker_process(line.stack, tmp_path) as worker:
+        await worker.until("session_done")
+        line.cut()
+        await worker.until("claiming_paused")
+        await asyncio.sleep(2.0)
+        line.mend()
+        await clinic.until_done(sessions)
+    assert await clinic.counts() == {"completed": 60}
+    attempts = await clinic.database.fetch(
+        "select processing_attempts, count(*) from public.therapy_sessions group by 1"
+    )
+    assert [tuple(row) for row in attempts] == [(1, 60)]
+
+
+async def test_what_came_while_realtime_was_away_is_found_when_it_returns(
+    clinic: Clinic, line: Interrupter, tmp_path: Path
+) -> None:
+    async with worker_process(line.stack, tmp_path, SWEEP_SECONDS=NEVER) as worker:
+        await worker.until("realtime_ready")
+        line.cut()
+        await worker.until("realtime_lost")
+        session = await clinic.session(RECORDING)
+        line.mend()
+        row = await clinic.until(session, "completed", "failed")
+        await worker.until("realtime_ready")
+    assert row["processing_status"] == "completed"
+    assert row["processing_attempts"] == 1
+
+
+async def test_a_restart_of_postgres_loses_nothing(
+    clinic: Clinic, tmp_path: Path, restart_postgres: object
+) -> None:
+    assert callable(restart_postgres)
+    files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(40)]
+    sessions = [await clinic.session(file) for file in files]
+    async with worker_process(
+        clinic.stack, tmp_path, SWEEP_SECONDS="1", LEASE_SECONDS="5"
+    ) as worker:
+        await worker.until("session_done")
+        await restart_postgres()
+        async with clinic_of(clinic.stack, keep=True) as again:
+            await again.until_done(sessions)
+            assert await again.counts() == {"completed": 40}

@@ -1,0 +1,104 @@
+"""Settings are read once, and a wrong one is named in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.errors import SettingError
+from worker.settings import load_settings, settings_names
+
+URL = "https://example.supabase.co"
+SECRET = "sb_secret_planted_by_a_test"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the machine's own settings."""
+    for name in settings_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", URL)
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", SECRET)
+
+
+def test_missing_settings_are_named_together_with_their_cure() -> None:
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    assert "SUPABASE_URL is not set" in str(caught.value)
+    assert "SUPABASE_SECRET_KEY is not set" in str(caught.value)
+    assert ".env.example" in str(caught.value)
+
+
+def test_a_dot_env_file_is_found_from_a_folder_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"SUPABASE_URL={URL}/\nSUPABASE_SECRET_KEY={SECRET}\n")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert load_settings().supabase_url == URL
+
+
+@pytest.mark.usefixtures("complete")
+def test_the_environment_outranks_the_dot_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("CONCURRENCY=2\n")
+    assert load_settings().concurrency == 2
+    monkeypatch.setenv("CONCURRENCY", "3")
+    assert load_settings().concurrency == 3
+
+
+@pytest.mark.usefixtures("complete")
+def test_an_empty_line_of_the_example_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCURRENCY", "")
+    assert load_settings().concurrency == 4
+
+
+def test_the_legacy_key_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", URL)
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", SECRET)
+    assert load_settings().supabase_secret_key.get_secret_value() == SECRET
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUPABASE_URL", "example.supabase.co"),
+        ("SUPABASE_URL", "https://example.supabase.co/rest/v1"),
+        ("SUPABASE_SECRET_KEY", "   "),
+        ("CONCURRENCY", "lots"),
+        ("CONCURRENCY", "0"),
+        ("LEASE_SECONDS", "-1"),
+        ("LOG_FORMAT", "xml"),
+        ("C3D_BUCKET", " "),
+    ],
+)
+def test_a_malformed_setting_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=f"{name} is wrong"):
+        load_settings()
+
+
+@pytest.mark.usefixtures("complete")
+def test_no_error_and_no_representation_repeats_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SECRET not in repr(load_settings())
+    monkeypatch.setenv("CONCURRENCY", "lots")
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    assert SECRET not in str(caught.value)
+
+
+def test_the_example_names_every_setting() -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+    text = example.read_text(encoding="utf-8")
+    assert [name for name in settings_names() if f"{name}" not in text] == []

@@ -1,0 +1,1 @@
+"""Gives every EMG therapy session uploaded to Supabase its technical row."""

@@ -1,0 +1,1 @@
+"""One module for each door of Supabase. No flow in here."""

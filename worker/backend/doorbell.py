@@ -1,0 +1,195 @@
+"""Realtime, supervised: a bell that rings when a session was inserted, and never data.
+
+Realtime promises nothing: what happens while nobody is subscribed is not replayed, and a
+connection can die without a sign. So the bell also rings whenever something may have been
+missed, and the sweep of the claim loop stands behind it. A connection in doubt is not repaired:
+it is thrown away, and a new client is built.
+
+Source: the Phoenix channel protocol as Supabase Realtime speaks it
+(https://supabase.com/docs/guides/realtime/protocol).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from realtime import (
+    AsyncRealtimeChannel,
+    AsyncRealtimeClient,
+    RealtimePostgresChangesListenEvent,
+    RealtimeSubscribeStates,
+)
+
+from worker.backend.metadata_service import SESSIONS
+from worker.backoff import backoff
+
+READY_SECONDS = 20.0  # to connect, join and hear the `system` message
+ECHO_EVERY = 15.0  # seconds between two pings
+ECHO_GRACE = 10.0  # seconds for a ping to come back
+CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
+MOST_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two connections
+
+log = structlog.get_logger(__name__)
+
+
+class Ring(StrEnum):
+    """Why the bell rings."""
+
+    READY = "realtime ready"  # what was inserted before is not announced
+    INSERT = "insert"
+    GAP = "realtime lost"
+
+
+class ConnectionLostError(Exception):
+    """A Realtime connection ended; why is its message."""
+
+
+class Doorbell:
+    """Keeps one Realtime connection alive and rings `ring` from it."""
+
+    def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
+        """Bind to a project's `url`. `ring` is called on the event loop and must not block."""
+        self._url = f"{url}/realtime/v1"
+        self._key = key
+        self._ring = ring
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Connect, listen, and begin anew whenever a connection ends; until cancelled."""
+        try:
+            await self._supervise()
+        finally:
+            if self._closing:
+                await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while True:
+            connection = _Connection(self._url, self._key, self._ring)
+            try:
+                await connection.listen()
+            except ConnectionLostError as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - the client library raises any kind
+                reason = f"{type(error).__name__}: {error}".replace(self._key, "…")
+            finally:
+                self._discard(connection)
+            failures = 1 if connection.was_ready else failures + 1
+            pause = backoff(failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+            log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
+            self._ring(Ring.GAP)
+            await asyncio.sleep(pause)
+
+    def _discard(self, connection: _Connection) -> None:
+        """Close in the background: closing a half-open socket takes ten seconds."""
+        task = asyncio.create_task(connection.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+class _Connection:
+    """One client, one channel, from connecting to the first doubt."""
+
+    def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
+        self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
+        self._ring = ring
+        self._ready = asyncio.Event()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._echoed = asyncio.Event()
+
+    @property
+    def was_ready(self) -> bool:
+        return self._ready.is_set()
+
+    async def listen(self) -> None:
+        """Ring until the connection is in doubt.
+
+        Raises:
+            ConnectionLostError, and whatever the client library raises.
+        """
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._client.connect()
+                channel = self._channel()
+                await channel.subscribe(self._on_status)
+                await self._unless_ended(self._ready.wait())
+        except TimeoutError:
+            raise ConnectionLostError(f"not ready within {READY_SECONDS:.0f} s") from None
+        loop = asyncio.get_running_loop()
+        born = loop.time()
+        while loop.time() - born < MOST_AGE:
+            await self._ping(channel)
+        raise ConnectionLostError("renewed before the platform cuts it")
+
+    async def close(self) -> None:
+        with suppress(Exception):  # it is thrown away whatever it says
+            await self._client.close()
+
+    def _channel(self) -> AsyncRealtimeChannel:
+        channel = self._client.channel(
+            f"{SESSIONS}-doorbell",
+            {
+                "config": {
+                    "broadcast": {"ack": False, "self": True},
+                    "presence": None,
+                    "private": False,
+                }
+            },
+        )
+        channel.on_system(self._on_system)
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.Insert,
+            self._on_insert,
+            table=SESSIONS,
+            schema="public",
+        )
+        channel.on_broadcast("ping", self._on_echo)
+        return channel
+
+    async def _ping(self, channel: AsyncRealtimeChannel) -> None:
+        """Send a message to oneself; only its return proves that the socket lives."""
+        self._echoed.clear()
+        try:
+            async with asyncio.timeout(ECHO_GRACE):
+                await channel.send_broadcast("ping", {})
+                await self._unless_ended(self._echoed.wait())
+        except TimeoutError:
+            raise ConnectionLostError("no echo: the connection is dead or frozen") from None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ECHO_EVERY):
+                await self._unless_ended(asyncio.Event().wait())
+
+    async def _unless_ended(self, awaitable: Any) -> None:
+        """Wait for `awaitable`, or raise as soon as the connection has ended."""
+        waiting = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait({waiting, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._ended.done():
+            raise ConnectionLostError(self._ended.result())
+
+    # --- callbacks: the library's listening task dies of an exception, so these cannot raise ---
+
+    def _on_status(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
+        if state is not RealtimeSubscribeStates.SUBSCRIBED and not self._ended.done():
+            self._ended.set_result(f"channel {state.value.lower()}{f': {error}' if error else ''}")
+
+    def _on_system(self, payload: Any) -> None:
+        """Only now does the database feed run: the join's own answer comes seconds earlier."""
+        if payload.extension == "postgres_changes" and payload.status == "ok":
+            log.info("realtime_ready", again=self._ready.is_set())
+            self._ready.set()
+            self._ring(Ring.READY)
+
+    def _on_insert(self, _payload: object) -> None:
+        self._ring(Ring.INSERT)
+
+    def _on_echo(self, _payload: object) -> None:
+        self._echoed.set()

@@ -1,0 +1,94 @@
+"""PostgREST's answers, checked, and its errors, sorted.
+
+Sources: PostgREST's error page (https://docs.postgrest.org/en/v12/references/errors.html) and
+PostgreSQL's appendix A, SQLSTATE codes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import httpx
+from postgrest import APIError
+
+from worker.errors import (
+    AlreadyThereError,
+    KeyRefusedError,
+    MigrationMissingError,
+    RejectedError,
+    UnavailableError,
+)
+
+# Not in the schema cache: relation, function, column; and their SQLSTATEs on older servers.
+MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "42883", "42703"})
+REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})
+BAD_VALUE = ("22", "23", "PGRST116")  # data exception, constraint violation, not one row
+UNIQUE_VIOLATION = "23505"
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class Query(Protocol):
+    """A request of the client library, built but not sent."""
+
+    async def execute(self) -> Any:
+        """Send it."""
+
+
+async def rows(query: Query) -> list[dict[str, Any]]:
+    """Send `query` and return its rows.
+
+    Raises:
+        UnavailableError: Supabase is in trouble, or answered something else than rows.
+        RejectedError: the database refused the values.
+    """
+    data = await _data(query)
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        _unexpected(data)
+    return data
+
+
+async def scalars(query: Query) -> list[str]:
+    """Send `query`, a function that returns a set of texts, and return them; raises as `rows`."""
+    data = await _data(query)
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+        _unexpected(data)
+    return data
+
+
+async def word(query: Query, *, among: type[Word]) -> Word:
+    """Send `query`, a function that answers with one of the words `among`; raises as `rows`."""
+    data = await _data(query)
+    try:
+        return among(data)
+    except ValueError:
+        _unexpected(data)
+
+
+async def _data(query: Query) -> Any:
+    try:
+        return (await query.execute()).data
+    except httpx.TransportError as error:
+        raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
+    except APIError as error:
+        raise _sorted(error) from error
+
+
+def _sorted(error: APIError) -> Exception:
+    """Say whose fault it is: the installation's, the values', or the server's."""
+    code, message = error.code or "", (error.message or "no message").rstrip(".")
+    if code in MISSING:
+        return MigrationMissingError(f"The database lacks something: {message} ({code}).")
+    if code in REFUSED:
+        return KeyRefusedError(f"Supabase refused the key: {message} ({code}).")
+    if code == UNIQUE_VIOLATION:
+        return AlreadyThereError(f"{message} ({code}).")
+    if code.startswith(BAD_VALUE):
+        return RejectedError(f"The database refused the values: {message} ({code}).")
+    return UnavailableError(f"Supabase answered an error: {message} ({code or 'no code'}).")
+
+
+def _unexpected(data: object) -> NoReturn:
+    """A gateway's HTML page arrives as a success whose data is text."""
+    raise UnavailableError(f"Supabase answered something unexpected ({type(data).__name__}).")

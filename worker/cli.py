@@ -1,0 +1,129 @@
+"""The commands people type. Nothing else knows the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from worker.display import recording
+from worker.errors import C3DError, StackError, WorkerError
+from worker.inspection import inspect_file
+from worker.run import run as run_worker
+from worker.settings import load_settings
+from worker.telemetry import configure_logs
+
+PROJECT = Path(__file__).resolve().parent.parent  # where supabase/ lies in a clone
+REFUSED, WRONG_CALL = 1, 2  # exit codes
+
+app = typer.Typer(
+    name="c3d-worker",
+    help="Gives every EMG therapy session uploaded to Supabase its technical row.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; an error of this project is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except WorkerError as error:
+        Console(stderr=True).print(f"[bold red]{error.code}[/]: ", end="")
+        print(error, file=sys.stderr)  # noqa: T201 - a terminal is what this module is for
+        sys.exit(WRONG_CALL)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("c3d-session-worker"))
+        raise typer.Exit
+
+
+@app.command()
+def run() -> None:
+    """Serve sessions until stopped: hear, claim, download, read, complete."""
+    settings = load_settings()
+    configure_logs(settings)
+    asyncio.run(run_worker(settings))
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Show what the worker would write for files on this machine. Needs no Supabase."""
+    inspected = [inspect_file(path) for path in files]
+    if as_json:
+        for each in inspected:
+            typer.echo(json.dumps(each.as_json(), ensure_ascii=False))
+    else:
+        for each in inspected:
+            Console().print(recording(each))
+    if any(isinstance(each.found, C3DError) for each in inspected):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def local(
+    *,
+    data: Annotated[
+        Path, typer.Option(help="Where the stack keeps its data; a second start finds it again.")
+    ] = Path(".local-stack"),
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Any free ports, not those of config.toml.")
+    ] = False,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Write the ready .env here as well.")
+    ] = None,
+) -> None:
+    """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
+    stack = _extra("worker.local.stack")
+    ports = stack.Ports(0, 0) if free_ports else stack.configured_ports(PROJECT)
+
+    def ready(info: Any) -> None:
+        if env_file:
+            env_file.write_text(info.env(), encoding="utf-8")
+        typer.echo(info.env())
+        typer.echo("Ready. Ctrl-C stops it.", err=True)
+
+    asyncio.run(
+        stack.serve(data, ports, ready=ready, report=lambda line: typer.echo(line, err=True))
+    )
+
+
+@app.command()
+def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False)] = None) -> None:
+    """Take one recording all the way, from upload to technical row, on a local stack."""
+    show = _extra("worker.demo")
+    if not asyncio.run(show.demo(file, PROJECT, Console())):
+        raise typer.Exit(REFUSED)
+
+
+def _extra(module: str) -> Any:
+    """Import what the worker itself does without."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise StackError(
+            f"The local stack needs {error.name}. "
+            "Install it with `pip install 'c3d-session-worker[local]'`."
+        ) from None

@@ -1,0 +1,159 @@
+"""The main job, end to end on the local stack, each step shown with its time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from worker.backend import rest
+from worker.backend.connection import Connection, connect
+from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
+from worker.display import facts
+from worker.errors import C3DError
+from worker.inspection import Inspected, inspect_file
+from worker.local.packages import ensure_installed
+from worker.local.recordings import ghostly_recording
+from worker.local.stack import Ports, StackInfo, local_stack
+from worker.local.supabase_cli import push
+from worker.local.worker_process import WorkerProcess, worker_process
+from worker.settings import DEFAULT_BUCKET, Settings
+
+PATIENT = "P005"
+RECORDING = "Ghostly_Emg_demo.c3d"
+STEPS = {
+    "insert_heard": "insert heard over Realtime",
+    "session_claimed": "session claimed",
+    "downloaded": "object streamed and hashed",
+    "read": "channels and rates read",
+    "session_done": "technical row written, session {outcome}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Narrator:
+    """Prints a line a step, with the seconds since the upload began."""
+
+    console: Console
+    began: float  # wall clock, as the worker's own log lines have it
+
+    def tell(self, step: str, at: float | None = None) -> None:
+        """Print `step`, done at the wall-clock time `at` (default: now)."""
+        seconds = (time.time() if at is None else at) - self.began
+        self.console.print(f"[cyan]{seconds:8.3f} s[/]  {step}", highlight=False)
+
+
+async def demo(file: Path | None, project: Path, console: Console) -> bool:
+    """Carry one recording from upload to technical row.
+
+    Args:
+        file: the recording; without it a generated one, shaped as GHOSTLY writes them.
+        project: the folder that holds `supabase/`.
+        console: where the steps are shown.
+
+    Returns:
+        Whether the row in the database equals what `inspect` reads from the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="c3d-demo-") as folder:
+        recording = file or _generated(Path(folder))
+        setup = Narrator(console, time.time())
+        packages = ensure_installed(setup.tell)
+        setup.tell("local stack packages are there")
+        async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
+            setup.tell("local stack is up: PostgreSQL, PostgREST, Storage, Realtime")
+            await push(stack.database_url, project, packages)
+            setup.tell("migrations applied with `supabase db push`")
+            async with worker_process(stack, Path(folder)) as worker:
+                await worker.until("realtime_ready")
+                setup.tell("worker runs as its own process and listens")
+                session = await _travel(recording, stack, worker, console)
+                return await _shown(session, inspect_file(recording), stack, worker, console)
+
+
+def _generated(folder: Path) -> Path:
+    path = folder / RECORDING
+    path.write_bytes(ghostly_recording())
+    return path
+
+
+async def _travel(
+    recording: Path, stack: StackInfo, worker: WorkerProcess, console: Console
+) -> UUID:
+    """Upload the recording, create its session, and follow it to its end."""
+    content = await asyncio.to_thread(recording.read_bytes)
+    object_path = f"{PATIENT}/{recording.name}"
+    console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
+    story = Narrator(console, time.time())
+    async with _connected(stack) as (connection, settings):
+        bucket = connection.supabase.storage.from_(settings.c3d_bucket)
+        await bucket.upload(object_path, content)
+        story.tell(f"uploaded to Storage as {settings.c3d_bucket}/{object_path}")
+        new = NewSession(
+            file_path=object_path,
+            file_hash=hashlib.sha256(content).hexdigest(),
+            file_size_bytes=len(content),
+            original_filename=recording.name,
+            patient_id=PATIENT,
+        )
+        session, _ = await MetadataService(connection.supabase).create_session(new)
+        story.tell("session created: pending")
+    async for event in worker.follow(until="session_done"):
+        if step := STEPS.get(event["event"]):
+            story.tell(
+                step.format_map(event), datetime.fromisoformat(event["timestamp"]).timestamp()
+            )
+    return session
+
+
+async def _shown(
+    session: UUID, inspected: Inspected, stack: StackInfo, worker: WorkerProcess, console: Console
+) -> bool:
+    """Show the row and the overview, and hold the row against what `inspect` reads."""
+    async with _connected(stack) as (connection, _):
+        technical = await _row(connection, TECHNICAL, "session_id", session)
+        overview = await _row(connection, "session_overview", "session_id", session)
+    if technical:
+        console.print(facts("\nc3d_technical_data", technical))
+    console.print(facts("\nsession_overview", overview or {}))
+    console.print(f"\nworker: peak memory {worker.peak_megabytes():.0f} MB", highlight=False)
+    if isinstance(inspected.found, C3DError):
+        console.print(f"[yellow]The recording is refused, as it should be[/]: {inspected.found}")
+        return False
+    expected = inspected.found.row()
+    read_back = {name: (technical or {}).get(name) for name in expected}
+    if read_back != expected:
+        console.print(f"[red]The row differs from what inspect reads[/]: {expected}")
+        return False
+    console.print("[green]The row read back through PostgREST equals what `inspect` reads.[/]")
+    return True
+
+
+@asynccontextmanager
+async def _connected(stack: StackInfo) -> AsyncIterator[tuple[Connection, Settings]]:
+    settings = Settings(
+        _env_file=None,  # the stack's own settings, whatever .env says
+        supabase_url=stack.url,
+        supabase_secret_key=SecretStr(stack.secret_key),
+        c3d_bucket=DEFAULT_BUCKET,
+    )
+    async with connect(settings) as connection:
+        yield connection, settings
+
+
+async def _row(
+    connection: Connection, table: str, key: str, session: UUID
+) -> dict[str, Any] | None:
+    query = connection.supabase.table(table).select("*").eq(key, str(session))
+    found = await rest.rows(query)
+    return found[0] if found else None

@@ -1,0 +1,1 @@
+"""C3D bytes to facts. Pure: no network, no asyncio, no Supabase."""

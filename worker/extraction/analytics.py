@@ -1,0 +1,53 @@
+"""Channel statistics as the JSON that the analytics cache keeps, of bounded size."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from worker.extraction.statistics import ChannelStatistics
+
+MOST_BYTES = 63 * 1024  # of the list of channels
+LONGEST_NAME = 60  # characters
+
+
+def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
+    """`channels`, one object each, and `omitted`: how many more there are than 64 KB hold.
+
+    Numbers keep six significant digits, the envelope three; names are cut at 60 characters.
+    """
+    channels: list[dict[str, Any]] = []
+    omitted, length = 0, 0
+    for channel in statistics:
+        entry = _entry(channel)
+        length += len(json.dumps(entry)) + 2
+        if length <= MOST_BYTES:
+            channels.append(entry)
+        else:
+            omitted += 1
+    return {"channels": channels, "omitted": omitted}
+
+
+def _entry(channel: ChannelStatistics) -> dict[str, Any]:
+    return {
+        "name": channel.name[:LONGEST_NAME],
+        "unit": channel.unit[:LONGEST_NAME],
+        "samples": channel.samples,
+        "min": _rounded(channel.minimum),
+        "max": _rounded(channel.maximum),
+        "mean": _rounded(channel.mean),
+        "rms": _rounded(channel.rms),
+        "mav": _rounded(channel.mean_absolute),
+        "at_rails": _rounded(channel.at_rails),
+        "not_finite": channel.not_finite,
+        "flat": channel.flat,
+        "clipped": channel.clipped,
+        "envelope": [_rounded(level, digits=3) for level in channel.envelope],
+    }
+
+
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")

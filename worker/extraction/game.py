@@ -1,0 +1,49 @@
+"""What a recording says of the game it comes from."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from worker.extraction.reader import shortest
+from worker.extraction.wanted import GAME
+
+if TYPE_CHECKING:
+    from worker.extraction.reader import Metadata
+
+PLACEHOLDERS = frozenset({"", "---", "n/a", "default"})
+
+
+def game_metadata(metadata: Metadata) -> dict[str, Any]:
+    """The whitelisted values, by their parameter's name in lower case, JSON-ready.
+
+    TIME, which the game writes as year, month, day, hour and minute, becomes an ISO 8601 local
+    time. Placeholders, which the game writes where it knows nothing, are left out.
+    """
+    values = {
+        name.lower(): _moment(metadata, f"{group}:{name}")
+        if name == "TIME"
+        else _value(metadata, f"{group}:{name}")
+        for group, names in GAME.items()
+        for name in names
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _value(metadata: Metadata, name: str) -> str | int | float | None:
+    if metadata.is_text(name):
+        text = " ".join(filter(None, metadata.texts(name)))
+        return None if text.casefold() in PLACEHOLDERS else text
+    if metadata.is_real(name):
+        number = metadata.real(name)
+        return shortest(number) if number is not None and math.isfinite(number) else None
+    return next(iter(metadata.integers(name, signed=True)), None)
+
+
+def _moment(metadata: Metadata, name: str) -> str | None:
+    try:
+        year, month, day, hour, minute = (int(text) for text in metadata.texts(name))
+        return datetime(year, month, day, hour, minute).isoformat(timespec="minutes")  # noqa: DTZ001 - the game writes local time and no zone
+    except ValueError:
+        return None

@@ -1,0 +1,119 @@
+"""The analog samples of a recording, decoded and scaled block by block in bounded memory.
+
+Source: the C3D manual, "The 3D Data Section" and "The ANALOG Group": a sample in its unit is
+(stored value - ANALOG:OFFSET) * ANALOG:SCALE * ANALOG:GEN_SCALE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from c3d.c3d import DEC_to_IEEE_BYTES
+
+from worker.errors import TruncatedC3DError
+from worker.extraction.layout import POINT_WORDS
+from worker.extraction.reader import REAL_BYTES
+from worker.extraction.section import DEC, MIPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from numpy.typing import NDArray
+
+    from worker.extraction.layout import Layout
+    from worker.extraction.reader import Metadata
+
+    Values: TypeAlias = NDArray[np.float64]
+
+BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has 1.3 MB at most
+LONGEST_WORD = 16  # bits
+LEAST_SIGNED = -32768  # signed integers of C3D end at -32767: as an OFFSET this is +32768
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What turns stored values into samples in their unit; arrays of shape (channels, 1)."""
+
+    offset: Values
+    factor: Values
+    unsigned: bool  # integers only
+
+    def apply(self, stored: Values) -> Values:
+        """Scale stored values of shape (channels, n), in place."""
+        stored -= self.offset
+        stored *= self.factor
+        return stored
+
+
+def read_scaling(metadata: Metadata, channels: int) -> Scaling:
+    """The scaling that the ANALOG group declares; 1 and 0 where it declares none."""
+    unsigned = "UNSIGNED" in (text.upper() for text in metadata.texts("ANALOG:FORMAT"))
+    offsets = [
+        abs(value) if value == LEAST_SIGNED else value
+        for name in metadata.continued("ANALOG:OFFSET")
+        for value in metadata.numbers(name, signed=not unsigned)
+    ]
+    scales = [
+        value for name in metadata.continued("ANALOG:SCALE") for value in metadata.numbers(name)
+    ]
+    general = metadata.real("ANALOG:GEN_SCALE")
+    return Scaling(
+        offset=_column(offsets, channels, missing=0.0),
+        factor=_column(scales, channels, missing=1.0) * (1.0 if general is None else general),
+        unsigned=unsigned,
+    )
+
+
+def known_rails(metadata: Metadata, layout: Layout, scaling: Scaling) -> Values | None:
+    """The least and the greatest sample that the converter can give, of shape (2, channels, 1).
+
+    None for reals: a converter's limits are not recorded with them.
+    """
+    if layout.word_bytes == REAL_BYTES:
+        return None
+    bits = metadata.integer("ANALOG:BITS") or LONGEST_WORD
+    span = 2.0 ** min(bits, LONGEST_WORD)
+    # A 12-bit converter that counts 0 … 4095 is often stored as signed, with an OFFSET of 2048.
+    offset_binary = (np.abs(scaling.offset - span / 2) <= 1) | scaling.unsigned
+    lowest = np.where(offset_binary, 0.0, -span / 2)
+    rails = [scaling.apply(stored) for stored in (lowest, lowest + span - 1)]
+    return np.sort(np.stack(rails), axis=0)
+
+
+def sample_blocks(
+    stream: BinaryIO, metadata: Metadata, layout: Layout, scaling: Scaling
+) -> Iterator[Values]:
+    """Every sample, in order, as arrays of shape (channels, n) in the channels' units.
+
+    Raises:
+        TruncatedC3DError: The stream ends before the last frame.
+    """
+    processor = metadata.section.processor
+    kind = "f4" if layout.word_bytes == REAL_BYTES else "u2" if scaling.unsigned else "i2"
+    dtype = np.dtype((">" if processor == MIPS else "<") + kind)
+    at_once = max(BLOCK_BYTES // layout.frame_bytes, 1)
+    stream.seek(layout.data_start)
+    for first in range(0, layout.frames, at_once):
+        frames = min(at_once, layout.frames - first)
+        block = stream.read(frames * layout.frame_bytes)
+        if len(block) < frames * layout.frame_bytes:
+            raise TruncatedC3DError(
+                f"The file declares {layout.frames:,} frames but ends after"
+                f" {first + len(block) // layout.frame_bytes:,}."
+            )
+        if processor == DEC and layout.word_bytes == REAL_BYTES:
+            words = DEC_to_IEEE_BYTES(block)
+        else:
+            words = np.frombuffer(block, dtype)
+        analog = words.reshape(frames, -1)[:, layout.points * POINT_WORDS :]
+        by_channel = analog.reshape(-1, layout.channels).T
+        with np.errstate(all="ignore"):  # the values may be anything, a signalling NaN included
+            yield scaling.apply(by_channel.astype(np.float64, order="C"))
+
+
+def _column(values: list[float], channels: int, *, missing: float) -> Values:
+    filled = values[:channels] + [missing] * (channels - len(values))
+    return np.array(filled, dtype=np.float64).reshape(channels, 1)

@@ -1,0 +1,209 @@
+"""Walk a C3D file's parameter section with every step checked, and keep what this project reads.
+
+The package c3d trusts the file: a pointer may lead it out of the section, and a few bytes of
+dimensions may make it build gigabytes. So the walk happens here first, at a cost linear in the
+section, and c3d is handed a section rebuilt from the wanted parameters that are whole. That also
+takes duplicates, descriptions and personal identifiers away before anything decodes them.
+
+Source: the C3D manual, "The Header Section" and "The Parameter Section".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
+from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, WANTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK = 512  # bytes
+MAGIC = 0x50
+INTEL, DEC, MIPS = PROCESSORS = (84, 85, 86)
+MAX_SECTION = 255 * BLOCK  # the section's length is one byte, in blocks
+MAX_DIMENSIONS = 2  # what is wanted is a value, a list, or a list of texts
+MAX_VALUE = 0x7FFF - 4  # bytes: the pointer to the next record is a signed 16-bit number
+ELEMENT_BYTES = {0xFF: 1, 1: 1, 2: 2, 4: 4}  # by type: text (-1), byte, integer, real
+
+_EVENT_COUNT = slice(300, 302)  # header word 151
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Where the parameter section lies and how its numbers are written."""
+
+    start: int  # byte
+    end: int  # byte
+    processor: int
+
+    @property
+    def order(self) -> str:
+        """The byte order as `struct` spells it."""
+        return ">" if self.processor == MIPS else "<"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    group_id: int  # negative: the group itself
+    name: str
+    body: bytes
+    leaves: bool  # its pointer leads out of the section, so nothing can follow it
+
+
+def locate_section(prefix: bytes, size: int) -> Section:
+    """Find the parameter section in a file of `size` bytes whose first bytes are `prefix`.
+
+    The section ends where the data starts, whatever its own block count says: writers that
+    count too few blocks and writers that count too many both exist.
+
+    Raises:
+        NotC3DError: The file is too short or of another format.
+        TruncatedC3DError: The file ends before its parameter section.
+    """
+    if size < BLOCK:
+        raise NotC3DError(f"The file holds {size:,} bytes; a C3D header alone has {BLOCK}.")
+    if prefix[1] != MAGIC or prefix.startswith(b"%PDF"):  # a PDF has the magic byte, too
+        raise NotC3DError("The file does not start with a C3D header.")
+    start = (prefix[0] - 1) * BLOCK
+    if start < BLOCK:
+        raise NotC3DError(f"The file's pointer to its parameters is {prefix[0]}; 2 is the least.")
+    if size < start + 4:
+        raise TruncatedC3DError(
+            f"The file holds {size:,} bytes and ends before its parameters at byte {start:,}."
+        )
+    blocks, processor = prefix[start + 2], prefix[start + 3]
+    if processor not in PROCESSORS:
+        raise NotC3DError(f"The file's processor type is {processor}; C3D knows 84, 85 and 86.")
+    data_block = struct.unpack_from(">H" if processor == MIPS else "<H", prefix, 16)[0]
+    data_start = (data_block - 1) * BLOCK
+    end = data_start if data_start > start else start + blocks * BLOCK
+    return Section(start, min(end, start + MAX_SECTION, len(prefix)), processor)
+
+
+def clean_section(prefix: bytes, section: Section) -> bytes:
+    """Rebuild header and parameter section so that c3d decodes them safely.
+
+    The header keeps its numbers but loses its events. Parameters get at least one dimension, so
+    that c3d's array accessors (the only ones right for a DEC zero) serve for single values, too.
+
+    Raises:
+        UnsupportedC3DError: A wanted parameter is malformed, or the section is damaged before
+            everything essential was found.
+    """
+    groups: dict[int, str] = {}
+    bodies: dict[tuple[int, str], bytes] = {}
+    faults: list[str] = []
+    for record in _walk(prefix, section):
+        if record.group_id > 0:  # the first of duplicates counts
+            bodies.setdefault((record.group_id, record.name), record.body)
+        elif groups.setdefault(-record.group_id, record.name) != record.name:
+            faults.append(f"Its group {_shown(record.name)} has the number of another.")
+        if record.leaves:
+            faults.append(f"Its parameter {_shown(record.name)} leads out of the section.")
+    parameters: dict[tuple[str, str], bytes] = {}
+    for (group_id, name), body in bodies.items():
+        group = groups.get(group_id, "")
+        length = _value_length(body)
+        if not 0 < length <= len(body):
+            faults.append(f"Its parameter {_shown(f'{group}:{name}')} is cut short.")
+        elif _is_wanted(group, name):
+            parameters.setdefault((group, name), _value(group, name, body[:length]))
+    if faults:
+        _require_essential(prefix, section, parameters, faults[0])
+    return _rebuild(prefix, section, parameters)
+
+
+def _walk(prefix: bytes, section: Section) -> Iterator[_Record]:
+    position = section.start + 4
+    while position + 2 <= section.end:
+        name_length, group_id = struct.unpack_from("bb", prefix, position)
+        if name_length == 0 or group_id == 0:  # the section's regular end
+            return
+        pointer = position + 2 + abs(name_length)  # a locked record's length is negative
+        name = prefix[position + 2 : pointer].decode("latin-1").strip().upper()
+        if pointer + 2 > section.end:
+            yield _Record(group_id, name, b"", leaves=True)
+            return
+        offset = struct.unpack_from(section.order + "H", prefix, pointer)[0]
+        following = pointer + offset
+        leaves = following > section.end
+        last = leaves or offset == 0
+        body = prefix[pointer + 2 : section.end if last else following]
+        yield _Record(group_id, name, body, leaves)
+        if last:
+            return
+        position = following
+
+
+def _is_wanted(group: str, name: str) -> bool:
+    pattern = WANTED.get(group)
+    return pattern is not None and re.fullmatch(pattern, name) is not None
+
+
+def _shown(name: str) -> str:
+    """A name that may be anything, fit for a message."""
+    return ascii(name[:40])
+
+
+def _value_length(body: bytes) -> int:
+    """How many bytes a parameter's type, dimensions and data have to take; 0 if not a parameter."""
+    if len(body) < 2 or (element := ELEMENT_BYTES.get(body[0])) is None:  # noqa: PLR2004 - type and number of dimensions, a byte each
+        return 0
+    count = body[1]
+    return 2 + count + math.prod(body[2 : 2 + count]) * element
+
+
+def _value(group: str, name: str, value: bytes) -> bytes:
+    """A parameter's type, dimensions and data, fit to be decoded."""
+    if value[1] > MAX_DIMENSIONS:
+        raise UnsupportedC3DError(
+            f"The parameter {group}:{name} has {value[1]} dimensions; {MAX_DIMENSIONS} can be read."
+        )
+    if len(value) > MAX_VALUE:
+        raise UnsupportedC3DError(
+            f"The parameter {group}:{name} has {len(value):,} bytes; {MAX_VALUE:,} can be read."
+        )
+    return value if value[1] else value[:1] + b"\1\1" + value[2:]
+
+
+def _require_essential(
+    prefix: bytes, section: Section, parameters: dict[tuple[str, str], bytes], fault: str
+) -> None:
+    analog_words = struct.unpack_from(section.order + "H", prefix, 4)[0]
+    essential = ESSENTIAL | (ESSENTIAL_ANALOG if analog_words else frozenset())
+    if missing := sorted(f"{group}:{name}" for group, name in essential - parameters.keys()):
+        raise UnsupportedC3DError(f"{fault} {', '.join(missing)} cannot be found.")
+
+
+def _rebuild(prefix: bytes, section: Section, parameters: dict[tuple[str, str], bytes]) -> bytes:
+    header = bytearray(prefix[:BLOCK])
+    header[0] = 2  # the rebuilt section follows the header
+    header[_EVENT_COUNT] = b"\0\0"
+    found = dict.fromkeys(group for group, _ in parameters)
+    ids = {group: number for number, group in enumerate(found, start=1)}
+    records = [_record(group, -number, b"\0", section.order) for group, number in ids.items()]
+    records += [
+        _record(name, ids[group], body + b"\0", section.order)
+        for (group, name), body in parameters.items()
+    ]
+    content = b"".join(records) + b"\0\0"
+    blocks = -(-(len(content) + 4) // BLOCK)
+    if blocks * BLOCK > MAX_SECTION:
+        raise UnsupportedC3DError("The parameter section is longer than 255 blocks.")
+    start = bytes([1, MAGIC, blocks, section.processor])
+    return bytes(header) + (start + content).ljust(blocks * BLOCK, b"\0")
+
+
+def _record(name: str, group_id: int, body: bytes, order: str) -> bytes:
+    encoded = name.encode("latin-1")
+    return (
+        struct.pack("bb", len(encoded), group_id)
+        + encoded
+        + struct.pack(order + "h", 2 + len(body))
+        + body
+    )

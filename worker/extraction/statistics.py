@@ -1,0 +1,139 @@
+"""What the whole recording says of each channel: level, variation, and whether to trust it.
+
+Samples are read twice in blocks of frames, so memory does not grow with the recording: first for
+the extremes and the sums, then for the samples at the extremes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worker.errors import C3DError, UnsupportedC3DError
+from worker.extraction.metadata import PREFIX_BYTES, channel_names, channel_texts, open_recording
+from worker.extraction.samples import known_rails, read_scaling, sample_blocks
+from worker.extraction.tally import Tally
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from worker.extraction.samples import Values
+
+MOST_BINS = 60  # a sparkline fits a terminal's line
+BINS_A_SESSION = 512  # shared by its channels
+FLAT = 1e-6  # of the greatest value: a few steps of a float32
+RAIL_WIDTH = 1e-3  # of the span: saturated reals jitter, as filters leave them
+NEAR_WIDTH = 1e-2  # of the span: an unsaturated signal has more samples here than at the rails
+CLIPPED = 1e-3  # share of samples at the rails
+CLIPPED_LEAST = 20  # samples at the rails
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """One channel over the whole recording, in its unit; None where no sample is a number."""
+
+    name: str
+    unit: str
+    samples: int  # numbers, that is without `not_finite`
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    rms: float | None
+    mean_absolute: float | None
+    at_rails: float  # share of samples at the limits of the converter, 0 to 1
+    not_finite: int  # NaN and infinities, counted and left out of everything else
+    flat: bool
+    clipped: bool
+    envelope: tuple[float, ...]  # mean absolute value in equal stretches of time
+
+
+def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
+    """Read every analog sample of the file at `path`; empty where it has none.
+
+    The rails are the converter's limits where integers are stored. Among reals they are the
+    observed extremes, except zero, where a rectified signal rests; and such a channel counts as
+    clipped only where more samples lie at the rails than near them.
+
+    Raises:
+        C3DError: The file cannot be read, or is not complete.
+    """
+    with path.open("rb") as stream:
+        try:
+            return _statistics(stream, path.stat().st_size)
+        except (C3DError, OSError):
+            raise
+        except Exception as error:  # the values in the file are a stranger's
+            raise UnsupportedC3DError(
+                f"Its samples cannot be decoded ({ascii(error)[:200]})."
+            ) from error
+
+
+def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
+    metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
+    channels, samples = layout.channels, layout.frames * layout.samples_per_frame
+    if not channels or not samples:
+        return ()
+    scaling = read_scaling(metadata, channels)
+    tally = Tally(channels, samples, bins=max(min(MOST_BINS, BINS_A_SESSION // channels), 1))
+    for block in sample_blocks(stream, metadata, layout, scaling):
+        tally.add(block)
+    at_rails, near = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
+    rails = known_rails(metadata, layout, scaling)
+    low, high = _edges(tally, RAIL_WIDTH) if rails is None else rails
+    if np.any(tally.minimum <= low) or np.any(tally.maximum >= high):
+        nearly_low, nearly_high = _edges(tally, NEAR_WIDTH)
+        for block in sample_blocks(stream, metadata, layout, scaling):
+            at_rails += np.count_nonzero((block <= low) | (block >= high), axis=1)
+            if rails is None:
+                near += np.count_nonzero((block <= nearly_low) | (block >= nearly_high), axis=1)
+    flat = (tally.span <= FLAT * tally.greatest)[:, 0]
+    at_rails[flat] = 0
+    clipped = (at_rails >= np.maximum(CLIPPED_LEAST, CLIPPED * tally.numbers)) & (
+        near <= 2 * at_rails
+    )
+    names = channel_names(metadata, channels)
+    units = channel_texts(metadata, "ANALOG:UNITS", channels)
+    return tuple(
+        _channel(
+            tally,
+            index,
+            name=names[index],
+            unit=units[index],
+            at_rails=int(at_rails[index]),
+            flat=bool(flat[index]),
+            clipped=bool(clipped[index]),
+        )
+        for index in range(channels)
+    )
+
+
+def _edges(tally: Tally, width: float) -> tuple[Values, Values]:
+    """Where the outer `width` of the observed span begins, at both ends; not around zero."""
+    low = np.where(tally.minimum == 0, -np.inf, tally.minimum + width * tally.span)
+    high = np.where(tally.maximum == 0, np.inf, tally.maximum - width * tally.span)
+    return low, high
+
+
+def _channel(
+    tally: Tally, index: int, *, name: str, unit: str, at_rails: int, flat: bool, clipped: bool
+) -> ChannelStatistics:
+    numbers = int(tally.numbers[index])
+    return ChannelStatistics(
+        name=name,
+        unit=unit,
+        samples=numbers,
+        minimum=float(tally.minimum[index, 0]) if numbers else None,
+        maximum=float(tally.maximum[index, 0]) if numbers else None,
+        mean=float(tally.total[index]) / numbers if numbers else None,
+        rms=math.sqrt(tally.squares[index] / numbers) if numbers else None,
+        mean_absolute=float(tally.absolute[index].sum()) / numbers if numbers else None,
+        at_rails=at_rails / numbers if numbers else 0.0,
+        not_finite=tally.samples - numbers,
+        flat=flat,
+        clipped=clipped,
+        envelope=tuple(float(level) for level in tally.envelope[index]),
+    )

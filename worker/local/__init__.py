@@ -1,0 +1,1 @@
+"""A Supabase without Docker, for the demo and the tests."""

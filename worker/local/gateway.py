@@ -1,0 +1,96 @@
+"""One address for everything, as on the platform: REST, Storage and Realtime behind one port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from yarl import URL
+
+from worker.local import keys
+from worker.local.postgres import SUPERUSER, as_role
+from worker.local.realtime.server import realtime
+from worker.local.storage.access import Access
+from worker.local.storage.files import CHUNK, Files
+from worker.local.storage.routes import add_storage
+
+_ONE_HOP: Final = frozenset({"connection", "host", "keep-alive", "transfer-encoding", "upgrade"})
+_REST: Final = "/rest/v1"
+_CLOSE_WITHIN: Final = 2.0  # seconds for requests that are still running
+
+
+@asynccontextmanager
+async def gateway(
+    listener: socket.socket, database_url: str, postgrest_url: str, objects: Path
+) -> AsyncIterator[None]:
+    """Serve the API on a bound socket until the block ends."""
+    async with (
+        realtime(as_role(database_url, SUPERUSER)) as changes,
+        asyncpg.create_pool(
+            as_role(database_url, "supabase_storage_admin"),
+            min_size=0,
+            max_size=8,
+            statement_cache_size=0,
+        ) as pool,
+        aiohttp.ClientSession(auto_decompress=False) as http,
+    ):
+        application = web.Application()
+        rest = _RestProxy(http, postgrest_url)
+        application.router.add_route("*", _REST + "{tail:(/.*)?}", rest.forward)
+        application.router.add_get("/realtime/v1/websocket", changes.connect)
+        add_storage(application, Access(pool), Files(objects))
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_WITHIN)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield
+        finally:
+            await changes.close_sockets()
+            await runner.cleanup()
+
+
+class _RestProxy:
+    """Passes requests to PostgREST, bodies streamed both ways."""
+
+    def __init__(self, http: aiohttp.ClientSession, postgrest_url: str) -> None:
+        self._http = http
+        self._postgrest_url = postgrest_url
+
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        headers = [
+            (name, value)
+            for name, value in request.headers.items()
+            if name.lower() not in _ONE_HOP and name.lower() != "authorization"
+        ]
+        headers.append(("Authorization", f"Bearer {keys.token_of(request)}"))
+        path = request.raw_path.removeprefix(_REST) or "/"
+        try:
+            async with self._http.request(
+                request.method,
+                URL(self._postgrest_url + path, encoded=True),
+                headers=headers,
+                data=request.content if request.body_exists else None,
+                allow_redirects=False,
+            ) as answer:
+                return await _passed_on(request, answer)
+        except aiohttp.ClientConnectionError:
+            text = "An invalid response was received from the upstream server"
+            return web.json_response({"message": text}, status=502)
+
+
+async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    for name, value in answer.headers.items():
+        if name.lower() not in _ONE_HOP:
+            response.headers.add(name, value)
+    await response.prepare(request)
+    async for chunk in answer.content.iter_chunked(CHUNK):
+        await response.write(chunk)
+    await response.write_eof()
+    return response

@@ -1,0 +1,173 @@
+"""A PostgreSQL cluster of its own, shaped like Supabase's.
+
+Any bin directory of PostgreSQL 15 or newer will do, so tests run on other versions than the
+installed one too. Everybody on this machine may connect as anybody (`trust`): a development
+cluster with development data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from yarl import URL
+
+from worker.errors import StackError
+from worker.local import ports
+from worker.local.process import (
+    Program,
+    ending_with_this_process,
+    give_to_unprivileged,
+    running,
+    unprivileged,
+)
+
+# What a connection raises whose server fell, restarts or refuses; asyncpg's classes share no base.
+DATABASE_ERRORS: Final = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresError,
+    OSError,
+)
+SUPERUSER: Final = "supabase_admin"
+_SETTINGS: Final = {
+    "listen_addresses": ports.HOST,
+    "unix_socket_directories": "",
+    "wal_level": "logical",  # Realtime reads a logical slot
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "fsync": "off",  # survives killed processes, not a power cut
+    "full_page_writes": "off",
+    "timezone": "UTC",
+    # synchronous_commit stays on: without it changes reach the slot 200 ms late
+}
+_ENDS_WITHIN: Final = 10.0  # seconds
+_LOOK_EVERY: Final = 0.05  # seconds
+
+
+@asynccontextmanager
+async def cluster(binaries: Path, data: Path, port: int) -> AsyncIterator[str]:
+    """Run a cluster kept in `data/postgres`, port 0 on a free one; yield its URL as postgres.
+
+    Raises:
+        StackError: it could not be created or started.
+    """
+    port = ports.choose(port, "the database")
+    home = data / "postgres"
+    if not home.exists():
+        await _create(binaries, home)
+    give_to_unprivileged(home)
+    await _await_predecessor(home)
+    url = f"postgresql://postgres:postgres@{ports.HOST}:{port}/postgres?sslmode=disable"
+    settings = [f"-c{name}={value}" for name, value in {**_SETTINGS, "port": port}.items()]
+    program = Program(
+        name="PostgreSQL",
+        command=[str(binaries / "postgres"), "-D", str(home), *settings],
+        log=data / "postgres.log",
+        stop=signal.SIGINT,  # "fast": does not wait for clients
+        ready=lambda: _answers(as_role(url, SUPERUSER)),
+        unprivileged=True,
+    )
+    async with running(program):
+        if not await _is_bootstrapped(url):
+            await _bootstrap(url)
+        yield url
+
+
+async def create_database(url: str, name: str, *, template: str = "") -> str:
+    """Create a Supabase-shaped database in the cluster and return its URL as role postgres.
+
+    A copy of a `template` that was created so before takes some 50 ms.
+    """
+    copied = f'template "{template}"' if template else ""
+    await _execute(as_role(url, SUPERUSER), f'create database "{name}" owner postgres {copied}')
+    created = str(URL(url).with_path(f"/{name}", keep_query=True))
+    if not template:
+        await _bootstrap(created)
+    return created
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the same database's URL for another role."""
+    return str(URL(url).with_user(role))
+
+
+async def _create(binaries: Path, home: Path) -> None:
+    staging = home.with_suffix(".partial")
+    shutil.rmtree(staging, ignore_errors=True)  # of a start that was killed
+    staging.mkdir(parents=True, mode=0o700)
+    give_to_unprivileged(staging)
+    names = ("--username", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
+    command = [str(binaries / "initdb"), "-D", str(staging), *names, "--no-sync"]
+    process = await asyncio.create_subprocess_exec(
+        *unprivileged(ending_with_this_process(command, signal.SIGKILL)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    if process.returncode:
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        raise StackError(f"initdb could not create {home}: {' '.join(last)}")
+    staging.rename(home)
+
+
+async def _await_predecessor(home: Path) -> None:
+    """Let the PostgreSQL of a killed stack finish, and forget one that died.
+
+    The caller holds the data directory's lock, so whatever runs here has lost its stack.
+    """
+    for _ in range(round(_ENDS_WITHIN / _LOOK_EVERY)):
+        if (pid := _running_in(home)) is None:
+            # Left there, it stops the start when another program has that process number today.
+            (home / "postmaster.pid").unlink(missing_ok=True)
+            return
+        await asyncio.sleep(_LOOK_EVERY)
+    raise StackError(
+        f"A PostgreSQL without a stack still runs on {home}. "
+        f"End it with `kill -INT {pid}`, then start again."
+    )
+
+
+def _running_in(home: Path) -> str | None:
+    """Return the process number of the PostgreSQL that runs on a data directory, if any does."""
+    try:
+        pid = (home / "postmaster.pid").read_text().partition("\n")[0]
+        return pid if Path(f"/proc/{pid}/cwd").resolve(strict=True) == home.resolve() else None
+    except OSError:
+        return None
+
+
+async def _answers(url: str) -> bool:
+    try:
+        await _execute(url, "select 1")
+    except DATABASE_ERRORS:
+        return False
+    return True
+
+
+async def _is_bootstrapped(url: str) -> bool:
+    connection = await asyncpg.connect(as_role(url, SUPERUSER))
+    try:
+        return bool(await connection.fetchval("select to_regnamespace('storage') is not null"))
+    finally:
+        await connection.close()
+
+
+async def _bootstrap(url: str) -> None:
+    script = resources.files(__package__).joinpath("bootstrap.sql").read_text()
+    await _execute(as_role(url, SUPERUSER), script)  # one message, hence one transaction
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

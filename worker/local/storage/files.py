@@ -1,0 +1,96 @@
+"""The bytes of every version of every object: one file each, below one directory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from worker.local.storage.errors import StorageError, object_missing
+
+CHUNK: Final = 256 * 1024  # bytes in memory for each transfer
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which bytes: a bucket, a key and the version that every overwrite makes anew."""
+
+    bucket: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Received:
+    """What arrived."""
+
+    size: int  # bytes
+    md5: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """All of them."""
+
+    root: Path
+
+    async def receive(
+        self, version: Version, chunks: AsyncIterator[bytes], *, limit: int | None
+    ) -> Received:
+        """Write the chunks as they come; a failure on the way leaves nothing behind.
+
+        Raises:
+            StorageError: more bytes came than the bucket takes.
+        """
+        path = self._path(version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size, md5 = 0, hashlib.md5(usedforsecurity=False)  # the eTag of a simple upload
+        try:
+            with path.open("wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    _check_size(size, limit)
+                    md5.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+        except BaseException:
+            self.remove(version)
+            raise
+        return Received(size, md5.hexdigest())
+
+    def open(self, version: Version) -> BinaryIO:
+        """Open the bytes of a version.
+
+        Raises:
+            StorageError: the row is there, the bytes are not.
+        """
+        try:
+            return self._path(version).open("rb")
+        except FileNotFoundError:
+            raise object_missing() from None
+
+    async def copy(self, source: Version, target: Version) -> None:
+        """Give the target the source's bytes."""
+        path = self._path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(shutil.copyfile, self._path(source), path)
+        except FileNotFoundError:
+            raise object_missing() from None
+
+    def remove(self, version: Version) -> None:
+        """Remove the bytes, if they are there."""
+        self._path(version).unlink(missing_ok=True)
+
+    def _path(self, version: Version) -> Path:
+        # Hashed, because a key may hold anything, and be a file and a folder at once.
+        key = hashlib.sha256(f"{version.bucket}/{version.name}".encode()).hexdigest()
+        return self.root / key[:2] / f"{key}.{version.version}"
+
+
+def _check_size(size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise StorageError(413, "Payload too large", "The object exceeded the maximum allowed size")

@@ -1,0 +1,110 @@
+"""`c3d-worker run` as a process of its own, heard through its JSON log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from worker.errors import StackError
+from worker.local.stack import StackInfo
+from worker.settings import settings_names
+
+MOST_SECONDS = 60.0  # between two events that somebody waits for
+
+
+class WorkerProcess:
+    """A running worker; its events are its log lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        """Bind to a process whose stderr is a pipe of JSON lines."""
+        self.process = process
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._pump = asyncio.create_task(self._read())
+
+    async def follow(self, *, until: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the worker's events up to the one named `until`.
+
+        Raises:
+            StackError: the worker ended or went silent before, or said something else.
+        """
+        while True:
+            event = await self._next(until)
+            yield event
+            if event["event"] == until:
+                return
+
+    async def until(self, name: str) -> Mapping[str, Any]:
+        """Wait for the event named `name` and return it; raises as `follow`."""
+        while True:
+            event = await self._next(name)
+            if event["event"] == name:
+                return event
+
+    async def stop(self) -> int:
+        """Send SIGTERM unless it has ended, and return its exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        code = await self.process.wait()
+        await self._pump
+        return code
+
+    def peak_megabytes(self) -> float:
+        """The most memory the process ever held (VmHWM of proc(5)), in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        kibibytes = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(kibibytes.split()[1]) * 1024 / 1e6
+
+    async def _read(self) -> None:
+        """Empty the pipe always: a worker blocks on a full one."""
+        assert self.process.stderr is not None  # noqa: S101 - the pipe that was asked for
+        async for line in self.process.stderr:
+            self._lines.put_nowait(line)
+        self._lines.put_nowait(b"")
+
+    async def _next(self, awaited: str) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                line = await self._lines.get()
+        except TimeoutError:
+            raise StackError(f"The worker did not report {awaited!r} in time.") from None
+        if not line:
+            raise StackError(f"The worker ended before it reported {awaited!r}.")
+        try:
+            event: Mapping[str, Any] = json.loads(line)
+        except ValueError:
+            raise StackError(f"The worker said: {line.decode().strip()}") from None
+        return event
+
+
+@asynccontextmanager
+async def worker_process(
+    stack: StackInfo, folder: Path, **settings: str
+) -> AsyncIterator[WorkerProcess]:
+    """Run a worker on `stack`, in `folder` so that no other `.env` is found; stop it at the end.
+
+    `settings` are further environment variables, such as CONCURRENCY="1".
+    """
+    inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
+    environment = {
+        **inherited,
+        "SUPABASE_URL": stack.url,
+        "SUPABASE_SECRET_KEY": stack.secret_key,
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "DEBUG",
+        **settings,
+    }
+    command = [sys.executable, "-m", "worker", "run"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    worker = WorkerProcess(process)
+    try:
+        yield worker
+    finally:
+        await worker.stop()
