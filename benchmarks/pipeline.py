@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import statistics
 import struct
 import tempfile
@@ -17,21 +18,20 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import numpy as np
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from worker.backend import rest
-from worker.backend.connection import Connection, connect
+from worker.backend.connection import Connection
 from worker.backend.metadata_service import SESSIONS, ClaimedSession, MetadataService, NewSession
 from worker.backend.object_store import ObjectStore
 from worker.extraction.metadata import PREFIX_BYTES, read_metadata
+from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording, recording
 from worker.local.stack import Ports, StackInfo, local_stack
-from worker.local.supabase_cli import push
 from worker.local.worker_process import worker_process
-from worker.settings import DEFAULT_BUCKET, Settings
+from worker.settings import DEFAULT_BUCKET
 
 PROJECT = Path(__file__).resolve().parent.parent
 GHOSTLY = ghostly_recording(seconds=65.0)
@@ -79,12 +79,11 @@ class Bench:
 
     async def _finish(self, session: ClaimedSession) -> None:
         size = session.file_size_bytes
-        fetched = await self.store.fetch(
-            session.file_path, size=size, most_bytes=size, prefix_bytes=PREFIX_BYTES
-        )
-        found = read_metadata(fetched.prefix, fetched.size)
+        file = io.BytesIO()
+        content_hash = await self.store.fetch(session.file_path, file, size=size, most_bytes=size)
+        found = read_metadata(file.getvalue()[:PREFIX_BYTES], size)
         await self.metadata.complete(
-            session, technical=found.row(), content_hash=fetched.sha256, game=found.game
+            session, technical=found.row(), content_hash=content_hash, game=found.game
         )
 
 
@@ -172,13 +171,8 @@ def _ratio(ours: float, other: float) -> tuple[str, str, str]:
 @asynccontextmanager
 async def _bench(folder: Path) -> AsyncIterator[Bench]:
     async with local_stack(folder / "stack", Ports(0, 0), lambda _: None) as stack:
-        await push(stack.database_url, PROJECT, ensure_installed(print))
-        settings = Settings(
-            _env_file=None,
-            supabase_url=stack.url,
-            supabase_secret_key=SecretStr(stack.secret_key),
-        )
-        async with connect(settings) as connection:
+        await migrate(stack, PROJECT, ensure_installed(print))
+        async with connected(stack) as connection:
             yield Bench(stack, connection, folder)
 
 

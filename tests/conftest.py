@@ -19,10 +19,10 @@ import pytest
 import pytest_asyncio
 
 from worker.local import keys
+from worker.local.migrated import migrate
 from worker.local.packages import Packages, ensure_installed
 from worker.local.postgres import SUPERUSER, as_role, cluster, create_database
 from worker.local.stack import StackInfo
-from worker.local.supabase_cli import push
 
 PROJECT = Path(__file__).resolve().parent.parent
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")  # Debian's
@@ -108,7 +108,7 @@ def stack(running_stack: RunningStack) -> StackInfo:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def migrated_stack(stack: StackInfo, packages: Packages) -> StackInfo:
     """The same stack, after `supabase db push` of this project's migrations."""
-    await push(stack.database_url, PROJECT, packages)
+    await migrate(stack, PROJECT, packages)
     return stack
 
 

@@ -1,5 +1,13 @@
-"""`python -m worker` is `c3d-worker`."""
+"""`python -m worker` and `c3d-worker`."""
 
-from worker.cli import main
 
-main()
+def main() -> None:
+    """Run the command line."""
+    # Imported here because every child process imports this module, and needs none of it.
+    from worker.cli import main as command  # noqa: PLC0415
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

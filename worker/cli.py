@@ -13,9 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from worker.display import recording
 from worker.errors import C3DError, StackError, WorkerError
-from worker.inspection import inspect_file
 from worker.run import run as run_worker
 from worker.settings import load_settings
 from worker.telemetry import configure_logs
@@ -69,15 +67,24 @@ def inspect(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
     ] = False,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Read every sample as well, channel by channel.")
+    ] = False,
 ) -> None:
     """Show what the worker would write for files on this machine. Needs no Supabase."""
-    inspected = [inspect_file(path) for path in files]
+    # Imported here because they need numpy, which `run` leaves to its children.
+    from worker.display import channels, recording  # noqa: PLC0415
+    from worker.inspection import inspect_file  # noqa: PLC0415
+
+    inspected = [inspect_file(path, statistics=statistics) for path in files]
     if as_json:
         for each in inspected:
             typer.echo(json.dumps(each.as_json(), ensure_ascii=False))
     else:
         for each in inspected:
             Console().print(recording(each))
+            if each.statistics:
+                Console().print(channels(each.statistics))
     if any(isinstance(each.found, C3DError) for each in inspected):
         raise typer.Exit(REFUSED)
 

@@ -6,29 +6,26 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from rich.console import Console
 
 from worker.backend import rest
-from worker.backend.connection import Connection, connect
+from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
 from worker.display import facts
 from worker.errors import C3DError
 from worker.inspection import Inspected, inspect_file
+from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import Ports, StackInfo, local_stack
-from worker.local.supabase_cli import push
 from worker.local.worker_process import WorkerProcess, worker_process
-from worker.settings import DEFAULT_BUCKET, Settings
+from worker.settings import DEFAULT_BUCKET
 
 PATIENT = "P005"
 RECORDING = "Ghostly_Emg_demo.c3d"
@@ -72,7 +69,7 @@ async def demo(file: Path | None, project: Path, console: Console) -> bool:
         setup.tell("local stack packages are there")
         async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
             setup.tell("local stack is up: PostgreSQL, PostgREST, Storage, Realtime")
-            await push(stack.database_url, project, packages)
+            await migrate(stack, project, packages)
             setup.tell("migrations applied with `supabase db push`")
             async with worker_process(stack, Path(folder)) as worker:
                 await worker.until("realtime_ready")
@@ -95,10 +92,10 @@ async def _travel(
     object_path = f"{PATIENT}/{recording.name}"
     console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
     story = Narrator(console, time.time())
-    async with _connected(stack) as (connection, settings):
-        bucket = connection.supabase.storage.from_(settings.c3d_bucket)
+    async with connected(stack) as connection:
+        bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
         await bucket.upload(object_path, content)
-        story.tell(f"uploaded to Storage as {settings.c3d_bucket}/{object_path}")
+        story.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
         new = NewSession(
             file_path=object_path,
             file_hash=hashlib.sha256(content).hexdigest(),
@@ -120,7 +117,7 @@ async def _shown(
     session: UUID, inspected: Inspected, stack: StackInfo, worker: WorkerProcess, console: Console
 ) -> bool:
     """Show the row and the overview, and hold the row against what `inspect` reads."""
-    async with _connected(stack) as (connection, _):
+    async with connected(stack) as connection:
         technical = await _row(connection, TECHNICAL, "session_id", session)
         overview = await _row(connection, "session_overview", "session_id", session)
     if technical:
@@ -137,18 +134,6 @@ async def _shown(
         return False
     console.print("[green]The row read back through PostgREST equals what `inspect` reads.[/]")
     return True
-
-
-@asynccontextmanager
-async def _connected(stack: StackInfo) -> AsyncIterator[tuple[Connection, Settings]]:
-    settings = Settings(
-        _env_file=None,  # the stack's own settings, whatever .env says
-        supabase_url=stack.url,
-        supabase_secret_key=SecretStr(stack.secret_key),
-        c3d_bucket=DEFAULT_BUCKET,
-    )
-    async with connect(settings) as connection:
-        yield connection, settings
 
 
 async def _row(

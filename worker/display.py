@@ -1,14 +1,16 @@
-"""How rows look in a terminal."""
+"""How rows and channels look in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from worker.errors import C3DError
+from worker.extraction.statistics import ChannelStatistics
 from worker.inspection import Inspected
 
 NO_VALUE = "—"  # the file does not say
@@ -19,6 +21,8 @@ UNITS = {
     "duration_seconds": "s",
 }
 WIDTH = 40  # characters for values, so that tables below each other line up
+BARS = "▁▂▃▄▅▆▇█"
+LINE = 24  # characters of a sparkline
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:
@@ -39,6 +43,51 @@ def recording(inspected: Inspected) -> Table:
         return facts(title, {"refused": found.code, "reason": str(found)})
     game = {"game": found.game} if found.game else {}
     return facts(title, {**found.row(), **game})
+
+
+def channels(statistics: Iterable[ChannelStatistics]) -> Table:
+    """A line for each analog channel, so that a dead electrode is seen at a glance."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("channel", style="cyan", overflow="fold", min_width=16)
+    for heading in ("min", "max", "RMS"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("unit", overflow="fold")
+    table.add_column("activity over time", no_wrap=True)
+    table.add_column("", style="red", overflow="fold")
+    for each in statistics:
+        values = (_short(value) for value in (each.minimum, each.maximum, each.rms))
+        flags = ", ".join(_flags(each))
+        name, unit = Text(each.name or NO_VALUE), Text(each.unit)
+        table.add_row(name, *values, unit, sparkline(each.envelope), flags)
+    return table
+
+
+def sparkline(levels: Sequence[float], width: int = LINE) -> str:
+    """Draw `levels`, none below zero, in `width` characters at most; the highest is full."""
+    highest = max(levels, default=0.0)
+    count = min(width, len(levels))
+    if not highest:
+        return BARS[0] * count
+    edges = (index * len(levels) // count for index in range(count + 1))
+    stretches = (levels[first:last] for first, last in pairwise(edges))
+    shares = (sum(stretch) / len(stretch) / highest for stretch in stretches)
+    return "".join(BARS[min(int(share * len(BARS)), len(BARS) - 1)] for share in shares)
+
+
+def _flags(channel: ChannelStatistics) -> list[str]:
+    return [
+        said
+        for said, holds in (
+            ("flat", channel.flat),
+            (f"clipped {channel.at_rails:.1%}", channel.clipped),
+            (f"{channel.not_finite:,} not finite", channel.not_finite),
+        )
+        if holds
+    ]
+
+
+def _short(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.3g}"
 
 
 def _readable(value: Any) -> str:

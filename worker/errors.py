@@ -24,7 +24,11 @@ class WorkerError(Exception):
 
     def __init__(self, what: str) -> None:
         """`what` is one sentence saying what happened, to which session or file."""
-        super().__init__(f"{what} {self.cure}".strip())
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        """What happened, then the cure."""
+        return f"{self.args[0]} {self.cure}".strip()
 
 
 class PermanentError(WorkerError):
@@ -97,6 +101,13 @@ class ContradictoryC3DError(C3DError):
     cure = "Its frame count cannot be trusted: export the recording again, in parts if it is long."
 
 
+class TooCostlyC3DError(C3DError):
+    """Reading the file takes more time or memory than a recording can need."""
+
+    code = "c3d_too_costly"
+    cure = "Export it again; raise EXTRACT_SECONDS or EXTRACT_MB only for a file you trust."
+
+
 # --- the object in Storage --------------------------------------------------------------------
 
 
@@ -164,6 +175,13 @@ class MigrationMissingError(UnavailableError):
 
     code = "migration_missing"
     cure = "Apply the migrations with `supabase db push`."
+
+
+class DiskFullError(UnavailableError):
+    """The worker's temporary folder cannot hold the recording."""
+
+    code = "disk_full"
+    cure = "Free space there, or point TMPDIR at a larger disk."
 
 
 class BucketMissingError(UnavailableError):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import C3DError
+from worker.extraction.analytics import analytics
 from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.statistics import ChannelStatistics, channel_statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,25 +19,29 @@ class Inspected:
 
     path: Path
     found: TechnicalMetadata | C3DError
+    statistics: tuple[ChannelStatistics, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that `inspect --json` prints on a line."""
         if isinstance(self.found, C3DError):
             error = {"code": self.found.code, "message": str(self.found)}
             return {"file": str(self.path), "error": error}
-        return {"file": str(self.path), "row": self.found.row(), "game": dict(self.found.game)}
+        said = {"file": str(self.path), "row": self.found.row(), "game": dict(self.found.game)}
+        if self.statistics is not None:
+            said["statistics"] = analytics(self.statistics)
+        return said
 
 
-def inspect_file(path: Path) -> Inspected:
-    """Read the metadata of the C3D file at `path`.
+def inspect_file(path: Path, *, statistics: bool = False) -> Inspected:
+    """Read the metadata of the C3D file at `path`, and its channels' statistics if asked to.
 
     Raises:
         OSError: the file cannot be read at all.
     """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        prefix = file.read(PREFIX_BYTES)
     try:
-        return Inspected(path, read_metadata(prefix, size))
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            metadata = read_metadata(file.read(PREFIX_BYTES), size)
+        return Inspected(path, metadata, channel_statistics(path) if statistics else None)
     except C3DError as error:
         return Inspected(path, error)

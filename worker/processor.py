@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -15,7 +19,7 @@ from worker.backend.metadata_service import (
     Failure,
     MetadataService,
 )
-from worker.backend.object_store import Fetched, ObjectStore
+from worker.backend.object_store import ObjectStore
 from worker.backoff import backoff
 from worker.errors import (
     HashMismatchError,
@@ -25,7 +29,7 @@ from worker.errors import (
     UnexpectedError,
     WorkerError,
 )
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.isolation import Extracted, Isolation
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 FIRST_RETRY, LONGEST_RETRY = 5.0, 600.0  # seconds until a session is tried again
@@ -39,6 +43,7 @@ class Processor:
 
     metadata: MetadataService
     store: ObjectStore
+    isolation: Isolation
     max_attempts: int
     most_bytes: int
 
@@ -46,17 +51,13 @@ class Processor:
         """Complete `session`, or record what is wrong with it.
 
         Raises:
-            UnavailableError: Supabase is in trouble; the session is untouched, to be released.
+            UnavailableError: no session is to blame; this one is untouched, to be released.
         """
         started = time.monotonic()
         outcome: Completion | Failure
         code: str | None = None
         try:
-            fetched = await self._fetch(session)
-            log.debug("downloaded", session=str(session.id), bytes=fetched.size)
-            technical = await asyncio.to_thread(read_metadata, fetched.prefix, fetched.size)
-            log.debug("read", session=str(session.id), channels=technical.channel_count)
-            outcome = await self._complete(session, fetched, technical)
+            outcome = await self._complete(session)
         except UnavailableError:
             raise
         except PermanentError as error:
@@ -78,32 +79,42 @@ class Processor:
             **({"code": code} if code else {}),
         )
 
-    async def _fetch(self, session: ClaimedSession) -> Fetched:
-        """Download the object and hold its size and hash against the session's."""
-        fetched = await self.store.fetch(
-            session.file_path,
-            size=session.file_size_bytes,
-            most_bytes=self.most_bytes,
-            prefix_bytes=PREFIX_BYTES,
+    async def _complete(self, session: ClaimedSession) -> Completion:
+        # Without a name, so that a recording is gone with the worker even when it is killed.
+        with tempfile.TemporaryFile() as file:
+            content_hash = await self._download(session, file)
+            log.debug("downloaded", session=str(session.id))
+            extracted = await self._extract(session, file)
+            log.debug("read", session=str(session.id))
+        return await self.metadata.complete(
+            session,
+            technical=extracted.technical,
+            content_hash=content_hash,
+            game=extracted.game,
+            statistics=extracted.statistics,
+        )
+
+    async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
+        """Fetch the object, hold its size and hash against the session's, return its hash."""
+        measured = await self.store.fetch(
+            session.file_path, file, size=session.file_size_bytes, most_bytes=self.most_bytes
         )
         # A legacy hash of something else than the content cannot be checked; completing
         # replaces it by the one measured.
         claimed = session.file_hash
-        if SHA256.fullmatch(claimed) and claimed.lower() != fetched.sha256:
+        if SHA256.fullmatch(claimed) and claimed.lower() != measured:
             raise HashMismatchError(
-                f"{session.file_path} has the SHA-256 {fetched.sha256}, its session says {claimed}."
+                f"{session.file_path} has the SHA-256 {measured}, its session says {claimed}."
             )
-        return fetched
+        return measured
 
-    async def _complete(
-        self, session: ClaimedSession, fetched: Fetched, technical: TechnicalMetadata
-    ) -> Completion:
-        return await self.metadata.complete(
-            session,
-            technical=technical.row(),
-            content_hash=fetched.sha256,
-            game=technical.game,
-        )
+    async def _extract(self, session: ClaimedSession, file: BinaryIO) -> Extracted:
+        """Read the recording in a child process, which opens this process's file anew."""
+        path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        try:
+            return await asyncio.wrap_future(self.isolation.submit(path))
+        except Exception as error:
+            raise self.isolation.explain(error, session.file_path) from error
 
     async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
         return await self.metadata.fail(session, error, max_attempts=self.max_attempts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack, closing
 
 import structlog
 
@@ -12,6 +13,7 @@ from worker.backend.doorbell import Doorbell, Ring
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.claim_loop import ClaimLoop
+from worker.extraction.isolation import Isolation
 from worker.processor import Processor
 from worker.settings import Settings
 
@@ -27,14 +29,18 @@ async def run(settings: Settings) -> None:
         UnavailableError: at the start, what the worker needs is not there; its code and
             sentence say what.
     """
-    async with connect(settings) as connection:
+    async with AsyncExitStack() as context:
+        connection = await context.enter_async_context(connect(settings))
         metadata = MetadataService(connection.supabase)
         store = ObjectStore(connection, settings.c3d_bucket)
         await metadata.check()
         await store.check()
 
+        isolation = context.enter_context(
+            closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
+        )
         processor = Processor(
-            metadata, store, settings.max_attempts, settings.max_file_mb * MEGABYTE
+            metadata, store, isolation, settings.max_attempts, settings.max_file_mb * MEGABYTE
         )
         loop = ClaimLoop(metadata, processor.process, settings)
 

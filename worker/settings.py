@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     max_file_mb: int = Field(512, ge=1, le=2147)
     """Recordings of more million bytes are failed as `file_too_large`, not downloaded."""
 
+    extract_seconds: float = Field(30, ge=1, le=3600)
+    """A recording that takes longer to read is failed as `c3d_too_costly`."""
+
+    extract_mb: int = Field(512, ge=64, le=65536)
+    """A recording that takes more memory to read is failed as `c3d_too_costly`."""
+
     drain_seconds: float = Field(20, ge=0, le=3600)
     """How long a stopping worker may go on with the sessions in hand before it releases them."""
 

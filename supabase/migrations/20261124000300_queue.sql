@@ -210,7 +210,8 @@ create or replace function public.complete_session(
   claim uuid,
   technical jsonb,
   content_hash text,
-  game jsonb default '{}'
+  game jsonb default '{}',
+  statistics jsonb default null
 )
 returns text
 language plpgsql
@@ -237,6 +238,9 @@ begin
   end if;
   if jsonb_typeof(coalesce(complete_session.game, '{}')) <> 'object' then
     raise exception 'game must be an object.' using errcode = 'invalid_parameter_value';
+  end if;
+  if octet_length(complete_session.statistics::text) > 65536 then
+    raise exception 'statistics must be 64 KB at most.' using errcode = 'invalid_parameter_value';
   end if;
 
   select s.* into held
@@ -280,6 +284,13 @@ begin
           when jsonb_typeof(s.game_metadata) = 'object'
             then coalesce(complete_session.game, '{}') || s.game_metadata  -- what others set stays
           else s.game_metadata
+        end,
+        analytics_cache = case  -- other keys are other programs' results
+          when complete_session.statistics is null then s.analytics_cache
+          when jsonb_typeof(s.analytics_cache) = 'object'
+            then s.analytics_cache
+              || jsonb_build_object('channel_statistics', complete_session.statistics)
+          else jsonb_build_object('channel_statistics', complete_session.statistics)
         end
       where s.id = complete_session.session;
     end if;

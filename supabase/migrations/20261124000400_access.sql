@@ -21,7 +21,7 @@ grant select, insert, update, delete on public.c3d_technical_data to service_rol
 
 revoke execute on function
   public.claim_sessions(uuid, integer, integer, integer),
-  public.complete_session(uuid, uuid, jsonb, text, jsonb),
+  public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
   public.fail_session(uuid, uuid, text, text, integer, double precision),
   public.release_sessions(uuid[], uuid[]),
   public.extend_lease(uuid[], uuid[], integer),
@@ -30,7 +30,7 @@ from public, anon, authenticated;
 
 grant execute on function
   public.claim_sessions(uuid, integer, integer, integer),
-  public.complete_session(uuid, uuid, jsonb, text, jsonb),
+  public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
   public.fail_session(uuid, uuid, text, text, integer, double precision),
   public.release_sessions(uuid[], uuid[]),
   public.extend_lease(uuid[], uuid[], integer),

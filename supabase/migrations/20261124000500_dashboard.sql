@@ -169,7 +169,7 @@ comment on column public.session_overview.session_id is 'The session, for `c3d-w
 
 comment on function public.claim_sessions(uuid, integer, integer, integer) is
   'Gives the caller sessions to read, the longest due first, and holds them for lease_seconds. The same claim again gets the same sessions. One whose worker died comes alone; after max_attempts it fails.';
-comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb) is
+comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb) is
   'Writes the technical row and completes the session, both or neither. Says completed, duplicate (another session holds this very recording) or lost (the claim no longer holds it; nothing changed).';
 comment on function public.fail_session(uuid, uuid, text, text, integer, double precision) is
   'Says why a session could not be read. With retry_seconds and attempts left it waits and is tried again: pending. Otherwise failed. Lost: the claim no longer holds it; nothing changed.';

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from pydantic import SecretStr
 
 from worker.backend import rest
-from worker.backend.connection import Connection, connect
+from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
+from worker.local.migrated import connected
 from worker.local.stack import StackInfo
-from worker.settings import DEFAULT_BUCKET, Settings
+from worker.settings import DEFAULT_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +94,12 @@ class Clinic:
 @asynccontextmanager
 async def clinic_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Clinic]:
     """Open the clinic on a migrated stack, with empty tables unless they are to be kept."""
-    settings = Settings(
-        _env_file=None,
-        supabase_url=stack.url,
-        supabase_secret_key=SecretStr(stack.secret_key),
-        c3d_bucket=DEFAULT_BUCKET,
-    )
     # Tests change definitions under it, so statements are not kept.
     database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
     try:
         if not keep:
             await database.execute("truncate public.therapy_sessions cascade")
-        async with connect(settings) as connection:
+        async with connected(stack) as connection:
             yield Clinic(stack, connection, database)
     finally:
         await database.close()

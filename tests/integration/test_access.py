@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import httpx
 import pytest
 import pytest_asyncio
@@ -73,18 +71,6 @@ async def project(
         await execute(url, JSON_NAMES)
     await apply(url)
     return url
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def api(migrated_stack: StackInfo) -> StackInfo:
-    """The migrated stack, once PostgREST has seen the last of the migrations."""
-    async with (
-        asyncio.timeout(10),
-        client_with(migrated_stack, migrated_stack.secret_key) as client,
-    ):
-        while not (await client.get("/session_overview")).is_success:
-            await asyncio.sleep(0.02)
-    return migrated_stack
 
 
 @pytest.mark.parametrize("role", STRANGERS)
@@ -165,9 +151,9 @@ async def test_grants_of_an_old_table_stay_with_their_policies(
     ],
 )
 async def test_a_stranger_reads_and_writes_nothing_through_the_api(
-    api: StackInfo, relation: str, column: str
+    migrated_stack: StackInfo, relation: str, column: str
 ) -> None:
-    async with strangers_client(api) as client:
+    async with strangers_client(migrated_stack) as client:
         answers = [await client.get(f"/{relation}")]
         if column:
             answers += [
@@ -179,17 +165,19 @@ async def test_a_stranger_reads_and_writes_nothing_through_the_api(
 
 
 @pytest.mark.parametrize("function", CALLS)
-async def test_a_stranger_calls_nothing_through_the_api(api: StackInfo, function: str) -> None:
-    async with strangers_client(api) as client:
+async def test_a_stranger_calls_nothing_through_the_api(
+    migrated_stack: StackInfo, function: str
+) -> None:
+    async with strangers_client(migrated_stack) as client:
         answer = await client.post(f"/rpc/{function}", json=CALLS[function])
     assert (answer.status_code, answer.json()["code"]) == (401, "42501")
 
 
 @pytest.mark.parametrize("function", CALLS)
 async def test_the_worker_calls_every_function_through_the_api(
-    api: StackInfo, function: str
+    migrated_stack: StackInfo, function: str
 ) -> None:
-    async with client_with(api, api.secret_key) as client:
+    async with client_with(migrated_stack, migrated_stack.secret_key) as client:
         answer = await client.post(f"/rpc/{function}", json=CALLS[function])
     assert answer.status_code == 200, answer.text
     assert answer.json() in ([], "lost", "missing")

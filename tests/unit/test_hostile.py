@@ -7,7 +7,6 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,10 +18,7 @@ from worker.errors import (
     UnsupportedC3DError,
 )
 from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
-from worker.local.recordings import MIPS, Raw, ghostly_recording, record, recording
-
-if TYPE_CHECKING:
-    from worker.local.recordings import Value
+from worker.local.recordings import MIPS, Raw, Value, ghostly_recording, record, recording
 
 FOUR_CHANNELS = np.zeros((20, 4))
 SESSION = ghostly_recording(2.0)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
-from worker.local.recordings import Raw, ghostly_recording, recording
-
-if TYPE_CHECKING:
-    from worker.local.recordings import Value
+from worker.local.recordings import Raw, Value, ghostly_recording, recording
 
 FOUR_CHANNELS = np.zeros((20, 4))
 

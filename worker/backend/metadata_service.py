@@ -137,6 +137,7 @@ class MetadataService:
         technical: Mapping[str, Any],
         content_hash: str,
         game: Mapping[str, Any],
+        statistics: Mapping[str, Any] | None = None,
     ) -> Completion:
         """Write the technical row and the status in one transaction.
 
@@ -145,12 +146,14 @@ class MetadataService:
             technical: the eight columns of `c3d_technical_data`.
             content_hash: the measured SHA-256; it replaces a legacy hash of something else.
             game: what the file says of the game; it fills gaps in `game_metadata`.
+            statistics: the channels' statistics, 64 KB at most, for `analytics_cache`.
         """
         arguments = {
             **_held(session),
             "technical": dict(technical),
             "content_hash": content_hash,
             "game": dict(game),
+            "statistics": None if statistics is None else dict(statistics),
         }
         query = self._supabase.rpc("complete_session", arguments)
         return await rest.word(query, among=Completion)

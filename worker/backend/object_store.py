@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import BinaryIO
 from urllib.parse import quote
 
 import httpx
@@ -16,6 +16,7 @@ from storage3.exceptions import StorageApiError
 from worker.backend.connection import Connection
 from worker.errors import (
     BucketMissingError,
+    DiskFullError,
     FileTooLargeError,
     KeyRefusedError,
     ObjectMissingError,
@@ -26,15 +27,6 @@ from worker.errors import (
 CHUNK_BYTES = 256 * 1024
 SLOWEST = 100_000  # bytes a second; a slower download is given up
 GRACE_SECONDS = 30.0  # on top, for the answer to begin
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What is kept of a streamed object."""
-
-    prefix: bytes
-    size: int
-    sha256: str
 
 
 class ObjectStore:
@@ -58,25 +50,29 @@ class ObjectStore:
         except StorageApiError as error:
             raise self._refusal(str(error.status), error.message, "") from error
 
-    async def fetch(self, path: str, *, size: int, most_bytes: int, prefix_bytes: int) -> Fetched:
-        """Stream the object at `path`, hash all of it and keep its first `prefix_bytes`.
+    async def fetch(self, path: str, into: BinaryIO, *, size: int, most_bytes: int) -> str:
+        """Stream the object at `path` into a file.
 
         Args:
             path: the object's key in the bucket.
+            into: where its bytes are written.
             size: bytes the object must have.
             most_bytes: bytes it may have at most.
-            prefix_bytes: how much of its beginning is kept.
+
+        Returns:
+            The SHA-256 of its content, in lower-case hex digits.
 
         Raises:
             ObjectMissingError: there is no object at `path`.
             SizeMismatchError, FileTooLargeError: the object has another size, or too large a one.
             UnavailableError: Storage is in trouble, or slower than any network should be.
+            DiskFullError: `into` cannot hold it.
         """
         if size > most_bytes:
             raise FileTooLargeError(
                 f"{path} has {size:,} bytes; this worker takes {most_bytes:,} at most."
             )
-        digest, prefix, received = hashlib.sha256(), bytearray(), 0
+        digest, received = hashlib.sha256(), 0
         try:
             async with (
                 asyncio.timeout(GRACE_SECONDS + size / SLOWEST),
@@ -87,8 +83,7 @@ class ObjectStore:
                     if received > size:
                         break
                     digest.update(chunk)
-                    if len(prefix) < prefix_bytes:
-                        prefix += chunk[: prefix_bytes - len(prefix)]
+                    _write(into, chunk)
         except TimeoutError as error:
             raise UnavailableError(f"Storage was too slow for {path} ({size:,} bytes).") from error
         except httpx.TransportError as error:
@@ -98,7 +93,7 @@ class ObjectStore:
             raise SizeMismatchError(
                 f"{path} has {more}{min(received, size):,} bytes, its session says {size:,}."
             )
-        return Fetched(bytes(prefix), received, digest.hexdigest())
+        return digest.hexdigest()
 
     @asynccontextmanager
     async def _get(self, path: str) -> AsyncIterator[httpx.Response]:
@@ -135,3 +130,13 @@ class ObjectStore:
 
 def _no_answer(error: httpx.TransportError) -> UnavailableError:
     return UnavailableError(f"Storage does not answer ({type(error).__name__}).")
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise DiskFullError(
+            f"The temporary folder takes no more bytes ({error.strerror})."
+        ) from error

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from worker.extraction.statistics import ChannelStatistics
+from worker.extraction.statistics import ChannelStatistics
 
 MOST_BYTES = 63 * 1024  # of the list of channels
 LONGEST_NAME = 60  # characters

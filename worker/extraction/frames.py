@@ -7,10 +7,8 @@ Header Section". Header words and POINT:FRAMES have 16 bits, so they saturate, o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from worker.extraction.reader import Metadata
+from worker.extraction.reader import Metadata
 
 SATURATED = 65535
 WORD = 65536

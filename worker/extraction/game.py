@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from worker.extraction.reader import shortest
+from worker.extraction.reader import Metadata, shortest
 from worker.extraction.wanted import GAME
-
-if TYPE_CHECKING:
-    from worker.extraction.reader import Metadata
 
 PLACEHOLDERS = frozenset({"", "---", "n/a", "default"})
 

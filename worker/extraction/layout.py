@@ -8,19 +8,14 @@ Source: the C3D manual, "The 3D Data Section".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 from worker.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
-from worker.extraction.frames import WORD, Count, declared_frames
+from worker.extraction.frames import WORD, Count, DeclaredFrames, declared_frames
+from worker.extraction.reader import Metadata
 from worker.extraction.section import BLOCK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from worker.extraction.frames import DeclaredFrames
-    from worker.extraction.reader import Metadata
 
 POINT_WORDS = 4  # x, y, z and residual
 MOST_ANALOG_WORDS = 65535  # header word 3 counts them in 16 bits

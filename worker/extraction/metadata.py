@@ -9,19 +9,15 @@ Source: the C3D manual, "The POINT Group" and "The ANALOG Group".
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.errors import ContradictoryC3DError, TruncatedC3DError
 from worker.extraction.frames import LARGEST
 from worker.extraction.game import game_metadata
-from worker.extraction.layout import resolve_layout
+from worker.extraction.layout import Layout, resolve_layout
 from worker.extraction.reader import Metadata, shortest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from worker.extraction.layout import Layout
 
 PREFIX_BYTES = 256 * 1024  # the format's limit is 260,608: one prefix carries all the metadata
 SLOWEST, FASTEST = 0.01, 1e6  # Hz

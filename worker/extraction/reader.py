@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import c3d
 import numpy as np
@@ -11,9 +11,6 @@ import numpy as np
 from worker.errors import UnsupportedC3DError
 from worker.extraction.section import clean_section, locate_section
 from worker.extraction.text import cleaned_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TEXT_KINDS = (-1, 1)  # characters, or bytes that hold characters
 INTEGER_BYTES = 2
@@ -36,6 +33,8 @@ class Metadata(c3d.Reader):  # type: ignore[misc]  # c3d publishes no types
         clean = clean_section(prefix, self.section)
         try:
             super().__init__(io.BytesIO(clean))
+        except MemoryError:
+            raise
         except Exception as error:  # c3d raises eleven kinds for malformed input
             raise UnsupportedC3DError(
                 f"The package c3d cannot decode it ({ascii(error)[:200]})."

@@ -6,27 +6,20 @@ Source: the C3D manual, "The 3D Data Section" and "The ANALOG Group": a sample i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from c3d.c3d import DEC_to_IEEE_BYTES
+from numpy.typing import NDArray
 
 from worker.errors import TruncatedC3DError
-from worker.extraction.layout import POINT_WORDS
-from worker.extraction.reader import REAL_BYTES
+from worker.extraction.layout import POINT_WORDS, Layout
+from worker.extraction.reader import REAL_BYTES, Metadata
 from worker.extraction.section import DEC, MIPS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from numpy.typing import NDArray
-
-    from worker.extraction.layout import Layout
-    from worker.extraction.reader import Metadata
-
-    Values: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = NDArray[np.float64]
 
 BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has 1.3 MB at most
 LONGEST_WORD = 16  # bits

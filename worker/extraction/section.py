@@ -13,14 +13,11 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, WANTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BLOCK = 512  # bytes
 MAGIC = 0x50

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from worker.errors import C3DError, UnsupportedC3DError
 from worker.extraction.metadata import PREFIX_BYTES, channel_names, channel_texts, open_recording
-from worker.extraction.samples import known_rails, read_scaling, sample_blocks
+from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.tally import Tally
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import BinaryIO
-
-    from worker.extraction.samples import Values
 
 MOST_BINS = 60  # a sparkline fits a terminal's line
 BINS_A_SESSION = 512  # shared by its channels
@@ -64,7 +59,7 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     with path.open("rb") as stream:
         try:
             return _statistics(stream, path.stat().st_size)
-        except (C3DError, OSError):
+        except (C3DError, OSError, MemoryError):
             raise
         except Exception as error:  # the values in the file are a stranger's
             raise UnsupportedC3DError(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from worker.extraction.samples import Values
+from worker.extraction.samples import Values
 
 
 class Tally:

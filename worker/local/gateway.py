@@ -56,7 +56,7 @@ async def gateway(
 
 
 class _RestProxy:
-    """Passes requests to PostgREST, bodies streamed both ways."""
+    """Passes requests to PostgREST, answers streamed."""
 
     def __init__(self, http: aiohttp.ClientSession, postgrest_url: str) -> None:
         self._http = http
@@ -75,7 +75,8 @@ class _RestProxy:
                 request.method,
                 URL(self._postgrest_url + path, encoded=True),
                 headers=headers,
-                data=request.content if request.body_exists else None,
+                # Whole: PostgREST refuses some requests unread, and drops one still streaming.
+                data=await request.read() if request.body_exists else None,
                 allow_redirects=False,
             ) as answer:
                 return await _passed_on(request, answer)

@@ -9,15 +9,12 @@ Source: the C3D manual, "The Header Section", "The Parameter Section", "The 3D D
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 INTEL, DEC, MIPS = 84, 85, 86
 BLOCK = 512  # bytes
