@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.integration.clinic import Clinic, clinic_of
 from worker.backend.metadata_service import MetadataService, NewSession
+from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
@@ -44,6 +46,9 @@ async def test_a_recording_travels_from_upload_to_row_at_the_sound_of_the_bell(
     assert technical == expected
     assert technical["original_sampling_rate"] == 990.0
     assert technical["channel_names"] == ["CH1 Raw", "CH2 Raw", "CH1 activated", "CH2 activated"]
+    statistics = json.loads(row["analytics_cache"])["channel_statistics"]
+    assert statistics["version"] == STATISTICS_VERSION
+    assert [channel["name"] for channel in statistics["channels"]] == technical["channel_names"]
 
 
 async def test_sessions_inserted_before_the_worker_started_are_found(

@@ -8,12 +8,13 @@ from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
 
+STATISTICS_VERSION = 1  # raised whenever the same file would get other values
 MOST_BYTES = 63 * 1024  # of the list of channels
 LONGEST_NAME = 60  # characters
 
 
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
-    """`channels`, one object each, and `omitted`: how many more there are than 64 KB hold.
+    """`version`, `channels`, one object each, and `omitted`: how many more than 64 KB hold.
 
     Numbers keep six significant digits, the envelope three; names are cut at 60 characters.
     """
@@ -26,7 +27,7 @@ def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
             channels.append(entry)
         else:
             omitted += 1
-    return {"channels": channels, "omitted": omitted}
+    return {"version": STATISTICS_VERSION, "channels": channels, "omitted": omitted}
 
 
 def _entry(channel: ChannelStatistics) -> dict[str, Any]:

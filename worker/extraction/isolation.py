@@ -24,8 +24,9 @@ from pebble import ProcessExpired, ProcessPool
 from worker.errors import TooCostlyC3DError
 
 MEGABYTE = 1_000_000
-# Two: one file that runs into its time limit holds up nobody while another child is free. Of a
-# backlog, the second adds a quarter more sessions a second on two cores; a third adds nothing.
+# Two, so that a file which runs into its time limit holds up nobody. Not for speed: a backlog
+# took 64 to 68 sessions a second with one child, 57 to 71 with two and 58 to 62 with three (two
+# cores, requests included), and each takes 25 MB.
 CHILDREN = 2
 
 
