@@ -32,6 +32,7 @@ class InHand:
     session: ClaimedSession
     task: asyncio.Task[None]
     leased_at: float
+    alone: bool
 
 
 class ClaimLoop:
@@ -93,9 +94,7 @@ class ClaimLoop:
             await _wait(self._changed, self._settings.sweep_seconds)
 
     async def _claim(self) -> int:
-        room = self._settings.concurrency - len(self._in_hand)
-        if self._pauses:  # a probe: one session shows whether all doors are open again
-            room = 0 if self._in_hand else 1
+        room = self._room()
         if not room:
             return 0
         leased_at = time.monotonic()  # before the call: a lease may only be thought shorter
@@ -106,17 +105,30 @@ class ClaimLoop:
             max_attempts=self._settings.max_attempts,
         )
         self._claim_id = uuid4()
+        # A session whose lease ran out comes by itself: it may be what killed its worker, so
+        # it is worked on by itself, too, and spends nobody else's attempts.
+        alone = len(sessions) == 1 and sessions[0].attempt > 1
+        before = [each.task for each in self._in_hand.values()] if alone else []
         for session in sessions:
             log.info("session_claimed", session=str(session.id), attempt=session.attempt)
-            task = asyncio.create_task(self._work(session))
-            self._in_hand[session.id] = InHand(session, task, leased_at)
+            task = asyncio.create_task(self._work(session, before))
+            self._in_hand[session.id] = InHand(session, task, leased_at, alone)
         if not sessions:
             self._recovered()
         return len(sessions)
 
-    async def _work(self, session: ClaimedSession) -> None:
-        """Process one session; whatever happens, it leaves the hand."""
+    def _room(self) -> int:
+        if any(each.alone for each in self._in_hand.values()):
+            return 0
+        if self._pauses:  # a probe: one session shows whether all doors are open again
+            return 0 if self._in_hand else 1
+        return self._settings.concurrency - len(self._in_hand)
+
+    async def _work(self, session: ClaimedSession, before: list[asyncio.Task[None]]) -> None:
+        """Process one session, after those `before` it; whatever happens, it leaves the hand."""
         try:
+            if before:
+                await asyncio.wait(before)
             await self._process(session)
             self._recovered()
         except UnavailableError as error:

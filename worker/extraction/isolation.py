@@ -84,6 +84,7 @@ class Isolation:
             initializer=_prepare,
             initargs=(megabytes * MEGABYTE,),
         )
+        self._pool.schedule(int)  # the first task starts the children; no recording has to wait
 
     def submit(self, path: Path) -> Future[Extracted]:
         """Read the recording at `path`, as soon as a child is free.
