@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench lock clean
+.PHONY: help demo test lint test-faults test-contract fuzz bench lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,12 @@ lint: $(INSTALLED)  ## format, lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+test-faults: $(INSTALLED)  ## every injected fault, in full; results in build/faults.json
+	FAULTS=full $(BIN)/pytest tests/faults
+
+test-contract: $(INSTALLED)  ## the contract against SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_DB_URL
+	CONTRACT=1 $(BIN)/pytest -m contract tests/integration
 
 fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (about ten minutes)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/test_mutations.py --timeout 7200

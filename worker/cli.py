@@ -9,14 +9,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
 
+from worker.backfill import Backfilled
+from worker.backfill import backfill as run_backfill
 from worker.errors import C3DError, StackError, WorkerError
 from worker.run import run as run_worker
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.telemetry import configure_logs
+from worker.terminal import backfilled, counting
 
 PROJECT = Path(__file__).resolve().parent.parent  # where supabase/ lies in a clone
 REFUSED, WRONG_CALL = 1, 2  # exit codes
@@ -58,6 +62,60 @@ def run() -> None:
     settings = load_settings()
     configure_logs(settings)
     asyncio.run(run_worker(settings))
+
+
+@app.command()
+def ingest(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    *,
+    patient: Annotated[
+        str | None, typer.Option(help="The patient's code, which becomes the folder.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Upload what is no C3D recording, too.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the sessions to their end and print their rows.")
+    ] = False,
+) -> None:
+    """Upload recordings and give each its session. What is known already is not sent again."""
+    settings = load_settings()
+    _quiet(settings)
+    from worker.ingest_command import ingest_files  # noqa: PLC0415 - needs numpy
+
+    if not asyncio.run(ingest_files(files, settings, Console(), patient, force=force, wait=wait)):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def backfill() -> None:
+    """Give every object in the bucket its session. Interrupted, it goes on where it ended."""
+    settings = load_settings()
+    _quiet(settings)
+    console = Console()
+    with counting(console) as bar:
+        task = bar.add_task("objects")
+
+        def show(done: Backfilled) -> None:
+            said = f"objects ({done.held} in other hands)" if done.held else "objects"
+            completed = done.outcomes.total()
+            total = max(done.total, completed)
+            bar.update(task, description=said, completed=completed, total=total)
+
+        done = asyncio.run(run_backfill(settings, show))
+    console.print(backfilled(done), highlight=False)
+    if done.waiting:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> None:
+    """Print a session, its technical row and its channels' statistics, kept or computed anew."""
+    settings = load_settings()
+    configure_logs(settings)
+    from worker.show_command import show_session  # noqa: PLC0415 - needs numpy
+
+    asyncio.run(show_session(settings, session, Console()))
 
 
 @app.command()
@@ -123,6 +181,11 @@ def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False
     show = _extra("worker.demo")
     if not asyncio.run(show.demo(file, PROJECT, Console())):
         raise typer.Exit(REFUSED)
+
+
+def _quiet(settings: Settings) -> None:
+    """Log only what is wrong: the command itself says what was done."""
+    configure_logs(settings.model_copy(update={"log_level": "WARNING"}))
 
 
 def _extra(module: str) -> Any:

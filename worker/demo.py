@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from rich.console import Console
 
 from worker.backend import rest
 from worker.backend.connection import Connection
-from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
+from worker.backend.metadata_service import TECHNICAL
 from worker.display import facts
 from worker.errors import C3DError
+from worker.ingest import object_name
 from worker.inspection import Inspected, inspect_file
+from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording
@@ -30,9 +31,11 @@ from worker.settings import DEFAULT_BUCKET
 PATIENT = "P005"
 RECORDING = "Ghostly_Emg_demo.c3d"
 STEPS = {
+    "webhook_heard": "webhook of the upload received, its signature is good",
+    "object_taken": "object streamed and hashed: a new session, pending",
     "insert_heard": "insert heard over Realtime",
     "session_claimed": "session claimed",
-    "downloaded": "object streamed and hashed",
+    "downloaded": "object streamed, its size and hash are the session's",
     "read": "channels and rates read",
     "session_done": "technical row written, session {outcome}",
 }
@@ -71,7 +74,8 @@ async def demo(file: Path | None, project: Path, console: Console) -> bool:
             setup.tell("local stack is up: PostgreSQL, PostgREST, Storage, Realtime")
             await migrate(stack, project, packages)
             setup.tell("migrations applied with `supabase db push`")
-            async with worker_process(stack, Path(folder)) as worker:
+            webhook = await announce_uploads(stack)
+            async with worker_process(stack, Path(folder), **webhook) as worker:
                 await worker.until("realtime_ready")
                 setup.tell("worker runs as its own process and listens")
                 session = await _travel(recording, stack, worker, console)
@@ -87,30 +91,21 @@ def _generated(folder: Path) -> Path:
 async def _travel(
     recording: Path, stack: StackInfo, worker: WorkerProcess, console: Console
 ) -> UUID:
-    """Upload the recording, create its session, and follow it to its end."""
+    """Upload the recording and follow it to its end; the rest happens by itself."""
     content = await asyncio.to_thread(recording.read_bytes)
-    object_path = f"{PATIENT}/{recording.name}"
+    object_path = f"{PATIENT}/{object_name(recording.stem)}.c3d"
     console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
     story = Narrator(console, time.time())
     async with connected(stack) as connection:
         bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
         await bucket.upload(object_path, content)
         story.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
-        new = NewSession(
-            file_path=object_path,
-            file_hash=hashlib.sha256(content).hexdigest(),
-            file_size_bytes=len(content),
-            original_filename=recording.name,
-            patient_id=PATIENT,
-        )
-        session, _ = await MetadataService(connection.supabase).create_session(new)
-        story.tell("session created: pending")
     async for event in worker.follow(until="session_done"):
         if step := STEPS.get(event["event"]):
             story.tell(
                 step.format_map(event), datetime.fromisoformat(event["timestamp"]).timestamp()
             )
-    return session
+    return UUID(event["session"])
 
 
 async def _shown(

@@ -118,6 +118,13 @@ class ObjectMissingError(RetryableError):
     cure = "Upload the file to that path again, or correct the session's file_path."
 
 
+class ObjectRefusedError(PermanentError):
+    """Storage refuses the session's path, whatever is or is not there."""
+
+    code = "object_refused"
+    cure = "Upload the file again under a name of plain letters, digits, '-', '_' and '.'."
+
+
 class SizeMismatchError(PermanentError):
     """The object's size is not the size the session was created with."""
 
@@ -137,6 +144,27 @@ class FileTooLargeError(PermanentError):
 
     code = "file_too_large"
     cure = "Raise MAX_FILE_MB and requeue the session, or split the recording."
+
+
+class UploadRefusedError(PermanentError):
+    """Storage does not take the file."""
+
+    code = "upload_refused"
+    cure = "Compare the bucket's limits of size and type with the file."
+
+
+class PathTakenError(PermanentError):
+    """Another object is where the file was to go."""
+
+    code = "path_taken"
+    cure = "Rename the file, or remove the object there."
+
+
+class FileBeyondIntegerError(PermanentError):
+    """The object is larger than the size column of a session can say."""
+
+    code = "file_beyond_integer"
+    cure = "A session takes 2,147,483,647 bytes at most: split the recording."
 
 
 class RejectedError(PermanentError):
@@ -184,6 +212,13 @@ class DiskFullError(UnavailableError):
     cure = "Free space there, or point TMPDIR at a larger disk."
 
 
+class ReaderLostError(UnavailableError):
+    """The worker cannot start, or keep, a process that reads recordings."""
+
+    code = "reader_lost"
+    cure = "Look for a lack of memory on the worker's machine, and restart the worker."
+
+
 class BucketMissingError(UnavailableError):
     """The bucket of the recordings does not exist."""
 
@@ -198,6 +233,13 @@ class SettingError(SetupError):
     """A setting is missing or malformed."""
 
     code = "setting"
+
+
+class SessionUnknownError(SetupError):
+    """There is no session with that id."""
+
+    code = "session_unknown"
+    cure = "Look it up in session_overview, column session_id."
 
 
 class StackError(SetupError):

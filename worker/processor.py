@@ -22,6 +22,7 @@ from worker.backend.metadata_service import (
 from worker.backend.object_store import ObjectStore
 from worker.backoff import backoff
 from worker.errors import (
+    DiskFullError,
     HashMismatchError,
     PermanentError,
     RetryableError,
@@ -29,7 +30,8 @@ from worker.errors import (
     UnexpectedError,
     WorkerError,
 )
-from worker.extraction.isolation import Extracted, Isolation
+from worker.extraction.isolation import Isolation
+from worker.telemetry import whereabouts
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 FIRST_RETRY, LONGEST_RETRY = 5.0, 600.0  # seconds until a session is tried again
@@ -64,8 +66,8 @@ class Processor:
             outcome, code = await self._fail(session, error), error.code
         except RetryableError as error:
             outcome, code = await self._fail_for_now(session, error), error.code
-        except Exception as error:
-            log.exception("unexpected", session=str(session.id))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs one session
+            log.error("unexpected", session=str(session.id), error=whereabouts(error))  # noqa: TRY400
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
@@ -80,11 +82,12 @@ class Processor:
         )
 
     async def _complete(self, session: ClaimedSession) -> Completion:
-        # Without a name, so that a recording is gone with the worker even when it is killed.
-        with tempfile.TemporaryFile() as file:
+        with _temporary_file() as file:
             content_hash = await self._download(session, file)
             log.debug("downloaded", session=str(session.id))
-            extracted = await self._extract(session, file)
+            # The child opens this process's file anew.
+            path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+            extracted = await asyncio.to_thread(self.isolation.run, path, session.file_path)
             log.debug("read", session=str(session.id))
         return await self.metadata.complete(
             session,
@@ -108,14 +111,6 @@ class Processor:
             )
         return measured
 
-    async def _extract(self, session: ClaimedSession, file: BinaryIO) -> Extracted:
-        """Read the recording in a child process, which opens this process's file anew."""
-        path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-        try:
-            return await asyncio.wrap_future(self.isolation.submit(path))
-        except Exception as error:
-            raise self.isolation.explain(error, session.file_path) from error
-
     async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
         return await self.metadata.fail(session, error, max_attempts=self.max_attempts)
 
@@ -125,3 +120,11 @@ class Processor:
         return await self.metadata.fail(
             session, error, max_attempts=self.max_attempts, retry_seconds=seconds
         )
+
+
+def _temporary_file() -> BinaryIO:
+    """Open a file without a name: a recording is gone with the worker even when it is killed."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise DiskFullError(f"No temporary file can be made ({error.strerror}).") from error

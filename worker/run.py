@@ -1,4 +1,4 @@
-"""The long-running process: doorbell and claim loop, their start and their stop."""
+"""The long-running process: intake, doorbell and claim loop, their start and their stop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Isolation
+from worker.phase_one import make_face, make_intake, make_sweep
 from worker.processor import Processor
 from worker.settings import Settings
 
@@ -28,6 +29,7 @@ async def run(settings: Settings) -> None:
     Raises:
         UnavailableError: at the start, what the worker needs is not there; its code and
             sentence say what.
+        SettingError: the port of the webhook is taken.
     """
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
@@ -48,12 +50,29 @@ async def run(settings: Settings) -> None:
             log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
             loop.ring()
 
+        intake = make_intake(connection, settings, requeued=loop.ring)
+        context.push_async_callback(intake.close)
+        await intake.register.left()  # its migration is applied
+        sweep = make_sweep(intake, settings)
+        face = make_face(intake, sweep, settings)
+        side_tasks: list[asyncio.Task[None]] = []
+
+        def stop() -> None:
+            if face:
+                face.stop()
+            for task in side_tasks:
+                task.cancel()
+            loop.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, loop.stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
         doorbell = Doorbell(connection.url, connection.key, ring)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(doorbell.run())
+            side_tasks.append(group.create_task(sweep.run()))
+            if face:
+                group.create_task(face.run())
             await loop.run()
             listening.cancel()
         log.info("worker_stopped")

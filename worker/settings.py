@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,22 +16,59 @@ from worker.errors import SettingError
 
 DEFAULT_BUCKET = "c3d-files"  # the one that the migrations create
 LEGACY_KEY = "SUPABASE_SERVICE_ROLE_KEY"
+SIGNING_PREFIX = "whsec_"  # Standard Webhooks' mark of a secret
+LEAST_SIGNING_BYTES = 24  # Standard Webhooks' least entropy
 
 
 def _project_url(value: str) -> str:
     """Accept the address of a Supabase project, without a path, and drop a trailing slash."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        named = parts.hostname and (parts.port is None or parts.port)
+    except ValueError:  # no such port
+        named = None
+    if parts.scheme not in {"http", "https"} or not named:
         raise ValueError("must look like https://YOUR-PROJECT.supabase.co")
+    if parts.username is not None:
+        raise ValueError("must not hold a user or password: the key has a setting of its own")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must be the project's bare address, without a path")
     return value.rstrip("/")
 
 
-def _not_blank(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().strip():
+def _plain_key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value().strip()
+    if not key:
         raise ValueError("must not be empty: copy the secret key from the project's API settings")
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("holds characters that no key has: copy it again, without quotes")
+    return SecretStr(key)
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    """Accept a Standard Webhooks secret: the prefix, then base64."""
+    prefix, _, encoded = value.get_secret_value().strip().partition("_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        length = 0
+    if f"{prefix}_" != SIGNING_PREFIX or length < LEAST_SIGNING_BYTES:
+        raise ValueError(
+            "must be whsec_ and 24 bytes or more in base64; "
+            'make one with: echo "whsec_$(openssl rand -base64 32)"'
+        )
     return SecretStr(value.get_secret_value().strip())
+
+
+def _pattern(value: str) -> str:
+    """Accept a regular expression with one group at most."""
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"must be a regular expression ({error})") from None
+    if groups > 1:
+        raise ValueError("must have one group at most: the patient's code")
+    return value
 
 
 class Settings(BaseSettings):
@@ -46,7 +86,7 @@ class Settings(BaseSettings):
     supabase_url: Annotated[str, AfterValidator(_project_url)]
     """The project's address, such as https://YOUR-PROJECT.supabase.co."""
 
-    supabase_secret_key: Annotated[SecretStr, AfterValidator(_not_blank)] = Field(
+    supabase_secret_key: Annotated[SecretStr, AfterValidator(_plain_key)] = Field(
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", LEGACY_KEY)
     )
     """The secret key (`sb_secret_…`) or the legacy service_role key. It bypasses row security."""
@@ -66,6 +106,10 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(30, ge=1, le=3600)
     """How often the table is read whatever Realtime says: the longest a lost event delays."""
 
+    bucket_sweep_seconds: float = Field(30, ge=0, le=86400)
+    """How often the bucket is searched for uploads that no webhook announced; 0: only when a
+    webhook could not be served. With 0 and no webhook, sessions are made by other programs."""
+
     max_file_mb: int = Field(512, ge=1, le=2147)
     """Recordings of more million bytes are failed as `file_too_large`, not downloaded."""
 
@@ -77,6 +121,21 @@ class Settings(BaseSettings):
 
     drain_seconds: float = Field(20, ge=0, le=3600)
     """How long a stopping worker may go on with the sessions in hand before it releases them."""
+
+    http_host: str = Field("127.0.0.1", min_length=1)
+    """Where the webhook is served. A TLS proxy on the same machine needs no other than loopback."""
+
+    http_port: int = Field(8787, ge=1, le=65535)
+    """The port of the webhook."""
+
+    webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
+    """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep does it all."""
+
+    patient_id_pattern: Annotated[str, AfterValidator(_pattern)] = r"^(P\d+)/"
+    """Finds the patient's code in an object's path: the group, or the whole match without one."""
+
+    other_files: Literal["ignore", "skip"] = "ignore"
+    """What an object that is no `.c3d` gets: nothing, or a session with the status `skipped`."""
 
     log_format: Literal["console", "json"] = "console"
     """`console` for people, `json` for log collectors: one object a line."""

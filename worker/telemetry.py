@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 
 import structlog
 
@@ -33,5 +35,30 @@ def configure_logs(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # What is not this project's, such as asyncio's own complaints, in the same form.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                render,
+            ]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def whereabouts(error: BaseException) -> str:
+    """The kind of an error and the lines it came through, innermost first.
+
+    For logs, in place of a traceback: an error's message can hold a file's name, and a file's
+    name can name a patient.
+    """
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    lines = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__} at {' < '.join(lines)}"

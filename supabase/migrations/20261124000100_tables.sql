@@ -190,6 +190,31 @@ alter table public.therapy_sessions
   alter column updated_at set default now(),
   alter column last_accessed_at set default now();
 
+-- A hash of the old system may be shorter than the SHA-256 that takes its place.
+create or replace function pg_temp.widen_file_hash()
+returns void
+language plpgsql
+as $$
+declare
+  dependents text;
+begin
+  if exists (
+    select from pg_attribute
+    where attrelid = 'public.therapy_sessions'::regclass and attname = 'file_hash'
+      and atttypid = 'character varying'::regtype and atttypmod between 0 and 64 + 3
+  ) then
+    alter table public.therapy_sessions alter column file_hash type text;
+  end if;
+exception when feature_not_supported then
+  get stacked diagnostics dependents = pg_exception_detail;
+  raise exception 'therapy_sessions.file_hash is too narrow for a SHA-256 and something reads it (%), so nothing was changed. Drop that, alter table public.therapy_sessions alter column file_hash type text, make it again, then push again.',
+    dependents;
+end
+$$;
+
+select pg_temp.widen_file_hash();
+drop function pg_temp.widen_file_hash();
+
 do $$
 declare
   in_the_way record;

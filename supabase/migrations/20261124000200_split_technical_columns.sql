@@ -7,7 +7,7 @@
 --
 -- Nothing is dropped before the moved rows were counted and compared, and nothing is dropped with
 -- CASCADE: a view on such a column stops this migration by its name. A session which has its row
--- in c3d_technical_data already keeps that row.
+-- in c3d_technical_data already keeps what that row says; the old values fill its gaps.
 --
 -- Rates and durations land in `real`, which keeps 7 significant digits of a double precision.
 -- That is by design. A number that does not fit stops the migration; none is bent to fit.
@@ -177,6 +177,15 @@ begin
     readings, names
   );
 
+  execute format(
+    'update public.c3d_technical_data as present set %s
+     from values_found where present.session_id = values_found.session_id',
+    (
+      select string_agg(format('%1$I = coalesce(present.%1$I, values_found.%1$I)', name), ', ')
+      from old_columns
+    )
+  );
+
   delete from values_found
   using public.c3d_technical_data as present
   where present.session_id = values_found.session_id;
@@ -199,7 +208,7 @@ begin
       moved, unchanged;
   end if;
 
-  raise notice 'Technical values moved: % sessions; % more had a row already and keep it.',
+  raise notice 'Technical values moved: % sessions; % more had a row already, whose gaps they filled.',
     moved, already_there;
 end
 $$;

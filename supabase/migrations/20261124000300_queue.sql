@@ -28,7 +28,43 @@ alter table public.therapy_sessions
 
 set local client_min_messages = notice;
 
+create or replace function pg_temp.check_queue_columns()
+returns void
+language plpgsql
+as $$
+declare
+  others text;
+begin
+  select string_agg(format('%s is %s and has to be %s', wanted.name, found.type, wanted.type), '; ')
+  into others
+  from (values
+    ('processing_attempts', 'integer'),
+    ('processing_due_at', 'timestamp with time zone'),
+    ('processing_lease', 'uuid'),
+    ('processing_error', 'text')
+  ) as wanted (name, type)
+  join (
+    select attname, format_type(atttypid, atttypmod) as type
+    from pg_attribute
+    where attrelid = 'public.therapy_sessions'::regclass and not attisdropped
+  ) as found on found.attname = wanted.name
+  where found.type <> wanted.type;
+
+  if others is not null then
+    raise exception 'therapy_sessions has columns of the queue''s names and other types, so this migration changed nothing: %. Rename them, then push again.',
+      others;
+  end if;
+end
+$$;
+
+select pg_temp.check_queue_columns();
+drop function pg_temp.check_queue_columns();
+
+update public.therapy_sessions set processing_attempts = 0 where processing_attempts is null;
+
 alter table public.therapy_sessions
+  alter column processing_attempts set default 0,
+  alter column processing_attempts set not null,
   alter column processing_due_at set default now();
 
 -- States -------------------------------------------------------------------------------------
@@ -96,7 +132,8 @@ returns table (
   file_size_bytes bigint,
   original_filename text,
   processing_attempts integer,
-  processing_due_at timestamptz
+  processing_due_at timestamptz,
+  abandoned boolean  -- its last lease ran out: it may be what its worker died of
 )
 language plpgsql
 security invoker
@@ -106,6 +143,7 @@ declare
   right_now timestamptz;
   longest_waiting timestamptz;
   taken uuid[];
+  was_abandoned boolean := false;
 begin
   if claim_sessions.claim is null or claim_sessions.batch_size < 1
     or claim_sessions.lease_seconds < 1 or claim_sessions.max_attempts < 1
@@ -123,7 +161,16 @@ begin
   where held.processing_status = 'processing'
     and held.processing_lease = claim_sessions.claim;
 
-  if taken is null then
+  if taken is not null then
+    -- The caller counts its lease from this call. One that came alone may have been abandoned.
+    update public.therapy_sessions as s
+    set processing_due_at = right_now + make_interval(secs => claim_sessions.lease_seconds)
+    where s.id = any (taken);
+
+    select cardinality(taken) = 1 and s.processing_attempts > 1 into was_abandoned
+    from public.therapy_sessions as s
+    where s.id = taken[1];
+  else
     -- Its last lease ran out too: whatever it does to workers, it has done it often enough.
     with worn_out as (
       select s.id
@@ -138,8 +185,9 @@ begin
       processing_status = 'failed',
       processing_due_at = null,
       processing_error = format(
-        'worker_died: %s workers in a row stopped while they had this session. Inspect its file offline with `c3d-worker inspect`, then requeue it.',
-        s.processing_attempts
+        'worker_died: Its worker stopped while it had this session, after %s tries.%s Inspect its file offline with `c3d-worker inspect`, then requeue it.',
+        s.processing_attempts,
+        ' Before that: ' || s.processing_error
       )
     from worn_out
     where s.id = worn_out.id;
@@ -165,6 +213,7 @@ begin
       for update skip locked
     )
     select array_agg(abandoned.id) into taken from abandoned;
+    was_abandoned := taken is not null;
 
     if taken is null then
       with waiting as (
@@ -196,7 +245,8 @@ begin
     s.file_size_bytes::bigint,
     s.original_filename::text,
     s.processing_attempts,
-    s.processing_due_at
+    s.processing_due_at,
+    was_abandoned
   from public.therapy_sessions as s
   where s.id = any (taken)
   order by s.created_at, s.id;
@@ -408,7 +458,11 @@ $$;
 
 -- Release ------------------------------------------------------------------------------------
 
-create or replace function public.release_sessions(claims uuid[], sessions uuid[])
+create or replace function public.release_sessions(
+  claims uuid[],
+  sessions uuid[],
+  delay_seconds double precision default 0
+)
 returns setof uuid
 language plpgsql
 security invoker
@@ -427,7 +481,7 @@ begin
   update public.therapy_sessions as s
   set
     processing_status = 'pending',
-    processing_due_at = clock_timestamp(),
+    processing_due_at = clock_timestamp() + make_interval(secs => greatest(delay_seconds, 0)),
     processing_attempts = greatest(s.processing_attempts - 1, 0)
   from still_held
   where s.id = still_held.id;

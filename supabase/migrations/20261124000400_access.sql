@@ -23,7 +23,7 @@ revoke execute on function
   public.claim_sessions(uuid, integer, integer, integer),
   public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
   public.fail_session(uuid, uuid, text, text, integer, double precision),
-  public.release_sessions(uuid[], uuid[]),
+  public.release_sessions(uuid[], uuid[], double precision),
   public.extend_lease(uuid[], uuid[], integer),
   public.requeue_session(uuid, text, boolean)
 from public, anon, authenticated;
@@ -32,7 +32,7 @@ grant execute on function
   public.claim_sessions(uuid, integer, integer, integer),
   public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
   public.fail_session(uuid, uuid, text, text, integer, double precision),
-  public.release_sessions(uuid[], uuid[]),
+  public.release_sessions(uuid[], uuid[], double precision),
   public.extend_lease(uuid[], uuid[], integer),
   public.requeue_session(uuid, text, boolean)
 to service_role;

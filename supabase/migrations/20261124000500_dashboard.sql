@@ -54,7 +54,10 @@ select
     when s.processing_status = 'failed' then concat_ws(
       ' ',
       coalesce(s.processing_error, 'It failed before this worker was installed.'),
-      format('To try again: c3d-worker requeue %s', s.id)
+      case
+        when s.processing_error like 'duplicate\_content: %' then null  -- it would end the same way
+        else format('To try again: c3d-worker requeue %s', s.id)
+      end
     )
     when urgencies.urgency = 2 then concat_ws(
       ' ',
@@ -173,7 +176,7 @@ comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb, json
   'Writes the technical row and completes the session, both or neither. Says completed, duplicate (another session holds this very recording) or lost (the claim no longer holds it; nothing changed).';
 comment on function public.fail_session(uuid, uuid, text, text, integer, double precision) is
   'Says why a session could not be read. With retry_seconds and attempts left it waits and is tried again: pending. Otherwise failed. Lost: the claim no longer holds it; nothing changed.';
-comment on function public.release_sessions(uuid[], uuid[]) is
+comment on function public.release_sessions(uuid[], uuid[], double precision) is
   'Gives sessions back unharmed: pending, due now, the attempt not counted. Returns those given back.';
 comment on function public.extend_lease(uuid[], uuid[], integer) is
   'Holds sessions for lease_seconds from now. Returns those still held; the others went to another worker.';

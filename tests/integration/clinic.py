@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
 from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
 from worker.local.migrated import connected
 from worker.local.stack import StackInfo
+from worker.local.worker_process import WorkerProcess, worker_process
 from worker.settings import DEFAULT_BUCKET
 
 
@@ -27,11 +30,17 @@ class Clinic:
     stack: StackInfo
     connection: Connection
     database: asyncpg.Connection[asyncpg.Record]
+    bucket: str = DEFAULT_BUCKET
+    prefix: str = ""  # of every path; what starts otherwise is not this clinic's
+
+    def worker(self, folder: Path, **settings: str) -> AbstractAsyncContextManager[WorkerProcess]:
+        """Run a worker on this clinic's bucket; see `worker_process`."""
+        return worker_process(self.stack, folder, C3D_BUCKET=self.bucket, **settings)
 
     async def upload(self, content: bytes, path: str | None = None) -> str:
         """Put an object into the bucket and return its path."""
-        path = path or f"P005/{uuid4()}.c3d"
-        await self.connection.supabase.storage.from_(DEFAULT_BUCKET).upload(path, content)
+        path = self.prefix + (path or f"P005/{uuid4()}.c3d")
+        await self.connection.supabase.storage.from_(self.bucket).upload(path, content)
         return path
 
     async def session(
@@ -48,7 +57,7 @@ class Clinic:
         if uploaded:
             await self.upload(content, path)
         new = NewSession(
-            file_path=path,
+            file_path=self.prefix + path,
             file_hash=file_hash or hashlib.sha256(content).hexdigest(),
             file_size_bytes=len(content) if size is None else size,
             original_filename=path.rsplit("/", 1)[-1],
@@ -72,8 +81,9 @@ class Clinic:
 
     async def counts(self) -> dict[str, int]:
         """Sessions by status."""
-        query = "select processing_status, count(*) from public.therapy_sessions group by 1"
-        return {row[0]: row[1] for row in await self.database.fetch(query)}
+        query = """select processing_status, count(*) from public.therapy_sessions
+                   where starts_with(file_path, $1) group by 1"""
+        return {row[0]: row[1] for row in await self.database.fetch(query, self.prefix)}
 
     async def until(self, session: UUID, *statuses: str, seconds: float = 20.0) -> dict[str, Any]:
         """Wait until the session has one of `statuses`, and return its row."""
@@ -94,12 +104,42 @@ class Clinic:
 @asynccontextmanager
 async def clinic_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Clinic]:
     """Open the clinic on a migrated stack, with empty tables unless they are to be kept."""
+    async with _database(stack) as database, connected(stack) as connection:
+        if not keep:
+            await database.execute("truncate public.therapy_sessions cascade")
+        yield Clinic(stack, connection, database)
+
+
+@asynccontextmanager
+async def clinic_apart(stack: StackInfo) -> AsyncIterator[Clinic]:
+    """Open a clinic that leaves any project as it was: its own bucket, its own rows."""
+    name = f"contract-{uuid4()}"
+    async with _database(stack) as database, connected(stack) as connection:
+        waiting = await database.fetchval(
+            "select count(*) from public.therapy_sessions"
+            " where processing_status in ('pending', 'processing')"
+        )
+        if waiting:
+            pytest.fail(f"{waiting} sessions wait in this project: a test's worker would take them")
+        storage = connection.supabase.storage
+        await storage.create_bucket(name)
+        clinic = Clinic(stack, connection, database, name, f"{name}/")
+        try:
+            yield clinic
+        finally:
+            await database.execute(
+                "delete from public.therapy_sessions where starts_with(file_path, $1)",
+                clinic.prefix,
+            )
+            await storage.empty_bucket(name)
+            await storage.delete_bucket(name)
+
+
+@asynccontextmanager
+async def _database(stack: StackInfo) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     # Tests change definitions under it, so statements are not kept.
     database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
     try:
-        if not keep:
-            await database.execute("truncate public.therapy_sessions cascade")
-        async with connected(stack) as connection:
-            yield Clinic(stack, connection, database)
+        yield database
     finally:
         await database.close()

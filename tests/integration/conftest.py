@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 
 from tests.conftest import PROJECT, CreateDatabase
+from tests.integration.clinic import Clinic, clinic_apart, clinic_of
 from tests.integration.databases import Connection, connected, execute
 from worker.local.packages import Packages
 from worker.local.postgres import create_database
@@ -64,3 +66,37 @@ async def second(queue_url: str) -> AsyncIterator[Connection]:
 def name_of(url: str) -> str:
     """Return the name of a URL's database."""
     return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def project(request: pytest.FixtureRequest) -> StackInfo:
+    """The Supabase that the contract is held against: the local stack, or the one named.
+
+    CONTRACT=1 takes the project of SUPABASE_URL, SUPABASE_SECRET_KEY and SUPABASE_DB_URL (as
+    role postgres), with the migrations applied.
+    """
+    if not os.environ.get("CONTRACT"):
+        stack: StackInfo = request.getfixturevalue("migrated_stack")
+        return stack
+    names = ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "SUPABASE_DB_URL")
+    if missing := [name for name in names if not os.environ.get(name)]:
+        pytest.fail(f"Set {', '.join(missing)} to the project that is to be tested.")
+    url, key, database_url = (os.environ[name] for name in names)
+    return StackInfo(
+        url=url.rstrip("/"),
+        secret_key=key,
+        publishable_key="",
+        service_role_jwt="",
+        anon_jwt="",
+        database_url=database_url,
+    )
+
+
+@pytest_asyncio.fixture
+async def clinic(project: StackInfo) -> AsyncIterator[Clinic]:
+    """A clinic of one's own on any Supabase."""
+    if not os.environ.get("CONTRACT"):
+        async with clinic_of(project):  # what other tests left on the local stack
+            pass
+    async with clinic_apart(project) as opened:
+        yield opened

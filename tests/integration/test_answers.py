@@ -21,6 +21,7 @@ from worker.errors import (
     KeyRefusedError,
     MigrationMissingError,
     ObjectMissingError,
+    ObjectRefusedError,
     RejectedError,
     SizeMismatchError,
     UnavailableError,
@@ -93,6 +94,9 @@ async def _fetch(connection: Connection) -> object:
         (_fetch, 400, _storage("404", "Object not found"), ObjectMissingError),
         (_fetch, 400, _storage("404", "Bucket not found"), BucketMissingError),
         (_fetch, 400, _storage("403", "invalid JWT"), KeyRefusedError),
+        (_fetch, 400, {"code": "NoSuchKey", "message": "gone"}, ObjectMissingError),
+        (_fetch, 400, {"code": "NoSuchBucket", "message": "gone"}, BucketMissingError),
+        (_fetch, 400, {"statusCode": "400", "error": "InvalidKey"}, ObjectRefusedError),
         (_fetch, 404, HTML, UnavailableError),
         (_fetch, 423, _storage("423", "locked"), UnavailableError),
         (_fetch, 503, HTML, UnavailableError),
@@ -116,7 +120,14 @@ async def test_an_answer_is_sorted_by_whose_fault_it_is(
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("999999", 600.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+    [
+        ("7", 7.0),
+        ("999999", 600.0),
+        ("Wed, 21 Oct 2020 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 600.0),
+        ("-1", None),
+        ("soon", None),
+    ],
 )
 async def test_retry_after_is_honoured_within_reason(header: str, seconds: float | None) -> None:
     async with _answering(429, HTML, {"Retry-After": header}) as connection:

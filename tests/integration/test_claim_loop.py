@@ -11,21 +11,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.clinic import Clinic
 from worker.backend.metadata_service import ClaimedSession, MetadataService
 from worker.claim_loop import ClaimLoop
-from worker.local.stack import StackInfo
 from worker.settings import Settings
+
+pytestmark = pytest.mark.contract  # holds on any Supabase
 
 LEASE = 2  # seconds
 
 Process = Callable[[ClaimedSession], Awaitable[None]]
-
-
-@pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
-        yield opened
 
 
 @asynccontextmanager
@@ -117,9 +112,11 @@ async def test_work_whose_lease_went_to_another_is_dropped(clinic: Clinic) -> No
         await clinic.until(session, "processing")
         other = uuid4()
         await clinic.database.execute(
-            "update public.therapy_sessions set processing_lease = $1, processing_due_at ="
-            " now() + interval '1 min'",
+            """update public.therapy_sessions
+               set processing_lease = $1, processing_due_at = now() + interval '1 min'
+               where id = $2""",
             other,
+            session,
         )
         async with asyncio.timeout(2 * LEASE):
             await dropped.wait()
@@ -144,14 +141,14 @@ async def test_a_stop_gives_back_what_does_not_finish_in_time(
         for _ in range(stops):
             loop.stop()
         await running
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 30.0  # far below the 60 s of the patient one
     assert await clinic.counts() == {"pending": len(sessions)}
     attempts = await clinic.database.fetchval(
-        "select sum(processing_attempts) from public.therapy_sessions"
+        "select sum(processing_attempts) from public.therapy_sessions where id = any ($1)", sessions
     )
     assert attempts == 0
 
 
 async def _complete(metadata: MetadataService, session: ClaimedSession) -> None:
     technical = {"channel_count": 0, "channel_names": []}
-    await metadata.complete(session, technical=technical, content_hash="0" * 64, game={})
+    await metadata.complete(session, technical=technical, content_hash=session.file_hash, game={})

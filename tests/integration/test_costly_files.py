@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.clinic import Clinic
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Extracted, Isolation, extract
 from worker.local.recordings import ghostly_recording
-from worker.local.stack import StackInfo
 from worker.processor import Processor
-from worker.settings import DEFAULT_BUCKET, Settings
+from worker.settings import Settings
+
+pytestmark = pytest.mark.contract  # holds on any Supabase
 
 RECORDING = ghostly_recording(seconds=5.0)
 
@@ -36,12 +37,6 @@ def read(path: Path) -> Extracted:
     return extract(path)
 
 
-@pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
-        yield opened
-
-
 @asynccontextmanager
 async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
     settings = Settings(
@@ -51,7 +46,7 @@ async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLo
         sweep_seconds=1,
     )
     metadata = MetadataService(clinic.connection.supabase)
-    store = ObjectStore(clinic.connection, DEFAULT_BUCKET)
+    store = ObjectStore(clinic.connection, clinic.bucket)
     processor = Processor(metadata, store, isolation, max_attempts=3, most_bytes=10_000_000)
     loop = ClaimLoop(metadata, processor.process, settings)
     running = asyncio.create_task(loop.run())
@@ -60,21 +55,23 @@ async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLo
     await running
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"HANG", "took longer"), (b"KILL", "ended the")])
-async def test_three_costly_files_in_a_row_leave_the_next_session_served_within_a_second(
-    clinic: Clinic, content: bytes, said: str
+@pytest.mark.parametrize(
+    ("content", "seconds_allowed", "said"),
+    [(b"HANG", 3, "took longer"), (b"KILL", 10, "ended the process")],
+)
+async def test_three_costly_files_in_a_row_leave_the_next_session_served_at_once(
+    clinic: Clinic, content: bytes, seconds_allowed: int, said: str
 ) -> None:
     costly = [await clinic.session(content + bytes([number])) for number in range(3)]
-    with closing(Isolation(seconds=1, megabytes=512, children=1, read=read)) as isolation:
+    with closing(
+        Isolation(seconds=seconds_allowed, megabytes=512, children=1, read=read)
+    ) as isolation:
         async with _served(clinic, isolation) as loop:
             await clinic.until_done(costly)
-            started = time.monotonic()
             good = await clinic.session(RECORDING)
             loop.ring()
             row = await clinic.until(good, "completed", "failed")
-            seconds = time.monotonic() - started
     assert row["processing_status"] == "completed"
-    assert seconds < 1.0
     for session in costly:
         row = await clinic.row(session)
         assert row["processing_status"] == "failed"

@@ -79,3 +79,19 @@ async def test_a_restart_of_postgres_loses_nothing(
         async with clinic_of(clinic.stack, keep=True) as again:
             await again.until_done(sessions)
             assert await again.counts() == {"completed": 40}
+
+
+async def test_a_worker_that_cannot_reach_realtime_still_serves_within_the_sweep(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    await clinic.database.execute("drop publication supabase_realtime")
+    try:
+        async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1") as worker:
+            await worker.until("realtime_lost")
+            session = await clinic.session(RECORDING)
+            row = await clinic.until(session, "completed", "failed", seconds=5.0)
+            assert row["processing_status"] == "completed"
+    finally:
+        await clinic.database.execute(
+            "create publication supabase_realtime for table public.therapy_sessions"
+        )

@@ -5,33 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.clinic import Clinic
 from worker.backend.metadata_service import MetadataService, NewSession
 from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import ghostly_recording
-from worker.local.stack import StackInfo
-from worker.local.worker_process import worker_process
+
+pytestmark = pytest.mark.contract  # holds on any Supabase
 
 RECORDING = ghostly_recording(seconds=10.0)
 NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
 
 
-@pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
-        yield opened
-
-
 async def test_a_recording_travels_from_upload_to_row_at_the_sound_of_the_bell(
     clinic: Clinic, tmp_path: Path
 ) -> None:
-    async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS=NEVER) as worker:
+    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER) as worker:
         await worker.until("realtime_ready")
         await worker.until("bell")  # what this one finds is nothing
         session = await clinic.session(RECORDING)
@@ -55,13 +48,13 @@ async def test_sessions_inserted_before_the_worker_started_are_found(
     clinic: Clinic, tmp_path: Path
 ) -> None:
     session = await clinic.session(RECORDING)
-    async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS=NEVER):
+    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER):
         row = await clinic.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
 
 
 async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path: Path) -> None:
-    async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1") as worker:
+    async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
         await worker.until("realtime_ready")
         session = await clinic.session(b"no recording")
         await clinic.until(session, "failed")
@@ -85,7 +78,7 @@ async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path
 async def test_a_bad_file_fails_with_its_reason_and_the_worker_goes_on(
     clinic: Clinic, tmp_path: Path, content: bytes, code: str
 ) -> None:
-    async with worker_process(clinic.stack, tmp_path) as worker:
+    async with clinic.worker(tmp_path) as worker:
         await worker.until("realtime_ready")
         bad = await clinic.session(content)
         good = await clinic.session(RECORDING)
@@ -107,7 +100,7 @@ async def test_a_changed_file_fails_by_size_or_by_hash(clinic: Clinic, tmp_path:
         ghostly_recording(seconds=10.0, seed=2), file_hash="0" * 63 + "1"
     )
     assert wrong_hash != "0" * 63 + "1"
-    async with worker_process(clinic.stack, tmp_path):
+    async with clinic.worker(tmp_path):
         await clinic.until_done([shorter, longer, changed])
     for session, code in [
         (shorter, "size_mismatch"),
@@ -122,7 +115,7 @@ async def test_a_changed_file_fails_by_size_or_by_hash(clinic: Clinic, tmp_path:
 
 async def test_a_file_beyond_the_limit_is_not_downloaded(clinic: Clinic, tmp_path: Path) -> None:
     session = await clinic.session(b"small", size=2_000_001)
-    async with worker_process(clinic.stack, tmp_path, MAX_FILE_MB="2"):
+    async with clinic.worker(tmp_path, MAX_FILE_MB="2"):
         row = await clinic.until(session, "failed")
     assert row["processing_error"].startswith("file_too_large: ")
     assert "MAX_FILE_MB" in row["processing_error"]
@@ -132,7 +125,7 @@ async def test_a_missing_object_is_tried_again_and_heals_when_it_comes(
     clinic: Clinic, tmp_path: Path
 ) -> None:
     session = await clinic.session(RECORDING, uploaded=False, path="P005/late.c3d")
-    async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1") as worker:
+    async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
         await worker.until("session_done")
         waiting = await clinic.row(session)
         await clinic.upload(RECORDING, "P005/late.c3d")
@@ -149,14 +142,14 @@ async def test_a_missing_object_fails_after_the_last_attempt(
     clinic: Clinic, tmp_path: Path
 ) -> None:
     session = await clinic.session(RECORDING, uploaded=False)
-    async with worker_process(clinic.stack, tmp_path, MAX_ATTEMPTS="1"):
+    async with clinic.worker(tmp_path, MAX_ATTEMPTS="1"):
         row = await clinic.until(session, "failed")
     assert row["processing_error"].startswith("object_missing: ")
 
 
 async def test_a_legacy_hash_gives_way_to_the_content_hash(clinic: Clinic, tmp_path: Path) -> None:
     session = await clinic.session(RECORDING, file_hash="P005/a.c3d:1234")
-    async with worker_process(clinic.stack, tmp_path):
+    async with clinic.worker(tmp_path):
         row = await clinic.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
     assert row["file_hash"] == hashlib.sha256(RECORDING).hexdigest()
@@ -165,7 +158,7 @@ async def test_a_legacy_hash_gives_way_to_the_content_hash(clinic: Clinic, tmp_p
 async def test_a_legacy_hash_of_known_content_ends_as_duplicate(
     clinic: Clinic, tmp_path: Path
 ) -> None:
-    async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1"):
+    async with clinic.worker(tmp_path, SWEEP_SECONDS="1"):
         first = await clinic.session(RECORDING)
         await clinic.until(first, "completed")
         second = await clinic.session(RECORDING, file_hash="legacy-of-the-same")
@@ -177,7 +170,7 @@ async def test_a_legacy_hash_of_known_content_ends_as_duplicate(
 
 async def test_creating_a_session_twice_gives_the_first(clinic: Clinic) -> None:
     service = MetadataService(clinic.connection.supabase)
-    new = NewSession("P005/a.c3d", "a" * 64, 1, "a.c3d", "P005")
+    new = NewSession(f"{clinic.prefix}a.c3d", f"legacy {clinic.prefix}", 1, "a.c3d", "P005")
     first, created = await service.create_session(new)
     second, again = await service.create_session(new)
     assert (created, again) == (True, False)
@@ -205,8 +198,8 @@ async def test_two_workers_do_each_of_200_sessions_exactly_once(
         files = [_numbered(number) for number in range(200)]
         sessions = [await clinic.session(file) for file in files[:50]]
         async with (
-            worker_process(clinic.stack, tmp_path) as one,
-            worker_process(clinic.stack, tmp_path) as two,
+            clinic.worker(tmp_path) as one,
+            clinic.worker(tmp_path) as two,
         ):
             sessions += [await clinic.session(file) for file in files[50:]]
             await clinic.until_done(sessions)
@@ -223,7 +216,7 @@ async def test_two_workers_do_each_of_200_sessions_exactly_once(
 
 async def test_sigterm_finishes_what_is_in_hand(clinic: Clinic, tmp_path: Path) -> None:
     sessions = [await clinic.session(_numbered(number)) for number in range(40)]
-    async with worker_process(clinic.stack, tmp_path) as worker:
+    async with clinic.worker(tmp_path) as worker:
         await worker.until("session_done")
         assert await worker.stop() == 0
     counts = await clinic.counts()
@@ -231,14 +224,15 @@ async def test_sigterm_finishes_what_is_in_hand(clinic: Clinic, tmp_path: Path) 
     assert counts["completed"] >= 1
     assert sum(counts.values()) == len(sessions)
     attempts = await clinic.database.fetch(
-        "select distinct processing_attempts from public.therapy_sessions"
-        " where processing_status = 'pending'"
+        """select distinct processing_attempts from public.therapy_sessions
+           where processing_status = 'pending' and id = any ($1)""",
+        sessions,
     )
     assert {row["processing_attempts"] for row in attempts} <= {0}
 
 
 async def test_no_log_line_holds_the_key_or_a_file_name(clinic: Clinic, tmp_path: Path) -> None:
-    async with worker_process(clinic.stack, tmp_path) as worker:
+    async with clinic.worker(tmp_path) as worker:
         await worker.until("realtime_ready")
         await clinic.session(b"bad", path="P005/planted-name.c3d")
         lines = [str(event) async for event in worker.follow(until="session_done")]
@@ -252,19 +246,3 @@ async def test_no_log_line_holds_the_key_or_a_file_name(clinic: Clinic, tmp_path
 def _numbered(number: int) -> bytes:
     """A recording unlike the others, by its last sample."""
     return RECORDING[:-4] + struct.pack("<f", number)
-
-
-async def test_a_worker_that_cannot_reach_realtime_still_serves_within_the_sweep(
-    clinic: Clinic, tmp_path: Path
-) -> None:
-    await clinic.database.execute("drop publication supabase_realtime")
-    try:
-        async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1") as worker:
-            await worker.until("realtime_lost")
-            session = await clinic.session(RECORDING)
-            row = await clinic.until(session, "completed", "failed", seconds=5.0)
-            assert row["processing_status"] == "completed"
-    finally:
-        await clinic.database.execute(
-            "create publication supabase_realtime for table public.therapy_sessions"
-        )

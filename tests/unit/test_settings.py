@@ -73,12 +73,23 @@ def test_the_legacy_key_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("SUPABASE_URL", "example.supabase.co"),
         ("SUPABASE_URL", "https://example.supabase.co/rest/v1"),
+        ("SUPABASE_URL", "http://localhost:99999"),
+        ("SUPABASE_URL", "http://localhost:9x"),
+        ("SUPABASE_URL", "http://user:secret@localhost"),
         ("SUPABASE_SECRET_KEY", "   "),
+        ("SUPABASE_SECRET_KEY", "“sb_secret_x”"),
         ("CONCURRENCY", "lots"),
         ("CONCURRENCY", "0"),
         ("LEASE_SECONDS", "-1"),
         ("LOG_FORMAT", "xml"),
         ("C3D_BUCKET", " "),
+        ("WEBHOOK_SECRET", "not-signing"),
+        ("WEBHOOK_SECRET", "whsec_no base64"),
+        ("WEBHOOK_SECRET", "whsec_dG9vIHNob3J0"),
+        ("HTTP_PORT", "0"),
+        ("PATIENT_ID_PATTERN", "(P"),
+        ("PATIENT_ID_PATTERN", "(P)(Q)"),
+        ("OTHER_FILES", "keep"),
     ],
 )
 def test_a_malformed_setting_is_named(

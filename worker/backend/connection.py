@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import httpx
@@ -15,7 +17,7 @@ from worker.settings import Settings
 
 # Spelled out because a forgotten one is infinite: seconds to connect, between two reads, …
 TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=30.0)
-SPARE_CONNECTIONS = 4  # beside one for each session: claims, leases, reports
+SPARE_CONNECTIONS = 4  # beside one for each session and each upload: claims, leases, reports
 
 REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 IN_TROUBLE = frozenset(
@@ -47,7 +49,7 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
     HTTP/1.1 on purpose: an HTTP/2 connection that drops takes every request on it along, and
     leaves each of them unknown.
     """
-    pool = httpx.Limits(max_connections=settings.concurrency + SPARE_CONNECTIONS)
+    pool = httpx.Limits(max_connections=2 * settings.concurrency + SPARE_CONNECTIONS)
     key = settings.supabase_secret_key.get_secret_value()
     async with httpx.AsyncClient(
         timeout=TIMEOUT,
@@ -90,14 +92,21 @@ async def _described(response: httpx.Response) -> str:
     try:
         await response.aread()
         body = response.json()
-    except (ValueError, httpx.TransportError):
+    except (ValueError, httpx.HTTPError):
         return described
     message = body.get("message") if isinstance(body, dict) else None
     return f"{described}: {str(message)[:MOST_MESSAGE].rstrip('.')}" if message else described
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Read the seconds form of Retry-After (RFC 9110, 10.2.3); the date form is ignored."""
-    if header is None or not header.strip().isdecimal():
+    """Read Retry-After, in seconds or as a date (RFC 9110, 10.2.3)."""
+    if header is None:
         return None
-    return min(float(header), MOST_RETRY_AFTER)
+    try:
+        if header.strip().isdecimal():
+            seconds = float(header)
+        else:
+            seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None
+    return min(max(seconds, 0.0), MOST_RETRY_AFTER)

@@ -45,10 +45,30 @@ class NewSession:
     file_size_bytes: int
     original_filename: str
     patient_id: str | None = None
+    processing_status: str = "pending"  # or `skipped`, where there is no C3D to read
 
     def row(self) -> dict[str, Any]:
         """The columns of `therapy_sessions`; the others have their defaults."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """The session that holds a content already."""
+
+    id: UUID
+    file_path: str
+    status: str
+    taken_in: bool  # an upload of it was taken in before
+
+
+class Adoption(StrEnum):
+    """What became of a session whose content was uploaded again."""
+
+    REQUEUED = "requeued"  # it had failed for want of it
+    ADOPTED = "adopted"  # its own object was gone
+    KEPT = "kept"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,7 @@ class ClaimedSession:
     file_hash: str
     file_size_bytes: int
     attempt: int
+    abandoned: bool  # its last lease ran out: it may be what its worker died of
 
 
 class MetadataService:
@@ -71,7 +92,7 @@ class MetadataService:
         self._supabase = supabase
 
     async def check(self) -> None:
-        """Ask for every table and function the worker needs; changes nothing.
+        """Ask for both tables and one of the queue's functions; changes nothing.
 
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
@@ -103,6 +124,29 @@ class MetadataService:
                 raise
             return UUID(known[0]["id"]), False
 
+    async def known(self, file_hash: str, file_path: str) -> KnownSession | None:
+        """Look for the session that holds a content; one of the old system is known by its path."""
+        arguments = {"file_hash": file_hash, "file_path": file_path}
+        found = await rest.rows(self._supabase.rpc("known_session", arguments))
+        if not found:
+            return None
+        row = found[0]
+        session = UUID(row["session_id"])
+        return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
+
+    async def adopt(self, session: UUID, bucket: str, path: str, *, size: int) -> Adoption:
+        """Point a session to another upload of its content, where its own does not serve.
+
+        One that failed because its object was missing or changed is read anew.
+        """
+        arguments = {
+            "session": str(session),
+            "bucket": bucket,
+            "object_path": path,
+            "size_bytes": size,
+        }
+        return await rest.word(self._supabase.rpc("adopt_object", arguments), among=Adoption)
+
     # --- phase 2 ------------------------------------------------------------------------------
 
     async def claim(
@@ -126,6 +170,7 @@ class MetadataService:
                 file_hash=row["file_hash"],
                 file_size_bytes=row["file_size_bytes"],
                 attempt=row["processing_attempts"],
+                abandoned=row["abandoned"],
             )
             for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
         ]
@@ -177,9 +222,12 @@ class MetadataService:
         query = self._supabase.rpc("fail_session", arguments)
         return await rest.word(query, among=Failure)
 
-    async def release(self, sessions: Iterable[ClaimedSession]) -> set[UUID]:
-        """Give sessions back untried: pending and due now, the attempt not counted."""
-        query = self._supabase.rpc("release_sessions", _all_held(sessions))
+    async def release(
+        self, sessions: Iterable[ClaimedSession], *, delay_seconds: float = 0
+    ) -> set[UUID]:
+        """Give sessions back untried: pending, due after a delay, the attempt not counted."""
+        arguments = {**_all_held(sessions), "delay_seconds": delay_seconds}
+        query = self._supabase.rpc("release_sessions", arguments)
         return {UUID(released) for released in await rest.scalars(query)}
 
     async def extend(self, sessions: Iterable[ClaimedSession], *, lease_seconds: int) -> set[UUID]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import quote
@@ -17,16 +18,28 @@ from worker.backend.connection import Connection
 from worker.errors import (
     BucketMissingError,
     DiskFullError,
+    FileBeyondIntegerError,
     FileTooLargeError,
     KeyRefusedError,
     ObjectMissingError,
+    ObjectRefusedError,
     SizeMismatchError,
     UnavailableError,
 )
 
 CHUNK_BYTES = 256 * 1024
 SLOWEST = 100_000  # bytes a second; a slower download is given up
+STATUS_OF = {"NoSuchKey": "404", "NoSuchBucket": "404", "InvalidKey": "400", "AccessDenied": "403"}
 GRACE_SECONDS = 30.0  # on top, for the answer to begin
+MOST_BYTES = 2_147_483_647  # that a session's INTEGER holds
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was streamed."""
+
+    size: int  # bytes
+    sha256: str  # of the content, in lower-case hex digits
 
 
 class ObjectStore:
@@ -45,10 +58,12 @@ class ObjectStore:
         """
         try:
             await self._connection.supabase.storage.get_bucket(self._bucket)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise _no_answer(error) from error
         except StorageApiError as error:
-            raise self._refusal(str(error.status), error.message, "") from error
+            raise self._refusal(str(error.status), error.code, error.message, "") from error
+        except ValueError as error:
+            raise UnavailableError("Storage answered something else than a bucket.") from error
 
     async def fetch(self, path: str, into: BinaryIO, *, size: int, most_bytes: int) -> str:
         """Stream the object at `path` into a file.
@@ -72,28 +87,58 @@ class ObjectStore:
             raise FileTooLargeError(
                 f"{path} has {size:,} bytes; this worker takes {most_bytes:,} at most."
             )
+        measured = await self._stream(path, into, most_bytes=size)
+        if measured.size != size:
+            more = "more than " if measured.size > size else ""
+            raise SizeMismatchError(
+                f"{path} has {more}{min(measured.size, size):,} bytes, its session says {size:,}."
+            )
+        return measured.sha256
+
+    async def measure(self, path: str, *, size: int | None) -> Measured:
+        """Stream the object at `path` and keep nothing of it but its size and its hash.
+
+        Args:
+            path: the object's key in the bucket.
+            size: bytes it should have, where Storage knows.
+
+        Raises:
+            ObjectMissingError, UnavailableError: as `fetch`.
+            SizeMismatchError: it has another size: it changed meanwhile.
+            FileBeyondIntegerError: it has more bytes than a session can say.
+        """
+        most = MOST_BYTES if size is None else size
+        measured = Measured(size or 0, "")
+        if most <= MOST_BYTES:
+            measured = await self._stream(path, None, most_bytes=most)
+        if measured.size > MOST_BYTES:
+            raise FileBeyondIntegerError(f"{path} has more than {MOST_BYTES:,} bytes.")
+        if size is not None and measured.size != size:
+            raise SizeMismatchError(f"{path} has not the {size:,} bytes that Storage says.")
+        return measured
+
+    async def _stream(self, path: str, into: BinaryIO | None, *, most_bytes: int) -> Measured:
+        """Hash the object, and write it `into` a file; stop at the first chunk beyond the most."""
         digest, received = hashlib.sha256(), 0
         try:
             async with (
-                asyncio.timeout(GRACE_SECONDS + size / SLOWEST),
+                asyncio.timeout(GRACE_SECONDS + most_bytes / SLOWEST),
                 self._get(path) as response,
             ):
                 async for chunk in response.aiter_raw(CHUNK_BYTES):
                     received += len(chunk)
-                    if received > size:
+                    if received > most_bytes:
                         break
                     digest.update(chunk)
-                    _write(into, chunk)
+                    if into is not None:
+                        _write(into, chunk)
         except TimeoutError as error:
-            raise UnavailableError(f"Storage was too slow for {path} ({size:,} bytes).") from error
-        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"Storage was too slow for an object of {most_bytes:,} bytes."
+            ) from error
+        except httpx.HTTPError as error:
             raise _no_answer(error) from error
-        if received != size:
-            more = "more than " if received > size else ""
-            raise SizeMismatchError(
-                f"{path} has {more}{min(received, size):,} bytes, its session says {size:,}."
-            )
-        return digest.hexdigest()
+        return Measured(received, digest.hexdigest())
 
     @asynccontextmanager
     async def _get(self, path: str) -> AsyncIterator[httpx.Response]:
@@ -108,34 +153,44 @@ class ObjectStore:
             yield response
 
     async def _explained(self, response: httpx.Response, path: str) -> Exception:
-        """Read Storage's own status, which it sends in the body of an HTTP 400."""
+        """Read Storage's own status and code, which it sends in the body of an HTTP 400."""
         await response.aread()
         try:
             body = response.json()
         except ValueError:
             body = None
-        if not isinstance(body, dict):
-            return UnavailableError(f"Storage answered HTTP {response.status_code} for {path}.")
-        return self._refusal(str(body.get("statusCode")), str(body.get("message")), path)
+        if not isinstance(body, dict):  # not Storage's: a gateway's page proves nothing
+            return UnavailableError(f"Storage answered HTTP {response.status_code}.")
+        code = str(body.get("code") or body.get("error") or "")
+        status = str(body.get("statusCode") or STATUS_OF.get(code) or response.status_code)
+        return self._refusal(status, code, str(body.get("message") or ""), path)
 
-    def _refusal(self, status: str, message: str, path: str) -> Exception:
-        if status == "404" and "bucket" in message.lower():
+    def _refusal(self, status: str, code: str, message: str, path: str) -> Exception:
+        """Say whose fault it is (https://supabase.com/docs/guides/storage/debugging/error-codes).
+
+        `UnavailableError` sentences are logged, so they repeat neither path nor message.
+        """
+        if code == "NoSuchBucket" or (status == "404" and "bucket" in message.lower()):
             return BucketMissingError(f"Storage has no bucket {self._bucket!r}.")
         if status == "404":
             return ObjectMissingError(f"Storage has no object {path!r} in {self._bucket!r}.")
         if status in {"401", "403"}:
-            return KeyRefusedError(f"Storage refused the key ({message.rstrip('.')}).")
-        return UnavailableError(f"Storage answered {status}: {message.rstrip('.')}.")
+            return KeyRefusedError(f"Storage refused the key ({code or status}).")
+        if status == "400":
+            return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
+        return UnavailableError(f"Storage answered {status} ({code or 'no code'}).")
 
 
-def _no_answer(error: httpx.TransportError) -> UnavailableError:
+def _no_answer(error: httpx.HTTPError) -> UnavailableError:
     return UnavailableError(f"Storage does not answer ({type(error).__name__}).")
 
 
 def _write(file: BinaryIO, chunk: bytes) -> None:
+    """Write all of `chunk`; an unbuffered file may take it in parts."""
+    rest = memoryview(chunk)
     try:
-        file.write(chunk)
-        file.flush()
+        while rest:
+            rest = rest[file.write(rest) :]
     except OSError as error:
         raise DiskFullError(
             f"The temporary folder takes no more bytes ({error.strerror})."

@@ -22,7 +22,7 @@ from worker.errors import (
 
 # Not in the schema cache: relation, function, column; and their SQLSTATEs on older servers.
 MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "42883", "42703"})
-REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})
+REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # where not said by HTTP 401/403
 BAD_VALUE = ("22", "23", "PGRST116")  # data exception, constraint violation, not one row
 UNIQUE_VIOLATION = "23505"
 
@@ -57,6 +57,11 @@ async def scalars(query: Query) -> list[str]:
     return data
 
 
+async def value(query: Query) -> Any:
+    """Send `query`, a function of one value, and return that unchecked; raises as `rows`."""
+    return await _data(query)
+
+
 async def word(query: Query, *, among: type[Word]) -> Word:
     """Send `query`, a function that answers with one of the words `among`; raises as `rows`."""
     data = await _data(query)
@@ -69,10 +74,10 @@ async def word(query: Query, *, among: type[Word]) -> Word:
 async def _data(query: Query) -> Any:
     try:
         return (await query.execute()).data
-    except httpx.TransportError as error:
-        raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
     except APIError as error:
         raise _sorted(error) from error
+    except (httpx.HTTPError, ValueError) as error:  # ValueError: a body that is no text, or no JSON
+        raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
 
 
 def _sorted(error: APIError) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
@@ -22,7 +23,7 @@ def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     omitted, length = 0, 0
     for channel in statistics:
         entry = _entry(channel)
-        length += len(json.dumps(entry)) + 2
+        length += _jsonb_length(entry)
         if length <= MOST_BYTES:
             channels.append(entry)
         else:
@@ -46,6 +47,14 @@ def _entry(channel: ChannelStatistics) -> dict[str, Any]:
         "clipped": channel.clipped,
         "envelope": [_rounded(level, digits=3) for level in channel.envelope],
     }
+
+
+def _jsonb_length(entry: dict[str, Any]) -> int:
+    """Bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
+    plain = json.dumps(entry, ensure_ascii=False)
+    numbers = [*entry["envelope"], *(each for each in entry.values() if isinstance(each, float))]
+    zeros = sum(len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in numbers if each)
+    return len(plain.encode()) + max(zeros, 0) + 2
 
 
 def _rounded(value: float | None, digits: int = 6) -> float | None:

@@ -13,21 +13,25 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from worker.errors import TooCostlyC3DError
+from worker.errors import ReaderLostError, TooCostlyC3DError
 
 MEGABYTE = 1_000_000
-# Two, so that a file which runs into its time limit holds up nobody. Not for speed: a backlog
-# took 64 to 68 sessions a second with one child, 57 to 71 with two and 58 to 62 with three (two
-# cores, requests included), and each takes 25 MB.
+# Two, so that a file which runs into its time limit holds up nobody but a second such file. Not
+# for speed: a backlog took 64 to 68 sessions a second with one child, 57 to 71 with two and 58 to
+# 62 with three (two cores, requests included), and each takes 25 MB.
 CHILDREN = 2
+DEATHS = 2  # of a child, on the same recording, before the recording is blamed
+TRIES = 4  # of the same recording, where other children's deaths interrupt it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def extract(path: Path) -> Extracted:
 
 
 class Isolation:
-    """A pool of warm children."""
+    """A pool of warm children; threads may share it."""
 
     def __init__(
         self,
@@ -72,55 +76,100 @@ class Isolation:
         read: Callable[[Path], Extracted] = extract,
     ) -> None:
         """Start the children; each may take `seconds` and `megabytes` to `read` a recording."""
-        self._read = read
         self._seconds = seconds
         self._megabytes = megabytes
-        # One recording a child: threads below it would only cost memory.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        self._pool = ProcessPool(
-            max_workers=children,
-            # Forking a process that runs threads is unsafe, and it would copy the parent.
-            context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(megabytes * MEGABYTE,),
-        )
-        self._pool.schedule(int)  # the first task starts the children; no recording has to wait
+        self._children = children
+        self._read = read
+        # Who waits here does not wait in the pool, so that the clock starts with the reading.
+        self._free = threading.Semaphore(children)
+        self._renewing = threading.Lock()
+        self._closed = threading.Event()
+        self._pool = self._started()
 
-    def submit(self, path: Path) -> Future[Extracted]:
-        """Read the recording at `path`, as soon as a child is free.
+    def run(self, path: Path, name: str) -> Extracted:
+        """Read the recording at `path`, called `name`, as soon as a child is free; blocks.
 
-        The future raises what `explain` understands.
+        Raises:
+            C3DError: the recording is refused; `TooCostlyC3DError` where it exceeds a limit.
+            ReaderLostError: no child can be had.
+            OSError: the file cannot be read.
         """
-        future: Future[Extracted] = self._pool.schedule(
-            self._read, args=[path], timeout=self._seconds
-        )
-        return future
-
-    def explain(self, error: BaseException, name: str) -> BaseException:
-        """Turn the pool's own errors into what is to be said of the file called `name`."""
-        match error:
-            case TimeoutError():
-                reason = f"took longer than {self._seconds:g} s"
-            case MemoryError():
-                reason = f"took more than {self._megabytes:,} MB of memory"
-            case ProcessExpired():
-                reason = "ended the process that read it"
-            case _:
-                return error
-        return TooCostlyC3DError(f"Reading {name} {reason}.")
+        deaths = 0
+        with self._free:
+            for _ in range(TRIES):
+                if self._closed.is_set():
+                    break
+                future = self._submitted(path)
+                try:
+                    return future.result(timeout=self._seconds)
+                except TimeoutError:
+                    future.cancel()  # ends the child
+                    raise TooCostlyC3DError(
+                        f"Reading {name} took longer than {self._seconds:g} s."
+                    ) from None
+                except MemoryError:
+                    raise TooCostlyC3DError(
+                        f"Reading {name} took more than {self._megabytes:,} MB of memory."
+                    ) from None
+                except ProcessExpired:
+                    deaths += 1  # once may be somebody else's doing: the machine ran out of memory
+                    if deaths == DEATHS:
+                        raise TooCostlyC3DError(
+                            f"Reading {name} ended the process that read it, twice."
+                        ) from None
+                except (BrokenProcessPool, CancelledError):
+                    continue  # of another child's death, or of `close`
+        raise ReaderLostError("The processes that read recordings were ended again and again.")
 
     def close(self) -> None:
         """End the children, whatever they do."""
-        self._pool.stop()  # type: ignore[no-untyped-call] # pebble forgot one
-        self._pool.join()
+        self._closed.set()
+        _end(self._pool)
+
+    def _submitted(self, path: Path) -> Future[Extracted]:
+        """Give the task to the pool, or to a new one: a pool whose children all died is broken."""
+        for _ in range(2):
+            pool = self._pool
+            try:
+                future: Future[Extracted] = pool.schedule(self._read, args=[path])
+            except RuntimeError:
+                self._renew(pool)
+            else:
+                return future
+        raise ReaderLostError("No process can be started to read recordings.")
+
+    def _renew(self, broken: ProcessPool) -> None:
+        with self._renewing:
+            if self._pool is broken:
+                _end(broken)
+                self._pool = self._started()
+
+    def _started(self) -> ProcessPool:
+        # One recording a child: threads below it would only cost memory.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        pool = ProcessPool(
+            max_workers=self._children,
+            # Forking a process that runs threads is unsafe, and it would copy the parent.
+            context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
+            initargs=(self._megabytes * MEGABYTE,),
+        )
+        pool.schedule(int)  # the first task starts the children; no recording has to wait
+        return pool
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call] # pebble forgot one
+    pool.join()
 
 
 def _prepare(most_bytes: int) -> None:
     """Make a child warm, and let it take so much memory more and no more."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
 
-    # Ctrl-C reaches the whole terminal; the parent decides when a child ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals to the parent's group are the parent's: it says when a child ends, and then at once.
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = _data_bytes() + most_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

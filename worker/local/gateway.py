@@ -14,6 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from worker.local import keys
+from worker.local.outgoing import outgoing
 from worker.local.postgres import SUPERUSER, as_role
 from worker.local.realtime.server import realtime
 from worker.local.storage.access import Access
@@ -32,6 +33,7 @@ async def gateway(
     """Serve the API on a bound socket until the block ends."""
     async with (
         realtime(as_role(database_url, SUPERUSER)) as changes,
+        outgoing(as_role(database_url, SUPERUSER)),
         asyncpg.create_pool(
             as_role(database_url, "supabase_storage_admin"),
             min_size=0,
@@ -83,6 +85,8 @@ class _RestProxy:
         except aiohttp.ClientConnectionError:
             text = "An invalid response was received from the upstream server"
             return web.json_response({"message": text}, status=502)
+        except ConnectionResetError:
+            return web.Response()  # the client went away amid its request: nobody hears it
 
 
 async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:

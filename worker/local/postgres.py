@@ -48,6 +48,7 @@ _SETTINGS: Final = {
     "timezone": "UTC",
     # synchronous_commit stays on: without it changes reach the slot 200 ms late
 }
+_SCRIPTS: Final = {"bootstrap.sql": "storage", "outgoing.sql": "net"}  # and what each creates
 _ENDS_WITHIN: Final = 10.0  # seconds
 _LOOK_EVERY: Final = 0.05  # seconds
 
@@ -76,8 +77,7 @@ async def cluster(binaries: Path, data: Path, port: int) -> AsyncIterator[str]:
         unprivileged=True,
     )
     async with running(program):
-        if not await _is_bootstrapped(url):
-            await _bootstrap(url)
+        await _bootstrap(url)
         yield url
 
 
@@ -152,17 +152,16 @@ async def _answers(url: str) -> bool:
     return True
 
 
-async def _is_bootstrapped(url: str) -> bool:
+async def _bootstrap(url: str) -> None:
+    """Run the scripts whose schema is not there yet: a kept database may be older than one."""
     connection = await asyncpg.connect(as_role(url, SUPERUSER))
     try:
-        return bool(await connection.fetchval("select to_regnamespace('storage') is not null"))
+        for script, schema in _SCRIPTS.items():
+            if not await connection.fetchval("select to_regnamespace($1) is not null", schema):
+                sql = resources.files(__package__).joinpath(script).read_text()
+                await connection.execute(sql)  # one message, hence one transaction
     finally:
         await connection.close()
-
-
-async def _bootstrap(url: str) -> None:
-    script = resources.files(__package__).joinpath("bootstrap.sql").read_text()
-    await _execute(as_role(url, SUPERUSER), script)  # one message, hence one transaction
 
 
 async def _execute(url: str, sql: str) -> None:

@@ -88,7 +88,8 @@ async def worker_process(
 ) -> AsyncIterator[WorkerProcess]:
     """Run a worker on `stack`, in `folder` so that no other `.env` is found; stop it at the end.
 
-    `settings` are further environment variables, such as CONCURRENCY="1".
+    `settings` are further environment variables, such as CONCURRENCY="1". It sweeps no bucket
+    unless BUCKET_SWEEP_SECONDS says so: whoever starts it decides what becomes a session.
     """
     inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
     environment = {
@@ -97,6 +98,7 @@ async def worker_process(
         "SUPABASE_SECRET_KEY": stack.secret_key,
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "DEBUG",
+        "BUCKET_SWEEP_SECONDS": "0",
         **settings,
     }
     command = [sys.executable, "-m", "worker", "run"]

@@ -1,0 +1,99 @@
+"""Sending a file again heals a session whose object was missing or changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.integration.clinic import Clinic
+from tests.integration.uploads import (
+    NEVER,
+    RECORDING,
+    empty_clinic,
+    intake_of,
+    numbered,
+    object_of,
+    sessions,
+    sweep_of,
+)
+from worker.local.stack import StackInfo
+from worker.settings import DEFAULT_BUCKET
+
+
+@pytest.fixture
+async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
+    async with empty_clinic(migrated_stack) as opened:
+        yield opened
+
+
+async def fail(clinic: Clinic, session: UUID, code: str) -> None:
+    """Let the session have failed."""
+    await clinic.database.execute(
+        "update therapy_sessions set processing_status = 'failed', processing_attempts = 5,"
+        " processing_error = $2 || ': What was wrong.' where id = $1",
+        session,
+        code,
+    )
+
+
+@pytest.mark.parametrize("code", ["object_missing", "size_mismatch", "hash_mismatch"])
+async def test_a_session_that_failed_for_want_of_its_object_is_read_from_the_new_one(
+    clinic: Clinic, tmp_path: Path, code: str
+) -> None:
+    session = await clinic.session(RECORDING, uploaded=False, size=1)
+    await fail(clinic, session, code)
+    path = await clinic.upload(RECORDING, "P005/again.c3d")
+    rung: list[None] = []
+    intake = intake_of(clinic)
+    object.__setattr__(intake, "requeued", lambda: rung.append(None))
+    taken = await intake.announced(*await object_of(clinic, path))
+    assert taken is not None
+    assert taken.session == session
+    assert rung == [None]
+    row = await clinic.row(session)
+    assert row["processing_status"] == "pending"
+    assert (row["file_path"], row["file_size_bytes"]) == (path, len(RECORDING))
+    assert (row["processing_attempts"], row["cache_hits"]) == (0, 1)
+    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER):
+        row = await clinic.until(session, "completed", "failed")
+    assert row["processing_status"] == "completed"
+
+
+@pytest.mark.parametrize("code", ["c3d_truncated", "worker_died"])
+async def test_a_session_that_failed_for_what_is_in_its_file_stays_failed(
+    clinic: Clinic, code: str
+) -> None:
+    session = await clinic.session(RECORDING, path="P005/a.c3d")
+    await fail(clinic, session, code)
+    await clinic.upload(RECORDING, "P005/b.c3d")
+    await sweep_of(clinic).sweep()
+    row = await clinic.row(session)
+    assert row["processing_status"] == "failed"
+    assert row["file_path"] == "P005/a.c3d"
+
+
+async def test_a_waiting_session_whose_object_is_gone_follows_its_recording(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    session = await clinic.session(RECORDING, path="P005/a.c3d")
+    bucket = clinic.connection.supabase.storage.from_(DEFAULT_BUCKET)
+    await bucket.move("P005/a.c3d", "P005/b.c3d")
+    await sweep_of(clinic).sweep()
+    assert (await clinic.row(session))["file_path"] == "P005/b.c3d"
+    async with clinic.worker(tmp_path):
+        row = await clinic.until(session, "completed", "failed")
+    assert row["processing_status"] == "completed"
+
+
+async def test_a_session_with_a_healthy_object_of_its_own_keeps_it(clinic: Clinic) -> None:
+    await clinic.upload(numbered(1), "P005/a.c3d")
+    await clinic.upload(numbered(1), "P005/b.c3d")
+    await sweep_of(clinic).sweep()
+    (session,) = await sessions(clinic)
+    assert session["file_path"] in {"P005/a.c3d", "P005/b.c3d"}
+    await clinic.upload(numbered(1), "P005/c.c3d")
+    await sweep_of(clinic).sweep()
+    assert (await sessions(clinic))[0]["file_path"] == session["file_path"]

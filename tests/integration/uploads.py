@@ -1,0 +1,84 @@
+"""What the tests of intake share: an empty bucket, intakes, and what they left behind."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from tests.integration.clinic import Clinic, clinic_of
+from worker.bucket_sweep import BucketSweep
+from worker.intake import Intake
+from worker.local.recordings import ghostly_recording
+from worker.local.stack import StackInfo
+from worker.phase_one import make_intake, make_sweep
+from worker.settings import DEFAULT_BUCKET, Settings
+
+RECORDING = ghostly_recording(seconds=5.0)
+NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
+
+
+def numbered(number: int) -> bytes:
+    """Return a recording unlike the others, by its last sample."""
+    return RECORDING[:-4] + struct.pack("<f", number)
+
+
+def settings_of(stack: StackInfo, **others: Any) -> Settings:
+    """Return settings for a stack, whatever the environment says."""
+    key = SecretStr(stack.secret_key)
+    return Settings(_env_file=None, supabase_url=stack.url, supabase_secret_key=key, **others)
+
+
+def intake_of(clinic: Clinic, **others: Any) -> Intake:
+    """Return an intake in this process, with the clinic's connection."""
+    return make_intake(clinic.connection, settings_of(clinic.stack, **others))
+
+
+def sweep_of(clinic: Clinic, **others: Any) -> BucketSweep:
+    """Return a sweep in this process, with an intake of its own."""
+    return make_sweep(intake_of(clinic, **others), settings_of(clinic.stack, **others))
+
+
+@asynccontextmanager
+async def empty_clinic(stack: StackInfo) -> AsyncIterator[Clinic]:
+    """Open the clinic with an empty bucket and empty tables, announced to nobody."""
+    async with clinic_of(stack) as clinic:
+        await clinic.connection.supabase.storage.empty_bucket(DEFAULT_BUCKET)
+        await clinic.database.execute("delete from vault.secrets")
+        yield clinic
+
+
+async def overwrite(clinic: Clinic, path: str, content: bytes) -> None:
+    """Put other bytes where an object is."""
+    await clinic.connection.supabase.storage.from_(DEFAULT_BUCKET).update(path, content)
+
+
+async def object_of(clinic: Clinic, path: str) -> tuple[UUID, str]:
+    """The id and the version of an object."""
+    row = await clinic.database.fetchrow(
+        "select id, version from storage.objects where bucket_id = $1 and name = $2",
+        DEFAULT_BUCKET,
+        path,
+    )
+    assert row is not None
+    return row["id"], row["version"]
+
+
+async def register(clinic: Clinic) -> list[tuple[str, str, UUID | None]]:
+    """Path, outcome and session of everything that was taken in, in that order."""
+    rows = await clinic.database.fetch(
+        "select object_path, outcome, session_id from public.storage_intake order by taken_at"
+    )
+    return [tuple(row) for row in rows]
+
+
+async def sessions(clinic: Clinic) -> list[dict[str, Any]]:
+    """All sessions, the oldest first."""
+    rows = await clinic.database.fetch(
+        "select * from public.therapy_sessions order by created_at, id"
+    )
+    return [dict(row) for row in rows]

@@ -1,0 +1,80 @@
+"""Webhooks as a database sends them, signed or not, to a service in this process."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from standardwebhooks.webhooks import Webhook
+
+from worker.intake import Intake
+from worker.settings import DEFAULT_BUCKET
+from worker.webhook_service import ADDRESS, MOST_AT_ONCE, TakesIn, WebhookService
+from worker.webhook_signature import Signatures
+
+SECRET = "whsec_dGVzdHMgcGxhbnQgc2VjcmV0cywgYXMgbG9uZyBhcyB0aGlz"
+OTHER_SECRET = "whsec_YW5vdGhlciBzZWNyZXQsIGp1c3QgYXMgbG9uZyBhcyB0aGlz"
+
+
+def body_of(
+    object_id: UUID | str, version: str | None = "1", kind: str = "INSERT", **record: Any
+) -> bytes:
+    """The body of a database webhook of storage.objects."""
+    return json.dumps(
+        {
+            "type": kind,
+            "table": "objects",
+            "schema": "storage",
+            "record": {
+                "id": str(object_id),
+                "version": version,
+                "bucket_id": DEFAULT_BUCKET,
+                "name": "P005/a.c3d",
+                **record,
+            },
+            "old_record": None,
+        }
+    ).encode()
+
+
+def signed(
+    body: bytes, *, secret: str = SECRET, message: str | None = None, at: datetime | None = None
+) -> dict[str, str]:
+    """The headers of a Standard Webhook."""
+    message, at = message or f"msg_{uuid4().hex}", at or datetime.now(UTC)
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message, at, body.decode()),
+    }
+
+
+class Face:
+    """A webhook service, and how often it woke the sweep."""
+
+    def __init__(self, intake: Intake | TakesIn, *, most_at_once: int = MOST_AT_ONCE) -> None:
+        """Serve `intake` in this process."""
+        self.woken = 0
+        self.service = WebhookService(
+            intake=intake,
+            signatures=Signatures(SECRET),
+            bucket=DEFAULT_BUCKET,
+            every_file=False,
+            wake_sweep=self._wake,
+            most_at_once=most_at_once,
+        )
+        self._application = self.service.application()
+
+    async def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Send a body, well signed unless `headers` say otherwise."""
+        transport = httpx.ASGITransport(self._application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+            return await client.post(
+                ADDRESS, content=body, headers=signed(body) if headers is None else headers
+            )
+
+    def _wake(self) -> None:
+        self.woken += 1

@@ -1,0 +1,75 @@
+"""The door into the bucket: one file, streamed from disk in bounded memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+from storage3.exceptions import StorageApiError
+
+from worker.backend.connection import Connection
+from worker.errors import PathTakenError, UnavailableError, UploadRefusedError
+
+TAKEN = "409"  # Storage's own status, in the body of an HTTP 400
+
+
+class _Watched(io.BufferedReader):
+    """A file that says how many bytes were read from it."""
+
+    def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._on_bytes = on_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self._on_bytes(len(chunk))
+        return chunk
+
+
+class Uploads:
+    """Puts files into the bucket."""
+
+    def __init__(self, connection: Connection, bucket: str) -> None:
+        """Bind to `bucket`; nothing is sent yet."""
+        self._bucket = connection.supabase.storage.from_(bucket)
+
+    async def upload(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> UUID:
+        """Upload `file` to `path`, in one multipart request, and return the object's id.
+
+        Args:
+            path: the object's key in the bucket.
+            file: what is uploaded.
+            on_bytes: told of every chunk that was sent.
+
+        Raises:
+            PathTakenError: there is an object already.
+            UploadRefusedError: Storage does not take it.
+            UnavailableError: Storage is in trouble.
+            OSError: the file cannot be read.
+        """
+        key = quote(path, safe="/")  # the library unquotes it
+        try:
+            with _Watched(file, on_bytes) as content:
+                await self._bucket.upload(key, content)
+            return UUID((await self._bucket.info(key))["id"])
+        except httpx.TransportError as error:
+            raise UnavailableError(f"Storage does not answer ({type(error).__name__}).") from error
+        except StorageApiError as error:
+            if str(error.status) == TAKEN:
+                raise PathTakenError(f"There is an object at {path} already.") from error
+            raise UploadRefusedError(
+                f"Storage refuses {path} ({error.status}: {error.message.rstrip('.')})."
+            ) from error
+
+    async def find(self, path: str) -> UUID:
+        """Return the id of the object at `path`; raises as `upload`."""
+        try:
+            return UUID((await self._bucket.info(quote(path, safe="/")))["id"])
+        except httpx.TransportError as error:
+            raise UnavailableError(f"Storage does not answer ({type(error).__name__}).") from error
+        except StorageApiError as error:
+            raise UploadRefusedError(f"Storage does not show {path}.") from error

@@ -1,0 +1,129 @@
+"""The sweep of the bucket: takes in every object that no webhook announced.
+
+A pass goes through the bucket once, in the order of the names, and asks the database for the next
+object that nobody has taken in. So a pass over a bucket that is all taken in is one question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from worker.backend.intake_register import ClaimedObject, Taken
+from worker.backoff import backoff
+from worker.errors import UnavailableError, WorkerError
+from worker.intake import Intake
+from worker.telemetry import whereabouts
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
+LEAST_PAUSE = 1.0  # seconds between two passes, however often it is woken
+
+log = structlog.get_logger(__name__)
+
+
+class BucketSweep:
+    """Passes over the bucket, every `every_seconds` (0: never) and whenever it is woken."""
+
+    def __init__(self, intake: Intake, *, every_seconds: float, at_once: int) -> None:
+        """Bind; nothing runs yet."""
+        self._intake = intake
+        self._every_seconds = every_seconds
+        self._at_once = at_once
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Sweep soon. May be called at any time, any number of times."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        failures = 0
+        if not self._every_seconds:
+            await self._woken.wait()
+        while True:
+            self._woken.clear()
+            try:
+                taken = await self.sweep()
+            except WorkerError as error:
+                failures += 1
+                pause = backoff(failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+                if isinstance(error, UnavailableError):
+                    pause = max(pause, error.retry_after or 0.0)
+                log.warning(
+                    "bucket_sweep_failed", code=error.code, reason=str(error), retry_in=pause
+                )
+                await asyncio.sleep(pause)
+                continue
+            failures = 0
+            log.debug("bucket_swept", taken=taken)
+            await asyncio.sleep(LEAST_PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_seconds or None):
+                    await self._woken.wait()
+
+    async def sweep(self, on_taken: Callable[[Taken], None] = lambda _: None) -> int:
+        """Take in what nobody has, and return how many objects that were.
+
+        Raises:
+            UnavailableError: Supabase is in trouble; what is not done stays for the next pass.
+        """
+        one_pass = _Pass(self._intake, on_taken)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._at_once):
+                group.create_task(one_pass.run())
+        if one_pass.trouble:
+            raise one_pass.trouble
+        return one_pass.taken
+
+
+class _Pass:
+    """One way through the bucket, walked by several at once."""
+
+    def __init__(self, intake: Intake, on_taken: Callable[[Taken], None]) -> None:
+        self._intake = intake
+        self._on_taken = on_taken
+        self._after = ""
+        self._asking = asyncio.Lock()
+        self._at_end = False
+        self.taken = 0
+        self.trouble: WorkerError | None = None
+
+    async def run(self) -> None:
+        while self.trouble is None:
+            try:
+                if not await self._one():
+                    return
+            except WorkerError as error:
+                self.trouble = error
+
+    async def _one(self) -> bool:
+        async with self._intake.slots:
+            claimed = await self._next()
+            if claimed is None:
+                return False
+            try:
+                taken = await self._intake.take(claimed)
+            except WorkerError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it was given back, and others wait
+                where = whereabouts(error)
+                log.error("object_abandoned", object=str(claimed.id), error=where)  # noqa: TRY400
+                return True
+        self.taken += 1
+        self._on_taken(taken)
+        return True
+
+    async def _next(self) -> ClaimedObject | None:
+        """Claim the next object; one asks for all, so the end of the bucket is met once."""
+        async with self._asking:
+            if self._at_end:
+                return None
+            claimed = await self._intake.reserve(self._intake.register.claim(self._after))
+            if claimed is None:
+                self._at_end = True
+            else:
+                self._after = claimed.path
+            return claimed

@@ -1,0 +1,80 @@
+"""Serves an ASGI application inside a process that has its own signals and its own logs."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from worker.errors import SettingError
+
+MOST_CONNECTIONS = 256  # beyond these uvicorn itself answers 503
+END_SECONDS = 5  # for requests that are still answered
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address.
+
+    Raises:
+        SettingError: it is taken, or not an address of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _unusable(host, port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise _unusable(host, port, error) from error
+    return listener
+
+
+class HttpFace:
+    """An application on a bound socket."""
+
+    def __init__(self, application: Starlette, listener: socket.socket) -> None:
+        """Bind; nothing is answered yet."""
+        self._listener = listener
+        self._server = _Server(
+            uvicorn.Config(
+                application,
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # what goes wrong with a request is logged where it is known
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_graceful_shutdown=END_SECONDS,
+            )
+        )
+
+    async def run(self) -> None:
+        """Answer requests until `stop`."""
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Accept no more, and end when what is under way is answered."""
+        self._server.should_exit = True
+
+
+def _unusable(host: str, port: int, error: OSError) -> SettingError:
+    return SettingError(
+        f"Nothing can listen on {host}:{port} ({error.strerror or error}). "
+        "Set HTTP_HOST and HTTP_PORT to a free address of this machine."
+    )

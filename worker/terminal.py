@@ -1,0 +1,59 @@
+"""What the commands about sessions print while they work, and when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from worker.backend.intake_register import Outcome, Taken
+from worker.backfill import Backfilled
+
+WORDS = {
+    Outcome.SESSION: "new session",
+    Outcome.DUPLICATE: "known already",
+    Outcome.SKIPPED: "no recording, skipped",
+    Outcome.REFUSED: "refused",
+}
+
+
+def counting(console: Console) -> Progress:
+    """A bar of objects."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+def sending(console: Console) -> Progress:
+    """A bar of bytes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+def backfilled(done: Backfilled) -> str:
+    """What a backfill did, in a sentence."""
+    parts = [f"{number:,} {WORDS[outcome]}" for outcome, number in done.outcomes.most_common()]
+    said = f"{done.outcomes.total():,} objects taken in: {', '.join(parts)}." if parts else ""
+    if done.waiting:
+        said += f" {done.waiting:,} were given back: the log says why. Run it again."
+    return said.strip() or "Every object of the bucket was taken in before."
+
+
+def ingested(name: str, taken: Taken) -> str:
+    """What became of a file, in a line."""
+    about = taken.session or taken.detail or ""
+    return f"{name}: {WORDS[taken.outcome]} {about}".rstrip()
+
+
+def outline(session: Mapping[str, Any]) -> dict[str, Any]:
+    """A session's row without what is printed elsewhere and what only the queue needs."""
+    hidden = {"analytics_cache", "processing_lease"}
+    return {name: value for name, value in session.items() if name not in hidden}
