@@ -14,6 +14,8 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
+from worker.backend.connection import connect
+from worker.backend.metadata_service import MetadataService, Requeued
 from worker.backfill import Backfilled
 from worker.backfill import backfill as run_backfill
 from worker.errors import C3DError, StackError, WorkerError
@@ -116,6 +118,28 @@ def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> 
     from worker.show_command import show_session  # noqa: PLC0415 - needs numpy
 
     asyncio.run(show_session(settings, session, Console()))
+
+
+@app.command()
+def requeue(
+    sessions: Annotated[list[UUID], typer.Argument(help="The sessions' ids.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
+    force: Annotated[bool, typer.Option("--force", help="Completed ones, too.")] = False,
+) -> None:
+    """Have failed sessions tried again; exit code 1 if one was not."""
+    settings = load_settings()
+
+    async def all_of_them() -> list[Requeued]:
+        async with connect(settings) as connection:
+            service = MetadataService(connection.supabase)
+            return [await service.requeue(id_, reason=reason, force=force) for id_ in sessions]
+
+    outcomes = asyncio.run(all_of_them())
+    for session, outcome in zip(sessions, outcomes, strict=True):
+        typer.echo(f"{session}: {outcome}")
+    if set(outcomes) != {Requeued.PENDING}:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import struct
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.integration.clinic import Clinic
 from worker.backend.metadata_service import MetadataService, NewSession
+from worker.cli import app
 from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import ghostly_recording
@@ -53,15 +56,18 @@ async def test_sessions_inserted_before_the_worker_started_are_found(
     assert row["processing_status"] == "completed"
 
 
-async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path: Path) -> None:
+async def test_a_requeued_session_is_found_by_the_sweep(
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", clinic.stack.url)
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", clinic.stack.secret_key)
     async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
         await worker.until("realtime_ready")
         session = await clinic.session(b"no recording")
         await clinic.until(session, "failed")
-        requeued = await clinic.database.fetchval(
-            "select public.requeue_session($1, 'tried again by hand')", session
-        )
-        assert requeued == "pending"
+        command = ["requeue", str(session), "--reason", "tried again"]
+        requeued = await asyncio.to_thread(CliRunner().invoke, app, command)
+        assert (requeued.exit_code, requeued.stdout) == (0, f"{session}: pending\n")
         row = await clinic.until(session, "failed")
     assert row["processing_attempts"] == 1
 
