@@ -1,0 +1,84 @@
+"""The stage of the faults: a stack of their own, since they kill its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import PROJECT, RunningStack
+from tests.faults.ledger import FULL_ROWS, SHORT_ROWS, Row, table, write
+from tests.faults.scene import FULL, Stage
+from tests.faults.stock import Queue, Stock
+from worker.local.migrated import connected, migrate
+from worker.local.packages import Packages
+
+RECORDINGS = 2100 if FULL else 300
+ROWS = pytest.StashKey[list[Row]]()
+NOTES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash.setdefault(ROWS, [])
+    config.stash.setdefault(NOTES, [])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the table; the rows were written as they came."""
+    if rows := config.stash.get(ROWS, []):
+        terminalreporter.write_sep("=", "faults")
+        terminalreporter.write_line(table(rows))
+    for line in config.stash.get(NOTES, []):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def faulty_stack(
+    tmp_path_factory: pytest.TempPathFactory, packages: Packages
+) -> Iterator[RunningStack]:
+    """A migrated stack that may be hurt."""
+    running = RunningStack(tmp_path_factory.mktemp("faults") / "data")
+    asyncio.run(migrate(running.info, PROJECT, packages))
+    yield running
+    running.end()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stock(faulty_stack: RunningStack) -> AsyncIterator[Stock]:
+    """Recordings enough for the longest scene, uploaded once."""
+    async with connected(faulty_stack.info) as connection:
+        filled = Stock(connection)
+        await filled.fill(RECORDINGS)
+        yield filled
+
+
+@pytest.fixture
+def stage(
+    faulty_stack: RunningStack, stock: Stock, tmp_path: Path, pytestconfig: pytest.Config
+) -> Stage:
+    """Where a test plays its scene."""
+    rows = pytestconfig.stash.setdefault(ROWS, [])
+    recordings = list(stock.recordings)
+
+    def report(row: Row) -> None:
+        rows.append(row)
+        write(row, FULL_ROWS if FULL else SHORT_ROWS)
+
+    return Stage(
+        faulty_stack,
+        lambda: Queue(faulty_stack.info.database_url, recordings),
+        stock.upload,
+        tmp_path,
+        report,
+    )
+
+
+@pytest.fixture
+def note(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Return what adds a line to the summary."""
+    return pytestconfig.stash.setdefault(NOTES, []).append

@@ -1,0 +1,168 @@
+"""PostgreSQL and PostgREST fall, restart, and take nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import asyncpg
+import psutil
+import pytest
+
+from tests.conftest import RunningStack
+from tests.faults.rules import say
+from tests.faults.scene import Plan, Scene, Stage, full_only
+from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role
+
+TERMINATE = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
+HOLD = 5.0  # seconds
+WITHIN = 10.0  # seconds, for a part of the stack to return
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def test_a_restart_of_postgres_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        before = scene.running.postmaster()
+        before.send_signal(signal.SIGINT)
+        async with asyncio.timeout(WITHIN):
+            while before.is_running() or not await answers(scene.running):
+                await asyncio.sleep(0.02)
+
+    outcome = await stage.suffer("PostgreSQL restarted", fault)
+    outcome.check()
+
+
+@full_only
+async def test_a_crash_of_postgres_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        before = scene.running.postmaster()
+        for process in [*before.children(recursive=True), before]:
+            process.kill()
+        async with asyncio.timeout(WITHIN):
+            while before.is_running() or not await answers(scene.running):
+                await asyncio.sleep(0.02)
+
+    outcome = await stage.suffer("PostgreSQL killed", fault)
+    outcome.check()
+
+
+@full_only
+async def test_terminating_every_backend_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        for _ in range(10):
+            try:
+                connection = await asyncpg.connect(superuser(scene.running))
+                await connection.execute(TERMINATE)
+                await connection.close()
+            except DATABASE_ERRORS:
+                pass  # the other side terminates, too
+            await asyncio.sleep(0.3)
+
+    outcome = await stage.suffer("every backend terminated", fault)
+    outcome.check()
+
+
+async def test_a_postgrest_that_is_killed_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        for _ in range(3):
+            postgrest(scene.running).kill()
+            await asyncio.sleep(1.0)
+
+    outcome = await stage.suffer("PostgREST killed and restarted", fault)
+    outcome.check()
+
+
+@full_only
+async def test_a_postgrest_that_hangs_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        hanging = postgrest(scene.running)
+        hanging.suspend()
+        await asyncio.sleep(8.0)
+        hanging.resume()
+
+    outcome = await stage.suffer("PostgREST frozen for longer than a lease", fault)
+    outcome.check()
+
+
+@full_only
+async def test_having_no_connection_left_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        taken: list[asyncpg.Connection[asyncpg.Record]] = []
+        until = time.monotonic() + HOLD
+        while time.monotonic() < until:
+            try:
+                taken.append(await asyncpg.connect(superuser(scene.running)))
+            except DATABASE_ERRORS:
+                # Full; whoever else holds one loses it to the next round.
+                mine = [each.get_server_pid() for each in taken]
+                await taken[0].execute(f"{TERMINATE} and pid <> all (array{mine})")
+        assert len(taken) > 80
+        await asyncio.gather(*(each.close() for each in taken))
+
+    outcome = await stage.suffer("all connections taken", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+@pytest.mark.parametrize("status", [502, 503])
+async def test_a_gateway_page_instead_of_an_answer_loses_nothing(stage: Stage, status: int) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble("^/rest/", say(status)):
+            await asyncio.sleep(HOLD)
+
+    outcome = await stage.suffer(f"HTTP {status} with HTML from the REST gateway", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_a_page_that_says_ok_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble("^/rest/", say(200)):
+            await asyncio.sleep(HOLD)
+
+    outcome = await stage.suffer("HTTP 200 with HTML from the REST gateway", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_being_asked_to_wait_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble("^/rest/", say(429, '{"message": "slow"}', Retry_After="2")):
+            await asyncio.sleep(HOLD)
+
+    outcome = await stage.suffer("HTTP 429 from the REST gateway", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_a_network_that_is_gone_loses_nothing(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        await scene.proxy.vanish()
+        await asyncio.sleep(HOLD)
+        await scene.proxy.return_again()
+
+    outcome = await stage.suffer("network gone", fault, Plan())
+    outcome.check(attempts=0)
+
+
+async def answers(running: RunningStack) -> bool:
+    try:
+        connection = await asyncpg.connect(superuser(running))
+    except DATABASE_ERRORS:
+        return False
+    await connection.close()
+    return True
+
+
+def superuser(running: RunningStack) -> str:
+    return as_role(running.info.database_url, SUPERUSER)
+
+
+def postgrest(running: RunningStack) -> psutil.Process:
+    (found,) = (one for one in running.process.children() if one.name() == "postgrest")
+    return found

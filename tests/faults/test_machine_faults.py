@@ -1,0 +1,77 @@
+"""The worker's own machine: its clock jumps, its disk is full."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.faults.scene import Plan, Scene, Stage, full_only
+
+CLOCK = Path(__file__).parent / "clock"
+HOUR = 3600.0  # seconds
+DISK = 4 << 20  # bytes
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@full_only
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+async def test_a_clock_that_jumps_loses_nothing(stage: Stage, tmp_path: Path, jump: float) -> None:
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", 0.0))
+
+    async def fault(scene: Scene) -> Sequence[UUID]:
+        # Every reading child has a recording in hand when it happens.
+        held = [child for member in (0, 1) for child in scene.children(member)]
+        for child in held:
+            child.suspend()
+        await asyncio.sleep(1.0)
+        struck = await scene.in_hand()
+        with clock.open("r+b") as file:  # the same inode: the workers have it mapped
+            file.write(struct.pack("d", jump))
+        await asyncio.sleep(0.5)
+        for child in held:
+            if child.is_running():
+                child.resume()
+        return struck
+
+    settings = {"PYTHONPATH": str(CLOCK), "CLOCK_FILE": str(clock)}
+    direction = "forward" if jump > 0 else "back"
+    name = f"clock jumps an hour {direction}"
+    outcome = await stage.suffer(name, fault, Plan(settings=settings))
+    outcome.check(attempts=0)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mounted, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk that is small")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_a_full_disk_is_no_sessions_fault(stage: Stage, small_disk: Path) -> None:
+    async def fault(_scene: Scene) -> None:
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        await asyncio.sleep(5.0)
+        filler.unlink()
+
+    plan = Plan(settings={"TMPDIR": str(small_disk)})
+    outcome = await stage.suffer("temporary folder full", fault, plan)
+    outcome.check(attempts=0)

@@ -1,0 +1,81 @@
+"""A reply lost on the way: it was done, and the worker does not know."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.faults.proxy import OBJECTS
+from tests.faults.rules import answer_late, lose_reply, throttle
+from tests.faults.scene import Plan, Scene, Stage, full_only
+
+LOST = 3.0  # seconds during which every reply is lost
+BAD_FILES = 12
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.mark.parametrize(
+    "function", [pytest.param("claim_sessions", marks=full_only), "complete_session"]
+)
+async def test_a_reply_lost_loses_no_session_and_repeats_none(stage: Stage, function: str) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble(f"/rpc/{function}$", lose_reply) as rule:
+            await asyncio.sleep(LOST)
+        assert rule.hits
+
+    outcome = await stage.suffer(f"reply lost on {function}", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_a_failure_whose_reply_is_lost_is_kept_as_it_was_said(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble("/rpc/fail_session$", lose_reply) as rule:
+            scene.bad.update(await scene.add_bad(BAD_FILES))
+            await asyncio.sleep(LOST)
+        assert rule.hits
+
+    outcome = await stage.suffer("reply lost on fail_session", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_an_extension_whose_reply_is_lost_drops_no_session(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with (
+            scene.proxy.trouble(OBJECTS, throttle(8_000)),  # four seconds a recording
+            scene.proxy.trouble("/rpc/extend_lease$", lose_reply) as rule,
+        ):
+            await asyncio.sleep(10.0)
+        assert rule.hits
+
+    outcome = await stage.suffer("reply lost on extend_lease", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_a_release_whose_reply_is_lost_gives_back_one_attempt(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with (
+            scene.proxy.trouble("/rpc/complete_session$", lose_reply, times=8),
+            scene.proxy.trouble("/rpc/release_sessions$", lose_reply) as rule,
+        ):
+            await asyncio.sleep(LOST)
+        assert rule.hits
+
+    outcome = await stage.suffer("reply lost on release_sessions", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+async def test_a_claim_answered_after_its_lease_loses_no_session(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble("/rpc/claim_sessions$", answer_late(7.0)) as rule:
+            await asyncio.sleep(10.0)
+        assert rule.hits
+
+    plan = Plan(allowed=16.0)  # the answers that are under way when it ends, and a lease
+    outcome = await stage.suffer("claims answered after their lease", fault, plan)
+    outcome.check()

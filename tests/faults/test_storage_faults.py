@@ -1,0 +1,122 @@
+"""Storage is away, slow, or delivers something else than the recording."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+
+from tests.faults.proxy import OBJECTS
+from tests.faults.rules import Trouble, cut, delay, lose_reply, say, shorten, spoil, throttle
+from tests.faults.scene import FULL, Plan, Scene, Stage, full_only
+from tests.faults.stock import RECORDING, described
+
+HOLD = 5.0  # seconds
+LONG = 120.0 if FULL else 3.0  # seconds
+
+pytestmark = pytest.mark.timeout(360)
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble", "seconds"),
+    [
+        ("HTTP 503 with HTML", say(503), LONG),
+        pytest.param(
+            "HTTP 500 with JSON",
+            say(500, '{"statusCode": "500", "error": "internal", "message": "Internal"}'),
+            HOLD,
+            marks=full_only,
+        ),
+        pytest.param(
+            "HTTP 429 with Retry-After",
+            say(429, '{"message": "slow down"}', Retry_After="3"),
+            HOLD,
+            marks=full_only,
+        ),
+        pytest.param("slow", throttle(8_000), 12.0, marks=full_only),
+        pytest.param("late", delay(4.0), 12.0, marks=full_only),
+        pytest.param("cut mid-body", cut, HOLD, marks=full_only),
+        pytest.param("connections reset", lose_reply, HOLD, marks=full_only),
+    ],
+)
+async def test_trouble_of_storage_is_no_sessions_fault(
+    stage: Stage, name: str, trouble: Trouble, seconds: float
+) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble(OBJECTS, trouble) as rule:
+            await asyncio.sleep(seconds)
+        assert rule.hits
+
+    outcome = await stage.suffer(f"Storage: {name}", fault)
+    outcome.check(attempts=0)
+
+
+@full_only
+@pytest.mark.parametrize(
+    ("name", "trouble"),
+    [
+        ("wrong bytes on the way", spoil),
+        ("shortened on the way, framed as whole", shorten),
+        ("HTTP 200 with HTML", say(200)),
+    ],
+)
+async def test_a_good_recording_spoilt_on_the_way_is_read_in_the_end(
+    stage: Stage, name: str, trouble: Trouble
+) -> None:
+    async def fault(scene: Scene) -> None:
+        with scene.proxy.trouble(OBJECTS, trouble) as rule:
+            await asyncio.sleep(2.0)
+        assert rule.hits
+
+    outcome = await stage.suffer(f"Storage: {name}", fault)
+    outcome.check()
+
+
+@full_only
+async def test_an_object_of_other_bytes_fails_with_its_reason(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        changed = []
+        for number in range(6):
+            right = RECORDING[:-4] + b"good"[: 4 - 1] + bytes([number])
+            wrong = RECORDING[:-4] + b"bad!"[: 4 - 1] + bytes([number])
+            path = f"P005/changed-{number}.c3d"
+            await scene.upload(path, wrong)
+            changed.append(described(path, right))
+        sessions = await scene.queue.insert(changed)
+        scene.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
+
+    outcome = await stage.suffer("Storage: wrong bytes at rest (hash)", fault)
+    outcome.check()
+
+
+@full_only
+async def test_an_object_that_comes_late_is_read(stage: Stage) -> None:
+    async def fault(scene: Scene) -> Sequence[UUID]:
+        files = {f"P005/late-{number}.c3d": RECORDING[:-4] + b"lat" + bytes([number])
+                 for number in range(6)}  # fmt: skip
+        sessions = await scene.queue.insert([described(*file) for file in files.items()])
+        await asyncio.sleep(4.0)
+        for file in files.items():
+            await scene.upload(*file)
+        return sessions
+
+    plan = Plan(allowed=25.0)  # what was tried twice waits ten seconds more
+    outcome = await stage.suffer("Storage: object missing, then there", fault, plan)
+    outcome.check()
+
+
+@full_only
+async def test_one_object_that_storage_cannot_read_holds_up_nobody(stage: Stage) -> None:
+    async def fault(scene: Scene) -> None:
+        (session,) = await scene.queue.insert(
+            [await scene.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")]
+        )
+        del session
+        with scene.proxy.trouble(f"{OBJECTS}P005/unreadable", say(500, '{"message": "x"}')) as rule:
+            await asyncio.sleep(20.0)
+            assert rule.hits
+
+    outcome = await stage.suffer("Storage: one object answers 500", fault)
+    outcome.check()
