@@ -48,7 +48,12 @@ class BellLine:
         self._target = target
         self._pairs: set[Pair] = set()
         self.line = Line.OPEN  # of connections to come
-        self.accepted = 0
+        self._echo = asyncio.Event()
+
+    async def next_echo(self) -> None:
+        """Wait until a worker hears its own voice: the longest time until it asks again."""
+        self._echo.clear()
+        await self._echo.wait()
 
     def treat(self, line: Line) -> None:
         """Treat every connection so, those to come included."""
@@ -94,12 +99,11 @@ class BellLine:
             # A frozen line answers no ping, so pings are answered by hand.
             client = web.WebSocketResponse(autoping=False)
             await client.prepare(request)
-            self.accepted += 1
             transport = request.transport
             assert transport is not None
             pair = Pair(client, server, transport, self.line)
             self._pairs.add(pair)
-            tasks = [asyncio.create_task(_there(pair)), asyncio.create_task(_back(pair))]
+            tasks = [asyncio.create_task(_there(pair)), asyncio.create_task(self._back(pair))]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -110,6 +114,19 @@ class BellLine:
                 if not client.closed:
                     await client.close()
         return client
+
+    async def _back(self, pair: Pair) -> None:
+        """From the stack to the worker."""
+        async for frame in pair.server:
+            await _thaw(pair)
+            if frame.type is not WSMsgType.TEXT or pair.line is Line.SILENT:
+                continue
+            event = json.loads(frame.data)["event"]
+            if pair.line is Line.ZOMBIE and event in ZOMBIES_HIDE:
+                continue
+            await pair.client.send_str(frame.data)
+            if event == "broadcast":
+                self._echo.set()
 
 
 async def _thaw(pair: Pair) -> None:
@@ -133,17 +150,6 @@ async def _there(pair: Pair) -> None:
             if message["event"] == "phx_join":
                 pair.topics[message["topic"]] = message.get("ref")
             await pair.server.send_str(frame.data)
-
-
-async def _back(pair: Pair) -> None:
-    """From the stack to the worker."""
-    async for frame in pair.server:
-        await _thaw(pair)
-        if frame.type is not WSMsgType.TEXT or pair.line is Line.SILENT:
-            continue
-        if pair.line is Line.ZOMBIE and json.loads(frame.data)["event"] in ZOMBIES_HIDE:
-            continue
-        await pair.client.send_str(frame.data)
 
 
 async def _say(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.conftest import PROJECT, RunningStack
 from tests.faults.ledger import FULL_ROWS, SHORT_ROWS, Row, table, write
 from tests.faults.scene import FULL, Stage
-from tests.faults.stock import Queue, Stock
-from worker.local.migrated import connected, migrate
+from tests.faults.stock import Queue, Recording, filled
+from worker.local.migrated import migrate
 from worker.local.packages import Packages
 
-RECORDINGS = 2100 if FULL else 300
+RECORDINGS = 2600 if FULL else 300
 ROWS = pytest.StashKey[list[Row]]()
 NOTES = pytest.StashKey[list[str]]()
 
@@ -48,22 +47,18 @@ def faulty_stack(
     running.end()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stock(faulty_stack: RunningStack) -> AsyncIterator[Stock]:
+@pytest.fixture(scope="session")
+def stock(faulty_stack: RunningStack) -> list[Recording]:
     """Recordings enough for the longest scene, uploaded once."""
-    async with connected(faulty_stack.info) as connection:
-        filled = Stock(connection)
-        await filled.fill(RECORDINGS)
-        yield filled
+    return asyncio.run(filled(faulty_stack.info, RECORDINGS))
 
 
 @pytest.fixture
 def stage(
-    faulty_stack: RunningStack, stock: Stock, tmp_path: Path, pytestconfig: pytest.Config
+    faulty_stack: RunningStack, stock: list[Recording], tmp_path: Path, pytestconfig: pytest.Config
 ) -> Stage:
     """Where a test plays its scene."""
     rows = pytestconfig.stash.setdefault(ROWS, [])
-    recordings = list(stock.recordings)
 
     def report(row: Row) -> None:
         rows.append(row)
@@ -71,8 +66,7 @@ def stage(
 
     return Stage(
         faulty_stack,
-        lambda: Queue(faulty_stack.info.database_url, recordings),
-        stock.upload,
+        lambda: Queue(faulty_stack.info.database_url, stock),
         tmp_path,
         report,
     )

@@ -26,7 +26,7 @@ from tests.faults.fleet import Fleet
 from tests.faults.ledger import Row
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import Exchange
-from tests.faults.stock import Queue, Recording
+from tests.faults.stock import Queue, Recording, upload
 
 FULL = os.environ.get("FAULTS") == "full"
 WINDOW = 10.0 if FULL else 1.5  # seconds over which a rate is measured
@@ -37,8 +37,6 @@ MOST_RECOVERY = 120.0  # seconds until a scene is given up
 MOST_DRAIN = 120.0  # seconds
 ENOUGH = 20  # completions, for a rate
 
-
-Upload: TypeAlias = "Callable[[str, bytes], Awaitable[Recording]]"
 
 full_only = pytest.mark.skipif(not FULL, reason="FAULTS=full plays this one")
 
@@ -66,13 +64,16 @@ class Scene:
     proxy: Proxy
     fleet: Fleet
     queue: Queue
-    upload: Upload
     bad: dict[UUID, str] = field(default_factory=dict)  # sessions that must fail, and their code
 
     async def in_hand(self) -> list[UUID]:
         """The sessions that some worker holds."""
         query = "select id from public.therapy_sessions where processing_status = 'processing'"
         return [row["id"] for row in await self.queue.rows(query)]
+
+    async def upload(self, path: str, data: bytes) -> Recording:
+        """Put an object into the bucket, past the proxy."""
+        return await upload(self.running.info, path, data)
 
     async def add_bad(self, count: int) -> dict[UUID, str]:
         """Create sessions of files that are no recordings; return the code each must fail with."""
@@ -126,7 +127,6 @@ class Stage:
 
     running: RunningStack
     queue: Callable[[], Queue]
-    upload: Upload
     folder: Path
     report: Report
 
@@ -138,7 +138,7 @@ class Stage:
             async with Proxy(self.running.info).serve() as proxy:
                 fleet = Fleet(proxy.stack, self.folder, plan.environment())
                 async with fleet.run(plan.workers):
-                    yield Scene(self.running, proxy, fleet, queue, self.upload)
+                    yield Scene(self.running, proxy, fleet, queue)
         finally:
             await queue.end()
 

@@ -12,7 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from worker.backend.connection import Connection
+from worker.local.migrated import connected
 from worker.local.recordings import ghostly_recording
+from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
 
 RECORDING = ghostly_recording(seconds=2.0)
@@ -65,29 +67,31 @@ def content(number: int) -> bytes:
     return RECORDING[:-4] + struct.pack("<f", number)
 
 
-@dataclass(slots=True)
-class Stock:
-    """Uploaded recordings, each good for one session a scene."""
+async def filled(stack: StackInfo, most: int) -> list[Recording]:
+    """Upload so many recordings, each good for one session a scene."""
+    numbers = iter(range(most))
+    recordings: list[Recording] = []
 
-    connection: Connection
-    recordings: list[Recording] = field(default_factory=list)
+    async def uploader(connection: Connection) -> None:
+        for number in numbers:
+            path = f"P005/stock-{number}.c3d"
+            recordings.append(await _upload(connection, path, content(number)))
 
-    async def fill(self, most: int) -> None:
-        """Upload until there are so many."""
-        numbers = iter(range(len(self.recordings), most))
+    async with connected(stack) as connection:
+        await asyncio.gather(*(uploader(connection) for _ in range(UPLOADS_AT_ONCE)))
+    return recordings
 
-        async def uploader() -> None:
-            for number in numbers:
-                path = f"P005/stock-{number}.c3d"
-                self.recordings.append(await self.upload(path, content(number)))
 
-        await asyncio.gather(*(uploader() for _ in range(UPLOADS_AT_ONCE)))
+async def upload(stack: StackInfo, path: str, data: bytes) -> Recording:
+    """Put one object into the bucket, in the place of another if there is one."""
+    async with connected(stack) as connection:
+        return await _upload(connection, path, data)
 
-    async def upload(self, path: str, data: bytes) -> Recording:
-        await self.connection.supabase.storage.from_(DEFAULT_BUCKET).upload(
-            path, data, {"upsert": "true"}
-        )
-        return described(path, data)
+
+async def _upload(connection: Connection, path: str, data: bytes) -> Recording:
+    bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
+    await bucket.upload(path, data, {"upsert": "true"})
+    return described(path, data)
 
 
 def described(path: str, data: bytes) -> Recording:

@@ -27,6 +27,9 @@ from tests.faults.scene import (
 NEVER = 3600.0  # seconds
 PLAN = Plan(workers=1, sweep=NEVER, allowed=15.0)
 HOLD = 6.0  # seconds
+WRITTEN_AT = """
+select extract(epoch from at)::float8 as at from public.writes where session_id = $1
+"""
 
 Hold: TypeAlias = "Callable[[Scene], Awaitable[None]]"
 
@@ -49,16 +52,19 @@ async def frozen(scene: Scene) -> None:
 
 async def half_open(scene: Scene) -> None:
     """The socket that is there never says a word again; a new one would work."""
+    await scene.proxy.bell.next_echo()
     scene.proxy.bell.treat(Line.FROZEN)
     scene.proxy.bell.treat_new(Line.OPEN)
 
 
 async def silent(scene: Scene) -> None:
+    await scene.proxy.bell.next_echo()
     scene.proxy.bell.treat(Line.SILENT)
     scene.proxy.bell.treat_new(Line.OPEN)
 
 
 async def zombie(scene: Scene) -> None:
+    await scene.proxy.bell.next_echo()
     scene.proxy.bell.treat(Line.ZOMBIE)
     scene.proxy.bell.treat_new(Line.OPEN)
 
@@ -112,10 +118,10 @@ async def unpublished_while_joining(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("name", "hold"),
     [
-        pytest.param("closed", closed, marks=full_only),
+        ("closed", closed),
         pytest.param("reset", reset, marks=full_only),
         pytest.param("frozen for some seconds", frozen, marks=full_only),
-        ("half-open", half_open),
+        pytest.param("half-open", half_open, marks=full_only),
         pytest.param("silent: pongs, no heartbeats", silent, marks=full_only),
         pytest.param("zombie channel: heartbeats, no events", zombie, marks=full_only),
         pytest.param("refused", refused, marks=full_only),
@@ -165,19 +171,18 @@ async def insert_now_and_then(scene: Scene) -> None:
 
 
 async def heard_again(scene: Scene) -> float:
-    """Insert a session each half second; return when the first of them was completed."""
-    inserted = []
+    """Insert a session each half second; return when the first was done of three heard at once.
+
+    One alone may be found by chance: the worker also looks whenever a connection is lost.
+    """
+    heard: list[float] = []
     async with asyncio.timeout(MOST_RECOVERY):
-        while True:
-            inserted += await scene.queue.add(1)
+        while len(heard) < 3:
+            (session,) = await scene.queue.add(1)
             await asyncio.sleep(0.5)
-            found = await scene.queue.rows(
-                "select extract(epoch from min(at))::float8 as at from public.writes"
-                " where session_id = any ($1)",
-                inserted,
-            )
-            if found[0]["at"]:
-                return float(found[0]["at"])
+            done = await scene.queue.rows(WRITTEN_AT, session)
+            heard = [*heard, done[0]["at"]] if done else []
+    return heard[0]
 
 
 async def test_without_realtime_each_session_is_done_within_a_sweep_and_a_second(
@@ -192,11 +197,7 @@ async def test_without_realtime_each_session_is_done_within_a_sweep_and_a_second
             (session,) = await scene.queue.add(1)
             inserted = time.time()
             await scene.queue.until_done(seconds=30)
-            found = await scene.queue.rows(
-                "select extract(epoch from at)::float8 as at from public.writes"
-                " where session_id = $1",
-                session,
-            )
+            found = await scene.queue.rows(WRITTEN_AT, session)
             latencies.append(found[0]["at"] - inserted)
             await asyncio.sleep(0.37)
         name = "Realtime blocked entirely (slowest of all)"

@@ -110,10 +110,8 @@ async def test_an_object_that_comes_late_is_read(stage: Stage) -> None:
 @full_only
 async def test_one_object_that_storage_cannot_read_holds_up_nobody(stage: Stage) -> None:
     async def fault(scene: Scene) -> None:
-        (session,) = await scene.queue.insert(
-            [await scene.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")]
-        )
-        del session
+        unreadable = await scene.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")
+        await scene.queue.insert([unreadable])
         with scene.proxy.trouble(f"{OBJECTS}P005/unreadable", say(500, '{"message": "x"}')) as rule:
             await asyncio.sleep(20.0)
             assert rule.hits
