@@ -14,6 +14,8 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Isolation
+from worker.heartbeat import Heartbeat
+from worker.notify import READY, STOPPING, notify
 from worker.phase_one import make_face, make_intake, make_sweep
 from worker.processor import Processor
 from worker.settings import Settings
@@ -44,7 +46,8 @@ async def run(settings: Settings) -> None:
         processor = Processor(
             metadata, store, isolation, settings.max_attempts, settings.max_file_mb * MEGABYTE
         )
-        loop = ClaimLoop(metadata, processor.process, settings)
+        heartbeat = Heartbeat()
+        loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
 
         def ring(why: Ring) -> None:
             log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
@@ -58,6 +61,7 @@ async def run(settings: Settings) -> None:
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
+            notify(STOPPING)
             if face:
                 face.stop()
             for task in side_tasks:
@@ -67,6 +71,7 @@ async def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
+        notify(READY)
         doorbell = Doorbell(connection.url, connection.key, ring)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(doorbell.run())

@@ -6,7 +6,8 @@ changes in one SQL function, which is safe to call again after a reply was lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -98,6 +99,7 @@ class MetadataService:
     def __init__(self, supabase: AsyncClient) -> None:
         """Bind to a client; nothing is sent yet."""
         self._supabase = supabase
+        self._parting: set[ClaimedSession] = set()
 
     async def check(self) -> None:
         """Ask for both tables and one of the queue's functions; changes nothing.
@@ -209,7 +211,8 @@ class MetadataService:
             "statistics": None if statistics is None else dict(statistics),
         }
         query = self._supabase.rpc("complete_session", arguments)
-        return await rest.word(query, among=Completion)
+        with self._parting_with([session]):
+            return await rest.word(query, among=Completion)
 
     async def fail(
         self,
@@ -228,15 +231,22 @@ class MetadataService:
             "retry_seconds": retry_seconds,
         }
         query = self._supabase.rpc("fail_session", arguments)
-        return await rest.word(query, among=Failure)
+        with self._parting_with([session]):
+            return await rest.word(query, among=Failure)
 
     async def release(
         self, sessions: Iterable[ClaimedSession], *, delay_seconds: float = 0
     ) -> set[UUID]:
         """Give sessions back untried: pending, due after a delay, the attempt not counted."""
-        arguments = {**_all_held(sessions), "delay_seconds": delay_seconds}
+        given_back = list(sessions)
+        arguments = {**_all_held(given_back), "delay_seconds": delay_seconds}
         query = self._supabase.rpc("release_sessions", arguments)
-        return {UUID(released) for released in await rest.scalars(query)}
+        with self._parting_with(given_back):
+            return {UUID(released) for released in await rest.scalars(query)}
+
+    def is_parting(self, session: ClaimedSession) -> bool:
+        """Whether a call that ends this worker's hold of `session` waits for its answer."""
+        return session in self._parting
 
     async def extend(self, sessions: Iterable[ClaimedSession], *, lease_seconds: int) -> set[UUID]:
         """Renew the leases of `sessions`; those missing from the answer are lost."""
@@ -249,6 +259,14 @@ class MetadataService:
         arguments = {"session": str(session), "reason": reason, "force": force}
         query = self._supabase.rpc("requeue_session", arguments)
         return await rest.word(query, among=Requeued)
+
+    @contextmanager
+    def _parting_with(self, sessions: Iterable[ClaimedSession]) -> Iterator[None]:
+        self._parting.update(sessions)
+        try:
+            yield
+        finally:
+            self._parting.difference_update(sessions)
 
 
 def _held(session: ClaimedSession) -> dict[str, Any]:
