@@ -185,7 +185,10 @@ class UnexpectedError(RetryableError):
     """The worker met an error of its own while it had the session in hand."""
 
     code = "unexpected"
-    cure = "Report it with the worker's log of that moment; `requeue` the session once it is fixed."
+    cure = (
+        "Report it with the worker's log of that moment; once it is fixed, requeue the session or "
+        "upload the file again."
+    )
 
 
 # --- Supabase is there, but a person has to change something ------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +22,19 @@ from worker.backend.cache_service import CacheService
 from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcome, Taken
 from worker.backend.metadata_service import Adoption, KnownSession, MetadataService, NewSession
 from worker.backend.object_store import Measured, ObjectStore
-from worker.errors import ObjectMissingError, PermanentError, UnavailableError, WorkerError
+from worker.errors import (
+    ObjectMissingError,
+    PermanentError,
+    UnavailableError,
+    UnexpectedError,
+    WorkerError,
+)
+from worker.telemetry import whereabouts
 
 RECORDING = ".c3d"
 HEALABLE = frozenset({"failed", "skipped"})
 RENEWALS = 3  # of a reservation in its length
+PATIENCE = 3  # errors of the worker's own on an object, before it is refused
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +56,7 @@ class Intake:
     patient: re.Pattern[str]
     requeued: Callable[[], None] = lambda: None  # a session can be claimed, and no INSERT says so
     _announced: dict[tuple[UUID, str], asyncio.Task[Taken | None]] = field(default_factory=dict)
+    _unexpected: Counter[tuple[UUID, str]] = field(default_factory=Counter)
 
     async def announced(self, object_id: UUID, version: str) -> Taken | None:
         """Take in an object that somebody says was uploaded.
@@ -86,6 +96,7 @@ class Intake:
 
         Raises:
             UnavailableError: Supabase is in trouble; the object is given back.
+            UnexpectedError: the worker is; the object is given back.
         """
         started = time.monotonic()
         keeper = asyncio.create_task(self._keep(claimed))
@@ -134,7 +145,18 @@ class Intake:
                 return await self._create(claimed, measured)
             return await self._recognise(claimed, measured, known)
         except (PermanentError, ObjectMissingError) as error:
-            return Taken(Outcome.REFUSED, detail=f"{error.code}: {error}")
+            return _refused(error)
+        except WorkerError:
+            raise
+        except Exception as error:  # whatever it is, it costs one object
+            log.error("unexpected", object=str(claimed.id), error=whereabouts(error))  # noqa: TRY400
+            what = f"The worker failed on {claimed.path} ({type(error).__name__})."
+            unexpected = UnexpectedError(what)
+            # An error that stays must not download the object again with every sweep.
+            self._unexpected[claimed.id, claimed.version] += 1
+            if self._unexpected[claimed.id, claimed.version] < PATIENCE:
+                raise unexpected from error
+            return _refused(unexpected)
 
     async def _create(self, claimed: ClaimedObject, measured: Measured) -> Taken:
         recording = is_recording(claimed.path)
@@ -187,3 +209,7 @@ class Intake:
         except UnavailableError as error:
             # Its reservation ends by itself.
             log.warning("object_not_released", object=str(claimed.id), code=error.code)
+
+
+def _refused(error: WorkerError) -> Taken:
+    return Taken(Outcome.REFUSED, detail=f"{error.code}: {error}")

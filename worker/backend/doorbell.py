@@ -29,8 +29,8 @@ from worker.backend.metadata_service import SESSIONS
 from worker.backoff import backoff
 
 READY_SECONDS = 20.0  # to connect, join and hear the `system` message
-ECHO_EVERY = 15.0  # seconds between two pings
-ECHO_GRACE = 10.0  # seconds for a ping to come back
+ECHO_EVERY = 9.0  # seconds between two pings; each counts as two Realtime messages
+ECHO_GRACE = 4.0  # seconds for a ping to come back; a needless new connection costs little
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
 MOST_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two connections
