@@ -6,13 +6,15 @@ What to do is always read from the table; the bell only says when to look again.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID, uuid4
 
 import structlog
 
-from worker.backend.metadata_service import ClaimedSession, MetadataService
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession
 from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.heartbeat import EVERY, Heartbeat
@@ -23,6 +25,8 @@ from worker.telemetry import whereabouts
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
 FIRST_DELAY, LONGEST_DELAY = 5.0, 600.0  # seconds until a suspect is tried again
+AHEAD_SECONDS = 0.25  # of work that is claimed before a slot is free for it
+MOST_AHEAD = 3  # times the slots
 PATIENCE = 3  # times that a session may meet trouble alone before it costs an attempt
 
 log = structlog.get_logger(__name__)
@@ -49,6 +53,7 @@ class ClaimLoop:
         self._untried: dict[UUID, ClaimedSession] = {}  # to be released
         self._suspects = Suspects()
         self._trouble: UnavailableError | None = None
+        self._done_at: deque[float] = deque(maxlen=MOST_AHEAD * settings.concurrency)
         self._pauses = 0  # in a row, since a session last got through
         self._changed = asyncio.Event()  # the bell rang, a slot came free, or we are to stop
         self._stopping = asyncio.Event()
@@ -125,7 +130,18 @@ class ClaimLoop:
             return 0
         if self._pauses:  # a probe: one session shows whether all doors are open again
             return 0 if self._in_hand else 1
-        return self._settings.concurrency - len(self._in_hand)
+        slots, in_hand = self._settings.concurrency, len(self._in_hand)
+        room = slots + self._ahead() - in_hand
+        return room if in_hand < slots or room >= slots else 0  # few large claims, not many small
+
+    def _ahead(self) -> int:
+        """How many sessions to hold beyond the slots: none where each takes long.
+
+        Quick ones are claimed ahead, because a claim for each would cost more than its work. Of
+        slow ones a dying worker should hold no more than it works on.
+        """
+        begin = now() - AHEAD_SECONDS
+        return sum(at > begin for at in self._done_at)
 
     def _take(self, held: InHand) -> None:
         session = held.session
@@ -146,6 +162,7 @@ class ClaimLoop:
                 await asyncio.wait(before)
             await self._process(session)
             self._suspects.got_through(session.id)
+            self._done_at.append(now())
             self._recovered()
         except UnavailableError as error:
             await self._give_back(session, error)
@@ -195,7 +212,8 @@ class ClaimLoop:
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
-        seconds = backoff(self._pauses, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+        most = min(LONGEST_PAUSE, self._settings.sweep_seconds)
+        seconds = backoff(self._pauses, first=FIRST_PAUSE, most=most)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)
         until = now() + seconds

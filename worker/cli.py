@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 
 from worker.backend.connection import connect
-from worker.backend.metadata_service import MetadataService, Requeued
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import Requeued
 from worker.backfill import Backfilled
 from worker.backfill import backfill as run_backfill
 from worker.errors import C3DError, StackError, WorkerError

@@ -20,11 +20,13 @@ import structlog
 
 from worker.backend.cache_service import CacheService
 from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcome, Taken
-from worker.backend.metadata_service import Adoption, KnownSession, MetadataService, NewSession
+from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import Measured, ObjectStore
+from worker.backend.sessions import Adoption, KnownSession, NewSession
 from worker.errors import (
     ObjectMissingError,
     PermanentError,
+    SizeMismatchError,
     UnavailableError,
     UnexpectedError,
     WorkerError,
@@ -34,7 +36,7 @@ from worker.telemetry import whereabouts
 RECORDING = ".c3d"
 HEALABLE = frozenset({"failed", "skipped"})
 RENEWALS = 3  # of a reservation in its length
-PATIENCE = 3  # errors of the worker's own on an object, before it is refused
+PATIENCE = 3  # times that an object may meet trouble of its own before it is refused
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,7 @@ class Intake:
     patient: re.Pattern[str]
     requeued: Callable[[], None] = lambda: None  # a session can be claimed, and no INSERT says so
     _announced: dict[tuple[UUID, str], asyncio.Task[Taken | None]] = field(default_factory=dict)
-    _unexpected: Counter[tuple[UUID, str]] = field(default_factory=Counter)
+    _met: Counter[tuple[UUID, str]] = field(default_factory=Counter)
 
     async def announced(self, object_id: UUID, version: str) -> Taken | None:
         """Take in an object that somebody says was uploaded.
@@ -96,7 +98,7 @@ class Intake:
 
         Raises:
             UnavailableError: Supabase is in trouble; the object is given back.
-            UnexpectedError: the worker is; the object is given back.
+            SizeMismatchError, UnexpectedError: the object is; it is given back to be tried again.
         """
         started = time.monotonic()
         keeper = asyncio.create_task(self._keep(claimed))
@@ -144,19 +146,22 @@ class Intake:
             if known is None:
                 return await self._create(claimed, measured)
             return await self._recognise(claimed, measured, known)
+        except UnavailableError:
+            raise
         except (PermanentError, ObjectMissingError) as error:
             return _refused(error)
-        except WorkerError:
-            raise
-        except Exception as error:  # whatever it is, it costs one object
+        except SizeMismatchError as error:  # it can have been cut off on the way here
+            problem: WorkerError = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs one object
             log.error("unexpected", object=str(claimed.id), error=whereabouts(error))  # noqa: TRY400
-            what = f"The worker failed on {claimed.path} ({type(error).__name__})."
-            unexpected = UnexpectedError(what)
-            # An error that stays must not download the object again with every sweep.
-            self._unexpected[claimed.id, claimed.version] += 1
-            if self._unexpected[claimed.id, claimed.version] < PATIENCE:
-                raise unexpected from error
-            return _refused(unexpected)
+            problem = UnexpectedError(
+                f"The worker failed on {claimed.path} ({type(error).__name__})."
+            )
+        # What does not pass must not download the object again with every sweep.
+        self._met[claimed.id, claimed.version] += 1
+        if self._met[claimed.id, claimed.version] < PATIENCE:
+            raise problem
+        return _refused(problem)
 
     async def _create(self, claimed: ClaimedObject, measured: Measured) -> Taken:
         recording = is_recording(claimed.path)

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import structlog
 
-from worker.backend.metadata_service import ClaimedSession, MetadataService
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError
 from worker.heartbeat import LONGEST_STEP
 

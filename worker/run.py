@@ -20,8 +20,6 @@ from worker.phase_one import make_face, make_intake, make_sweep
 from worker.processor import Processor
 from worker.settings import Settings
 
-MEGABYTE = 1_000_000
-
 log = structlog.get_logger(__name__)
 
 
@@ -43,9 +41,7 @@ async def run(settings: Settings) -> None:
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
-        processor = Processor(
-            metadata, store, isolation, settings.max_attempts, settings.max_file_mb * MEGABYTE
-        )
+        processor = Processor(metadata, store, isolation, settings)
         heartbeat = Heartbeat()
         loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
 

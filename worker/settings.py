@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     """How often the bucket is searched for uploads that no webhook announced; 0: only when a
     webhook could not be served. With 0 and no webhook, sessions are made by other programs."""
 
+    read_mode: Literal["verify", "header"] = "verify"
+    """`verify` downloads the whole recording and compares its hash. `header` asks for its first
+    256 KiB only: no hash is compared and there are no statistics; the session says so."""
+
     max_file_mb: int = Field(512, ge=1, le=2147)
     """Recordings of more million bytes are failed as `file_too_large`, not downloaded."""
 

@@ -14,8 +14,10 @@ import pytest
 import structlog
 
 from tests.integration.clinic import Clinic
-from worker.backend.metadata_service import ClaimedSession, Completion, Failure, MetadataService
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.claim_loop import ClaimLoop
+from worker.completions import Completions
 from worker.errors import NotC3DError
 from worker.settings import Settings
 
@@ -179,6 +181,5 @@ async def test_a_stop_gives_back_what_does_not_finish_in_time(
 
 async def _complete(metadata: MetadataService, session: ClaimedSession) -> Completion:
     technical = {"channel_count": 0, "channel_names": []}
-    return await metadata.complete(
-        session, technical=technical, content_hash=session.file_hash, game={}
-    )
+    finished = Finished(session, technical, session.file_hash, game={})
+    return await Completions(metadata).complete(finished)

@@ -22,7 +22,7 @@ from tests.integration.uploads import (
 )
 from worker.backend.object_store import Measured, ObjectStore
 from worker.bucket_sweep import MOST_IN_A_ROW
-from worker.errors import UnavailableError, UnexpectedError
+from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError
 from worker.intake import PATIENCE
 from worker.local.migrated import connected
 from worker.local.stack import StackInfo
@@ -91,6 +91,22 @@ async def test_an_error_of_the_workers_own_is_refused_after_some_tries(
     )
     assert detail.startswith("unexpected: The worker failed on P001/a.c3d (KeyError).")
     assert "upload the file again" in detail
+
+
+async def test_an_object_of_another_size_than_storage_says_is_refused_after_some_tries(
+    clinic: Clinic,
+) -> None:
+    path = await clinic.upload(numbered(1), "P001/a.c3d")
+    await clinic.database.execute(
+        "update storage.objects set metadata = metadata || '{\"size\": 512}' where name = $1", path
+    )
+    sweep = sweep_of(clinic)
+    for _ in range(PATIENCE - 1):
+        with pytest.raises(SizeMismatchError):
+            await sweep.sweep()
+        assert await register(clinic) == []
+    await sweep.sweep()
+    assert [outcome for _, outcome, _ in await register(clinic)] == ["refused"]
 
 
 async def test_an_error_that_was_met_once_costs_nothing(

@@ -28,12 +28,13 @@ from realtime import (
 from worker.backend.metadata_service import SESSIONS
 from worker.backoff import backoff
 
-READY_SECONDS = 20.0  # to connect, join and hear the `system` message
+JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
+READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
 ECHO_EVERY = 9.0  # seconds between two pings; each counts as two Realtime messages
 ECHO_GRACE = 4.0  # seconds for a ping to come back; a needless new connection costs little
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
 MOST_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two connections
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two connections
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +100,7 @@ class _Connection:
     def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._ring = ring
+        self._joined = asyncio.Event()
         self._ready = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._echoed = asyncio.Event()
@@ -113,14 +115,17 @@ class _Connection:
         Raises:
             ConnectionLostError, and whatever the client library raises.
         """
+        channel = self._channel()
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(JOIN_SECONDS):
                 await self._client.connect()
-                channel = self._channel()
                 await channel.subscribe(self._on_status)
+                await self._unless_ended(self._joined.wait())
+            async with asyncio.timeout(READY_SECONDS):
                 await self._unless_ended(self._ready.wait())
         except TimeoutError:
-            raise ConnectionLostError(f"not ready within {READY_SECONDS:.0f} s") from None
+            missed = "ready" if self._joined.is_set() else "joined"
+            raise ConnectionLostError(f"not {missed} in time") from None
         loop = asyncio.get_running_loop()
         born = loop.time()
         while loop.time() - born < MOST_AGE:
@@ -178,7 +183,9 @@ class _Connection:
     # --- callbacks: the library's listening task dies of an exception, so these cannot raise ---
 
     def _on_status(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
-        if state is not RealtimeSubscribeStates.SUBSCRIBED and not self._ended.done():
+        if state is RealtimeSubscribeStates.SUBSCRIBED:
+            self._joined.set()
+        elif not self._ended.done():
             self._ended.set_result(f"channel {state.value.lower()}{f': {error}' if error else ''}")
 
     def _on_system(self, payload: Any) -> None:
