@@ -71,14 +71,6 @@ class Adoption(StrEnum):
     MISSING = "missing"
 
 
-class Requeued(StrEnum):
-    """What became of a session that a person wants tried again."""
-
-    PENDING = "pending"
-    REFUSED = "refused"  # completed (unless forced), in a worker's hand, or without a C3D
-    MISSING = "missing"
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimedSession:
     """A session in this worker's hand, until its lease ends."""
@@ -243,12 +235,6 @@ class MetadataService:
         arguments = {**_all_held(sessions), "lease_seconds": lease_seconds}
         query = self._supabase.rpc("extend_lease", arguments)
         return {UUID(held) for held in await rest.scalars(query)}
-
-    async def requeue(self, session: UUID, *, reason: str, force: bool) -> Requeued:
-        """Have a failed session tried again; with `force` a completed one, too."""
-        arguments = {"session": str(session), "reason": reason, "force": force}
-        query = self._supabase.rpc("requeue_session", arguments)
-        return await rest.word(query, among=Requeued)
 
 
 def _held(session: ClaimedSession) -> dict[str, Any]:
