@@ -135,7 +135,9 @@ async def test_every_table_denies_what_no_policy_allows(project: str) -> None:
     assert await rows(project, "select * from pg_policies where schemaname = 'public'") == []
 
 
-async def test_every_function_but_two_runs_as_its_caller_with_an_empty_search_path(project: str) -> None:
+async def test_every_function_but_two_runs_as_its_caller_with_an_empty_search_path(
+    project: str,
+) -> None:
     for row in await rows(project, FUNCTIONS, "service_role"):
         assert row["settings"].split(",")[0] == 'search_path=""', row
         assert row["definer"] == (row["name"] in AS_THEIR_OWNER), row
