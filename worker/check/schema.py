@@ -11,8 +11,8 @@ from worker.check.findings import Check, Finding, bad, good
 
 REPORT = "installation_report"
 PUSH = (
-    "Apply it with `supabase db push`; where the project has migrations of its own, write the "
-    "files beside them first: `c3d-worker migrations --to DIR`."
+    "Run `supabase db push`; a project with migrations of its own runs "
+    "`c3d-worker migrations --to DIR` first."
 )
 RELOAD = (
     "Run in the SQL editor: notify pgrst, 'reload schema'; if that does not help, run that "
