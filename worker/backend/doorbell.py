@@ -51,6 +51,25 @@ class ConnectionLostError(Exception):
     """A Realtime connection ended; why is its message."""
 
 
+async def rehearse(url: str, key: str, *, seconds: float) -> None:
+    """Connect once, and wait until inserts would be heard.
+
+    Raises:
+        ConnectionLostError: they would not be, and why.
+    """
+    connection = _Connection(f"{url}/realtime/v1", key, lambda _: None)
+    try:
+        await connection.join(seconds)
+    except ConnectionLostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client library raises any kind
+        raise ConnectionLostError(_reason(error, key)) from None
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
+
+
 class Doorbell:
     """Keeps one Realtime connection alive and rings `ring` from it."""
 
@@ -78,7 +97,7 @@ class Doorbell:
             except ConnectionLostError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - the client library raises any kind
-                reason = f"{type(error).__name__}: {error}".replace(self._key, "…")
+                reason = _reason(error, self._key)
             finally:
                 self._discard(connection)
             failures = 1 if connection.was_ready else failures + 1
@@ -115,22 +134,27 @@ class _Connection:
         Raises:
             ConnectionLostError, and whatever the client library raises.
         """
-        channel = self._channel()
-        try:
-            async with asyncio.timeout(JOIN_SECONDS):
-                await self._client.connect()
-                await channel.subscribe(self._on_status)
-                await self._unless_ended(self._joined.wait())
-            async with asyncio.timeout(READY_SECONDS):
-                await self._unless_ended(self._ready.wait())
-        except TimeoutError:
-            missed = "ready" if self._joined.is_set() else "joined"
-            raise ConnectionLostError(f"not {missed} in time") from None
+        channel = await self.join(READY_SECONDS)
         loop = asyncio.get_running_loop()
         born = loop.time()
         while loop.time() - born < MOST_AGE:
             await self._ping(channel)
         raise ConnectionLostError("renewed before the platform cuts it")
+
+    async def join(self, seconds: float) -> AsyncRealtimeChannel:
+        """Connect, join the channel and wait until the database feed runs; raises as `listen`."""
+        channel = self._channel()
+        try:
+            async with asyncio.timeout(min(JOIN_SECONDS, seconds)):
+                await self._client.connect()
+                await channel.subscribe(self._on_status)
+                await self._unless_ended(self._joined.wait())
+            async with asyncio.timeout(seconds):
+                await self._unless_ended(self._ready.wait())
+        except TimeoutError:
+            missed = "ready" if self._joined.is_set() else "joined"
+            raise ConnectionLostError(f"not {missed} in time") from None
+        return channel
 
     async def close(self) -> None:
         with suppress(Exception):  # it is thrown away whatever it says
@@ -200,3 +224,8 @@ class _Connection:
 
     def _on_echo(self, _payload: object) -> None:
         self._echoed.set()
+
+
+def _reason(error: Exception, key: str) -> str:
+    """What an error of the client library says; its messages can repeat the address."""
+    return f"{type(error).__name__}: {error}".replace(key, "…")

@@ -22,7 +22,6 @@ from worker.backend.sessions import (
     Finished,
     KnownSession,
     NewSession,
-    Requeued,
 )
 from worker.errors import AlreadyThereError, RejectedError, UnavailableError, WorkerError
 
@@ -177,12 +176,6 @@ class MetadataService:
         arguments = {**_all_held(sessions), "lease_seconds": lease_seconds}
         query = self._supabase.rpc("extend_lease", arguments)
         return {UUID(held) for held in await rest.scalars(query)}
-
-    async def requeue(self, session: UUID, *, reason: str, force: bool) -> Requeued:
-        """Have a failed session tried again; with `force` a completed one, too."""
-        arguments = {"session": str(session), "reason": reason, "force": force}
-        query = self._supabase.rpc("requeue_session", arguments)
-        return await rest.word(query, among=Requeued)
 
     @contextmanager
     def _parting_with(self, sessions: Iterable[ClaimedSession]) -> Iterator[None]:

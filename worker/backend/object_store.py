@@ -50,14 +50,14 @@ class ObjectStore:
         self._connection = connection
         self._bucket = bucket
 
-    async def check(self) -> None:
-        """Ask for the bucket.
+    async def check(self) -> bool:
+        """Ask for the bucket, and return whether it is public.
 
         Raises:
             BucketMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         try:
-            await self._connection.supabase.storage.get_bucket(self._bucket)
+            return (await self._connection.supabase.storage.get_bucket(self._bucket)).public
         except httpx.HTTPError as error:
             raise _no_answer(error) from error
         except StorageApiError as error:

@@ -60,14 +60,6 @@ class Adoption(StrEnum):
     MISSING = "missing"
 
 
-class Requeued(StrEnum):
-    """What became of a session that a person wants tried again."""
-
-    PENDING = "pending"
-    REFUSED = "refused"  # completed (unless forced), in a worker's hand, or without a C3D
-    MISSING = "missing"
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimedSession:
     """A session in this worker's hand, until its lease ends."""
