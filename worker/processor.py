@@ -6,13 +6,13 @@ import asyncio
 import os
 import re
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
+from worker import metrics
 from worker.backend.metadata_service import (
     ClaimedSession,
     Completion,
@@ -31,6 +31,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.extraction.isolation import Isolation
+from worker.stopwatch import Stopwatch
 from worker.telemetry import whereabouts
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -55,11 +56,11 @@ class Processor:
         Raises:
             UnavailableError: no session is to blame; this one is untouched, to be released.
         """
-        started = time.monotonic()
+        watch = Stopwatch()
         outcome: Completion | Failure
         code: str | None = None
         try:
-            outcome = await self._complete(session)
+            outcome = await self._complete(session, watch)
         except UnavailableError:
             raise
         except PermanentError as error:
@@ -71,31 +72,36 @@ class Processor:
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
+        metrics.session_done(outcome, code, watch.steps)
         # The sentence is in the table; file names can name patients, so no log repeats it.
         log.info(
             "session_done",
             outcome=str(outcome),
             session=str(session.id),
             attempt=session.attempt,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(watch.seconds, 3),
+            **{f"{step}_seconds": round(seconds, 3) for step, seconds in watch.steps.items()},
             **({"code": code} if code else {}),
         )
 
-    async def _complete(self, session: ClaimedSession) -> Completion:
+    async def _complete(self, session: ClaimedSession, watch: Stopwatch) -> Completion:
         with _temporary_file() as file:
-            content_hash = await self._download(session, file)
+            with watch.step("download"):
+                content_hash = await self._download(session, file)
             log.debug("downloaded", session=str(session.id))
             # The child opens this process's file anew.
             path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-            extracted = await asyncio.to_thread(self.isolation.run, path, session.file_path)
+            with watch.step("read"):
+                extracted = await asyncio.to_thread(self.isolation.run, path, session.file_path)
             log.debug("read", session=str(session.id))
-        return await self.metadata.complete(
-            session,
-            technical=extracted.technical,
-            content_hash=content_hash,
-            game=extracted.game,
-            statistics=extracted.statistics,
-        )
+        with watch.step("complete"):
+            return await self.metadata.complete(
+                session,
+                technical=extracted.technical,
+                content_hash=content_hash,
+                game=extracted.game,
+                statistics=extracted.statistics,
+            )
 
     async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
         """Fetch the object, hold its size and hash against the session's, return its hash."""
