@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -69,6 +70,11 @@ class ClaimLoop:
             self._hurried.set()
         self._stopping.set()
         self._changed.set()
+
+    @property
+    def trouble(self) -> UnavailableError | None:
+        """Why claiming is paused, if it is."""
+        return self._trouble
 
     async def run(self) -> None:
         """Claim and process until `stop`, then drain."""
@@ -145,7 +151,7 @@ class ClaimLoop:
 
     def _take(self, held: InHand) -> None:
         session = held.session
-        log.info("session_claimed", session=str(session.id), attempt=session.attempt)
+        log.info("session_claimed", **_named(session))
         if older := self._in_hand.pop(session.id, None):
             older.task.cancel()  # its lease ran out, and the session came back to this worker
         # An abandoned one may be what its last worker died of: others beside it would spend
@@ -168,7 +174,7 @@ class ClaimLoop:
             await self._give_back(session, error)
         except Exception as error:  # noqa: BLE001 - the end of its lease gives it back
             where = whereabouts(error)
-            log.error("session_abandoned", session=str(session.id), error=where)  # noqa: TRY400
+            log.error("session_abandoned", **_named(session), error=where)  # noqa: TRY400
         finally:
             self._leases.drop(held)
             self._changed.set()
@@ -178,7 +184,7 @@ class ClaimLoop:
     async def _give_back(self, session: ClaimedSession, error: UnavailableError) -> None:
         """Release the session untried; one that alone meets trouble is put off, then blamed."""
         if times := self._suspects.met_trouble(session.id):
-            log.warning("session_suspected", session=str(session.id), code=error.code, times=times)
+            log.warning("session_suspected", **_named(session), code=error.code, times=times)
             delay = backoff(times, first=FIRST_DELAY, most=LONGEST_DELAY)
             with suppress(UnavailableError):
                 if times < PATIENCE:
@@ -237,7 +243,8 @@ class ClaimLoop:
                 released = await self._metadata.release(untried)
             for session in untried:
                 del self._untried[session.id]
-            log.info("sessions_released", released=len(released), of=len(untried))
+                outcome = "pending" if session.id in released else "lost"
+                log.info("session_released", outcome=outcome, **_named(session))
 
     async def _keep_leases(self) -> None:
         while True:
@@ -263,3 +270,8 @@ class ClaimLoop:
         await asyncio.gather(*(each.task for each in unfinished), return_exceptions=True)
         with self._noting_trouble():  # then their leases end by themselves
             await self._release_untried()
+
+
+def _named(session: ClaimedSession) -> dict[str, Any]:
+    """What every log line of a session says."""
+    return {"session": str(session.id), "attempt": session.attempt}

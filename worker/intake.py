@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 
+from worker import metrics
 from worker.backend.cache_service import CacheService
 from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcome, Taken
 from worker.backend.metadata_service import MetadataService
@@ -110,6 +111,7 @@ class Intake:
             raise
         finally:
             keeper.cancel()
+        metrics.object_taken(outcome)
         # File names can name patients, so no log repeats the path.
         log.info(
             "object_taken",
@@ -175,7 +177,7 @@ class Intake:
         )
         session, created = await self.metadata.create_session(new)
         if not created:  # another upload of the same bytes was faster
-            await self.cache.hit(session)
+            await self._hit(session)
             return Taken(Outcome.DUPLICATE, session)
         return Taken(Outcome.SESSION if recording else Outcome.SKIPPED, session)
 
@@ -186,7 +188,7 @@ class Intake:
         # Its own session, made by hand, or by a worker that could not say so any more.
         own = not elsewhere and not known.taken_in
         if not own:
-            await self.cache.hit(known.id)
+            await self._hit(known.id)
         if elsewhere or known.status in HEALABLE:
             bucket, size = self.register.bucket, measured.size
             adoption = await self.metadata.adopt(known.id, bucket, claimed.path, size=size)
@@ -194,6 +196,10 @@ class Intake:
                 log.info("session_requeued", session=str(known.id))
                 self.requeued()
         return Taken(Outcome.SESSION if own else Outcome.DUPLICATE, known.id)
+
+    async def _hit(self, session: UUID) -> None:
+        await self.cache.hit(session)
+        metrics.cache_hit()
 
     def _patient(self, path: str) -> str | None:
         found = self.patient.search(path)

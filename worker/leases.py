@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from worker import metrics
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError
@@ -68,7 +69,10 @@ class Leases:
             if each.session.id in held:
                 each.leased_at = leased_at
             elif not self._is_over(each):
-                log.warning("lease_lost", session=str(each.session.id))
+                log.warning(
+                    "lease_lost", session=str(each.session.id), attempt=each.session.attempt
+                )
+                metrics.lease_lost()
                 each.task.cancel()
 
     def _is_over(self, held: InHand) -> bool:

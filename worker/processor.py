@@ -6,12 +6,12 @@ import asyncio
 import os
 import re
 import tempfile
-import time
 from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
+from worker import metrics
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
@@ -29,6 +29,7 @@ from worker.errors import (
 from worker.extraction.isolation import Isolation
 from worker.extraction.section import PREFIX_BYTES
 from worker.settings import Settings
+from worker.stopwatch import Stopwatch
 from worker.telemetry import whereabouts
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -62,11 +63,11 @@ class Processor:
         Raises:
             UnavailableError: no session is to blame; this one is untouched, to be released.
         """
-        started = time.monotonic()
+        watch = Stopwatch()
         outcome: Completion | Failure
         code: str | None = None
         try:
-            outcome = await self._complete(session)
+            outcome = await self._complete(session, watch)
         except UnavailableError:
             raise
         except PermanentError as error:
@@ -78,33 +79,38 @@ class Processor:
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
+        metrics.session_done(outcome, code, watch.steps)
         # The sentence is in the table; file names can name patients, so no log repeats it.
         log.info(
             "session_done",
             outcome=str(outcome),
             session=str(session.id),
             attempt=session.attempt,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(watch.seconds, 3),
+            **{f"{step}_seconds": round(seconds, 3) for step, seconds in watch.steps.items()},
             **({"code": code} if code else {}),
         )
 
-    async def _complete(self, session: ClaimedSession) -> Completion:
+    async def _complete(self, session: ClaimedSession, watch: Stopwatch) -> Completion:
         # A slot is for the heavy part only: what waits to be handed in holds up nobody.
         with self._completions.under_way():
             async with self._slots:
-                finished = await self._read(session)
-        return await self._completions.complete(finished)
+                finished = await self._read(session, watch)
+        with watch.step("complete"):
+            return await self._completions.complete(finished)
 
-    async def _read(self, session: ClaimedSession) -> Finished:
+    async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)
         with _temporary_file() as file:
-            content_hash = await (self._start if start_only else self._download)(session, file)
+            with watch.step("download"):
+                content_hash = await (self._start if start_only else self._download)(session, file)
             log.debug("downloaded", session=str(session.id))
             # The child opens this process's file anew.
             path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-            extracted = await asyncio.to_thread(
-                self._isolation.run, path, session.file_path, samples=not start_only
-            )
+            with watch.step("read"):
+                extracted = await asyncio.to_thread(
+                    self._isolation.run, path, session.file_path, samples=not start_only
+                )
             log.debug("read", session=str(session.id))
         return Finished(
             session,

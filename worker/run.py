@@ -1,4 +1,4 @@
-"""The long-running process: intake, doorbell and claim loop, their start and their stop."""
+"""The long-running process: intake, doorbell, claim loop and HTTP face; their start and stop."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from contextlib import AsyncExitStack, closing
 
 import structlog
 
-from worker.backend.connection import connect
+from worker import metrics
+from worker.backend.connection import Connection, connect
 from worker.backend.doorbell import Doorbell, Ring
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.reports import ReportService
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Isolation
+from worker.health_service import HealthService
 from worker.heartbeat import Heartbeat
+from worker.http_face import HttpFace, bind
+from worker.lookout import Lookout
 from worker.notify import READY, STOPPING, notify
-from worker.phase_one import make_face, make_intake, make_sweep
+from worker.phase_one import make_intake, make_sweep, webhook_routes
 from worker.processor import Processor
 from worker.settings import Settings
 
@@ -29,7 +34,7 @@ async def run(settings: Settings) -> None:
     Raises:
         UnavailableError: at the start, what the worker needs is not there; its code and
             sentence say what.
-        SettingError: the port of the webhook is taken.
+        SettingError: the port of the HTTP face is taken.
     """
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
@@ -44,16 +49,20 @@ async def run(settings: Settings) -> None:
         processor = Processor(metadata, store, isolation, settings)
         heartbeat = Heartbeat()
         loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
-
-        def ring(why: Ring) -> None:
-            log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
-            loop.ring()
-
+        doorbell = make_doorbell(connection, loop)
         intake = make_intake(connection, settings, requeued=loop.ring)
         context.push_async_callback(intake.close)
         await intake.register.left()  # its migration is applied
         sweep = make_sweep(intake, settings)
-        face = make_face(intake, sweep, settings)
+        health = HealthService(
+            heartbeat, Lookout(ReportService(connection.supabase)), loop, doorbell
+        )
+        routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
+        face = (
+            HttpFace(routes, bind(settings.http_host, settings.http_port))
+            if settings.http_port
+            else None
+        )
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
@@ -68,7 +77,6 @@ async def run(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
         notify(READY)
-        doorbell = Doorbell(connection.url, connection.key, ring)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(doorbell.run())
             side_tasks.append(group.create_task(sweep.run()))
@@ -77,3 +85,17 @@ async def run(settings: Settings) -> None:
             await loop.run()
             listening.cancel()
         log.info("worker_stopped")
+
+
+def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
+    """Realtime, that wakes the claim loop."""
+
+    def ring(why: Ring) -> None:
+        if why is Ring.GAP:
+            metrics.realtime_lost()
+        else:
+            metrics.realtime_ready()
+        log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
+        loop.ring()
+
+    return Doorbell(connection.url, connection.key, ring)

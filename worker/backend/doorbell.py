@@ -77,8 +77,14 @@ class Doorbell:
         """Bind to a project's `url`. `ring` is called on the event loop and must not block."""
         self._url = f"{url}/realtime/v1"
         self._key = key
-        self._ring = ring
+        self._ring_out = ring
+        self._ready = False
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether inserts are heard now."""
+        return self._ready
 
     async def run(self) -> None:
         """Connect, listen, and begin anew whenever a connection ends; until cancelled."""
@@ -105,6 +111,10 @@ class Doorbell:
             log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
             self._ring(Ring.GAP)
             await asyncio.sleep(pause)
+
+    def _ring(self, why: Ring) -> None:
+        self._ready = why is not Ring.GAP
+        self._ring_out(why)
 
     def _discard(self, connection: _Connection) -> None:
         """Close in the background: closing a half-open socket takes ten seconds."""
