@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,15 +31,14 @@ async def show_status(settings: Settings, console: Console, *, watch: bool, as_j
     """
     async with connect(settings) as connection:
         seen = await look(connection, settings)
-        if as_json:
+        if not watch:
+            _print_json(console, seen.as_json()) if as_json else console.print(_page(seen))
+        elif as_json:
             _print_json(console, seen.as_json())
-            while watch:
-                await asyncio.sleep(EVERY)
-                _print_json(console, (await look(connection, settings)).as_json())
-        elif watch:
-            await _watch(connection, settings, console, seen)
+            async for later, trouble in _looks(connection, settings):
+                _print_json(console, later.as_json() if later else {"error": trouble})
         else:
-            console.print(_page(seen))
+            await _watch(connection, settings, console, seen)
 
 
 async def list_failed(settings: Settings, console: Console, limit: int, *, as_json: bool) -> None:
@@ -64,18 +63,25 @@ async def list_failed(settings: Settings, console: Console, limit: int, *, as_js
         console.print(f"{len(shown):,} of {total:,}; more with --limit.", highlight=False)
 
 
+async def _looks(
+    connection: Connection, settings: Settings
+) -> AsyncIterator[tuple[Status | None, str]]:
+    """Look again and again; where a look fails, say why instead."""
+    while True:
+        await asyncio.sleep(EVERY)
+        try:
+            yield await look(connection, settings), ""
+        except UnavailableError as error:
+            yield None, f"{error.code}: {error}"
+
+
 async def _watch(
     connection: Connection, settings: Settings, console: Console, seen: Status
 ) -> None:
     with Live(_page(seen), console=console, auto_refresh=False) as live:
-        while True:
-            await asyncio.sleep(EVERY)
-            trouble = Text()
-            try:
-                seen = await look(connection, settings)
-            except UnavailableError as error:
-                trouble = Text(f"\n{error.code}: {error}", "bold red")
-            live.update(Group(_page(seen), trouble), refresh=True)
+        async for later, trouble in _looks(connection, settings):
+            seen = later or seen
+            live.update(Group(_page(seen), Text(f"\n{trouble}", "bold red")), refresh=True)
 
 
 def _page(seen: Status) -> RenderableType:

@@ -14,7 +14,7 @@ from tests.integration.commands import command
 from tests.integration.migrating import MIGRATIONS as FOLDER
 from tests.integration.migrating import OURS
 from worker.check.findings import Check, Verdict
-from worker.check.schema import MIGRATIONS
+from worker.check.schema import MIGRATIONS, schema
 from worker.local.stack import StackInfo
 
 SESSIONS = "public.therapy_sessions"
@@ -73,6 +73,14 @@ async def test_without_any_migration_everything_missing_is_named(
     code, printed, complained = await command(blank, tmp_path, "check")
     assert (code, complained) == (1, "")
     assert "20261124000100_tables.sql is not applied: therapy_sessions" in printed
+
+
+def test_where_the_api_says_nothing_the_missing_report_is_named() -> None:
+    (line,) = schema(None, None)
+    expected = (
+        "20261124001000_installation_report.sql is not applied: installation_report is missing."
+    )
+    assert line.said == expected
 
 
 async def test_one_missing_function_names_its_migration(own_stack: StackInfo) -> None:

@@ -171,6 +171,26 @@ async def test_watching_looks_again_until_ctrl_c(clinic: Clinic, tmp_path: Path)
     assert (process.returncode, complained) == (0, b"")
 
 
+async def test_watching_outlives_trouble_and_says_it(clinic: Clinic, tmp_path: Path) -> None:
+    process = await started(clinic.stack, tmp_path, "status", "--watch", "--json")
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await clinic.database.execute("alter function public.queue_report() rename to hidden")
+    try:
+        async with asyncio.timeout(15):
+            while "error" not in (said := json.loads(await process.stdout.readline())):
+                pass
+    finally:
+        await clinic.database.execute("alter function public.hidden() rename to queue_report")
+    assert said["error"].startswith("migration_missing: ")
+    async with asyncio.timeout(15):
+        while "sessions" not in json.loads(await process.stdout.readline()):
+            pass
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 0
+
+
 async def test_a_watched_page_ends_well_on_ctrl_c(clinic: Clinic, tmp_path: Path) -> None:
     process = await started(clinic.stack, tmp_path, "status", "--watch")
     await asyncio.sleep(5)
