@@ -101,6 +101,11 @@ MIGRATIONS = (
         functions=("webhook_report", REPORT),
     ),
     Migration("20261124001100_requeue_sessions.sql", functions=("requeue_sessions",)),
+    Migration(
+        "20261124001200_batches.sql",
+        functions=("complete_sessions",),
+        columns=("read_mode",),
+    ),
 )
 RELATIONS = frozenset(name for each in MIGRATIONS for name in each.relations)
 FUNCTIONS = frozenset(name for each in MIGRATIONS for name in (*each.functions, *each.hidden))
