@@ -92,12 +92,12 @@ async def run(settings: Settings) -> None:
 
 
 def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
-    """Realtime, that wakes the claim loop."""
+    """Realtime, waking the claim loop."""
 
     def ring(why: Ring) -> None:
         if why is Ring.GAP:
             metrics.realtime_lost()
-        else:
+        elif why is Ring.READY:
             metrics.realtime_ready()
         log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
         loop.ring()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -75,6 +77,16 @@ def test_the_wheel_holds_the_package_and_the_migrations(built: Path) -> None:
         "worker",
         f"c3d_session_worker-{version('c3d-session-worker')}.dist-info",
     }
+
+
+def test_what_runs_is_pinned_as_it_was_tested() -> None:
+    tested, run = (
+        dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (PROJECT / lock).read_text()))
+        for lock in ("requirements.lock", "deploy/requirements.lock")
+    )
+    assert run.items() < tested.items()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert {re.split("[=>]", needed)[0] for needed in project["dependencies"]} <= run.keys()
 
 
 def test_no_secret_gets_out(built: Path) -> None:
