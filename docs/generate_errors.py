@@ -1,4 +1,7 @@
-"""Writes `docs/errors.md` from `worker/errors.py`: run it with `python docs/generate_errors.py`."""
+"""Writes `docs/errors.md` from `worker/errors.py`.
+
+Run it with `.venv/bin/python docs/generate_errors.py`.
+"""
 
 from __future__ import annotations
 

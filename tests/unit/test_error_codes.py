@@ -55,7 +55,9 @@ def test_what_the_database_writes_is_known() -> None:
 
 
 def test_the_page_is_what_the_errors_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == errors(), "Run: python docs/generate_errors.py"
+    assert PAGE.read_text(encoding="utf-8") == errors(), (
+        "Run: .venv/bin/python docs/generate_errors.py"
+    )
 
 
 def test_a_local_stack_that_cannot_be_started_says_what_helps(tmp_path: Path) -> None:
