@@ -245,6 +245,13 @@ class SessionUnknownError(SetupError):
     cure = "Look it up in session_overview, column session_id."
 
 
+class FileDiffersError(SetupError):
+    """A file is where another one of the same name was to be written."""
+
+    code = "file_differs"
+    cure = "Nothing was written. Move it away, or name another folder."
+
+
 class StackError(SetupError):
     """The local stack cannot be installed or started."""
 

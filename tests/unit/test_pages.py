@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from docs.run_snippets import SNIPPETS
 from worker import metrics
-from worker.backend.reports import QueueReport
+from worker.backend.queue_report import QueueReport
+from worker.cli import app
 from worker.settings import settings_names
 
 PROJECT = Path(__file__).parents[2]
@@ -21,9 +23,8 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 EVENT = re.compile(r'\blog\.\w+\(\s*"(\w+)"(?: if [^"]+ else "(\w+)")?')
 METRIC = re.compile(r"`(c3d_(?:worker|queue)_\w+)")
 SERVED = re.compile(r"^# TYPE (c3d_\w+)", re.MULTILINE)
-NOTHING = QueueReport(
-    by_status={"pending": 0}, due=0, stuck=0, longest_due_seconds=None, failed_by_code={"a": 1}
-)
+COUNTS = {each.name: 0 for each in fields(QueueReport)}
+NOTHING = QueueReport(**{**COUNTS, "failed_by_code": {"unexpected": 1}})  # type: ignore[arg-type]
 
 
 def _read(path: Path) -> str:
@@ -79,3 +80,14 @@ def test_every_setting_is_in_the_example() -> None:
 def test_every_snippet_stands_in_the_page_with_its_result(snippet: Path) -> None:
     block = f"<!-- {snippet.stem} -->\n```sql\n{_read(snippet)}```\n\n```text\n"
     assert block in _read(DOCS / "dashboard.md"), "Run: .venv/bin/python docs/run_snippets.py"
+
+
+def test_the_readme_lists_every_command_and_no_page_another() -> None:
+    commands = {
+        each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands
+    }
+    assert {
+        c for c in commands if f"| `c3d-worker {c}" not in _read(PROJECT / "README.md")
+    } == set()
+    named = {name for page in PAGES for name in re.findall(r"c3d-worker ([a-z]+)", _read(page))}
+    assert named <= commands
