@@ -31,6 +31,9 @@ After the cure, have the session tried again: `c3d-worker requeue ID`, or all of
 `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. What was
 uploaded again needs no requeueing: a session that failed with `object_missing`, `size_mismatch` or
 `hash_mismatch` is tried again by itself when its recording is uploaded.
+
+Where a cure says `supabase db push`, a hosted project wants `supabase db push --remote`
+([quick-start.md](quick-start.md), step 2).
 """
 
 KINDS: dict[type[WorkerError], tuple[str, str]] = {
