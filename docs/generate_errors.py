@@ -27,10 +27,16 @@ Every error has a code that does not change and a sentence that says what happen
 You meet it in `processing_error` of a session, in `detail` of `storage_intake`, in the log as
 `code`, or on the terminal.
 
-After the cure, have the session tried again: `c3d-worker requeue ID`, or all of one code with
-`c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. What was
-uploaded again needs no requeueing: a session that failed with `object_missing`, `size_mismatch` or
-`hash_mismatch` is tried again by itself when its recording is uploaded.
+A session stands for one content, byte for byte. So there are two ways on:
+
+- **The file itself was bad**, and a better one was uploaded, under the same name or another: that
+  is another content and gets a session of its own. The failed one stays until you
+  [delete it](operate.md#delete-a-recording).
+- **Something around it was bad**, such as a limit or a missing object: after the cure have the
+  session tried again with `c3d-worker requeue ID`, or all of one code with
+  `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. One
+  that failed with `object_missing`, `size_mismatch` or `hash_mismatch` is tried again by itself
+  when its content is uploaded.
 
 Where a cure says `supabase db push`, a hosted project wants `supabase db push --remote`
 ([quick-start.md](quick-start.md), step 2).

@@ -52,6 +52,7 @@ def uploads() -> dict[str, bytes]:
         "P006/2026-11-11_right.c3d": ghostly_recording(431.0, seed=4),
         "P006/2026-11-18_right.c3d": _bad_electrodes(),
         "P007/2026-11-19_right.c3d": ghostly_recording(533.0, seed=5),
+        "P007/2026-11-20_right.c3d": ghostly_recording(900.0, seed=6),
         "P007/report.c3d": b"%PDF-1.4 a report under the wrong name",
         "P007/notes.txt": b"second electrode came off",
     }
@@ -89,7 +90,8 @@ async def _populate(
     async with connected(stack) as connection:
         for path, content in uploads().items():
             await connection.supabase.storage.from_(DEFAULT_BUCKET).upload(path, content)
-    async with worker_process(stack, folder, BUCKET_SWEEP_SECONDS="1", CONCURRENCY="1") as worker:
+    settings = {"BUCKET_SWEEP_SECONDS": "1", "CONCURRENCY": "1", "MAX_FILE_MB": "12"}
+    async with worker_process(stack, folder, **settings) as worker:
         for _ in range(sum(path.endswith(".c3d") for path in uploads())):
             await worker.until("object_taken")
         while await database.fetchval(UNFINISHED):

@@ -38,7 +38,7 @@ async def _populate(database: Connection) -> None:
     failed, claim_id = await held(database, patient_id="P006")
     await fail(database, failed, claim_id)
     await database.execute(
-        "update therapy_sessions set processing_error = 'c3d_truncated: cut off.' where id = $1",
+        "update therapy_sessions set processing_error = 'file_too_large: no.' where id = $1",
         failed,
     )
     await add(database, analytics_cache="[1]")  # another program's
