@@ -14,8 +14,9 @@ help:  ## list the commands
 demo: $(INSTALLED)  ## one recording from upload to technical row, on the local stack (FILE=… for your own)
 	@$(BIN)/c3d-worker demo $(if $(FILE),"$(FILE)")
 
-test: lint  ## format, lint, types and every test
-	$(BIN)/pytest
+test: lint  ## format, lint, types, the short faults and every test
+	$(BIN)/pytest tests/faults
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)  ## format, lint and types only
 	$(BIN)/ruff format --check .
