@@ -212,9 +212,11 @@ def migrations(
     typer.echo(f"{len(written.new)} written, {len(written.there_already)} were there already.")
     if to.resolve().parts[-2:] == FOLDER.parts:
         home = shlex.quote(str(to.resolve().parent.parent))
-        typer.echo(f"Next: cd {home} && supabase link && supabase db push")
+        typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
     else:
-        typer.echo(f"Next: copy them into {FOLDER} of your project, and there: supabase db push")
+        typer.echo(
+            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
+        )
 
 
 @app.command()

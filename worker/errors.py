@@ -205,7 +205,7 @@ class MigrationMissingError(UnavailableError):
     """A table or function of this project is missing from the database."""
 
     code = "migration_missing"
-    cure = "Apply the migrations with `supabase db push`."
+    cure = "Apply the migrations with `supabase db push` (--remote for a hosted project)."
 
 
 class DiskFullError(UnavailableError):
@@ -226,7 +226,10 @@ class BucketMissingError(UnavailableError):
     """The bucket of the recordings does not exist."""
 
     code = "bucket_missing"
-    cure = "Apply the migrations with `supabase db push`, or correct C3D_BUCKET."
+    cure = (
+        "Apply the migrations with `supabase db push` (--remote for a hosted project), or correct "
+        "C3D_BUCKET."
+    )
 
 
 # --- the installation ---------------------------------------------------------------------------
