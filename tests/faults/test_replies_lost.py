@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.mark.parametrize(
-    "function", [pytest.param("claim_sessions", marks=full_only), "complete_session"]
+    "function", [pytest.param("claim_sessions", marks=full_only), "complete_sessions"]
 )
 async def test_a_reply_lost_loses_no_session_and_repeats_none(stage: Stage, function: str) -> None:
     async def fault(scene: Scene) -> None:
@@ -59,7 +59,7 @@ async def test_an_extension_whose_reply_is_lost_drops_no_session(stage: Stage) -
 async def test_a_release_whose_reply_is_lost_gives_back_one_attempt(stage: Stage) -> None:
     async def fault(scene: Scene) -> None:
         with (
-            scene.proxy.trouble("/rpc/complete_session$", lose_reply, times=8),
+            scene.proxy.trouble("/rpc/complete_sessions$", lose_reply, times=8),
             scene.proxy.trouble("/rpc/release_sessions$", lose_reply) as rule,
         ):
             await asyncio.sleep(LOST)

@@ -80,7 +80,7 @@ async def test_a_worker_killed_while_completing_loses_nothing(
             return exchange.hang_up()
 
         orphans: list[psutil.Process] = []
-        with scene.proxy.trouble("/rpc/complete_session$", kill, times=1) as rule:
+        with scene.proxy.trouble("/rpc/complete_sessions$", kill, times=1) as rule:
             await rule.struck.wait()
             await asyncio.sleep(0.2)
         assert_gone(orphans)
@@ -101,7 +101,7 @@ async def test_a_completion_that_arrives_after_its_worker_died_loses_nothing(
             await asyncio.sleep(6.0)  # the lease is over
             return await exchange.deliver()
 
-        with scene.proxy.trouble("/rpc/complete_session$", kill_and_deliver_late, times=1) as rule:
+        with scene.proxy.trouble("/rpc/complete_sessions$", kill_and_deliver_late, times=1) as rule:
             await rule.struck.wait()
             await asyncio.sleep(7.0)
 
