@@ -59,7 +59,8 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
     )
     lost, twice, sessions = [], 0, 0
     async with stage.scene(plan) as scene:
-        watching = asyncio.create_task(watch(scene))
+        curves: dict[str, Curve] = {}
+        watching = asyncio.create_task(watch(scene, curves))
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             await scene.queue.start()
@@ -72,49 +73,38 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
             lost += await scene.queue.not_as("completed", "", made)
             twice += await scene.queue.twice()
             sessions += len(made)
+        assert not watching.done(), watching.result()
         watching.cancel()
-        curves = (await asyncio.gather(watching, return_exceptions=True))[0]
-        members = scene.fleet.members
         unexpected, ends = scene.fleet.unexpected(), list(scene.fleet.exits)
-    assert isinstance(curves, Stopped)
     assert not lost, "\n".join(lost[:10])
     assert twice == 0
     assert not ends, "\n".join(ends)
     assert not unexpected, "\n".join(unexpected[:20])
-    assert members
+    assert len(curves) == 2 * plan.workers
     note(f"{sessions} sessions in {SECONDS:.0f} s, 0 lost, 0 twice")
-    for name, curve in curves.named.items():
+    for name, curve in curves.items():
         first, last = curve.median(FIRST), curve.median(LAST)
         note(f"{name}: {first:.1f} at first, {last:.1f} in the end")
-    for name, curve in curves.named.items():
+    for name, curve in curves.items():
         assert curve.median(LAST) <= curve.median(FIRST) * (1 + FLAT) + SLACK[name.split()[0]], name
 
 
 SLACK = {"MB": 0.0, "descriptors": 2.0}  # a poll may meet one connection more
 
 
-class Stopped(asyncio.CancelledError):
-    """The watch ended; what it saw."""
-
-    def __init__(self, named: dict[str, Curve]) -> None:
-        super().__init__()
-        self.named = named
-
-
-async def watch(scene: Scene) -> None:
-    named: dict[str, Curve] = {}
+async def watch(scene: Scene, curves: dict[str, Curve]) -> None:
+    """Weigh every worker once a second, until cancelled."""
     began = time.monotonic()
-    try:
-        while True:
-            at = time.monotonic() - began
-            for member in scene.fleet.members:
-                megabytes, descriptors = weighed(member.living())
-                for name, value in (("MB", megabytes), ("descriptors", descriptors)):
-                    curve = named.setdefault(f"{name} of worker {member.number}", Curve())
-                    curve.points.append((at, value))
-            await asyncio.sleep(SAMPLE)
-    except asyncio.CancelledError:
-        raise Stopped(named) from None
+    while True:
+        at = time.monotonic() - began
+        for member in scene.fleet.members:
+            if member.process is None:
+                continue
+            megabytes, descriptors = weighed(member.living())
+            for name, value in (("MB", megabytes), ("descriptors", descriptors)):
+                curve = curves.setdefault(f"{name} of worker {member.number}", Curve())
+                curve.points.append((at, value))
+        await asyncio.sleep(SAMPLE)
 
 
 def weighed(worker: psutil.Process) -> tuple[float, float]:
