@@ -33,7 +33,8 @@ def read(path):
 """,
     "metadata": """
 import os
-from worker.extraction.metadata import PREFIX_BYTES, read_metadata
+from worker.extraction.metadata import read_metadata
+from worker.extraction.section import PREFIX_BYTES
 def read(path):
     with open(path, "rb") as stream:
         read_metadata(stream.read(PREFIX_BYTES), os.stat(path).st_size)

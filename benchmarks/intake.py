@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.backend.connection import Connection, connect
-from worker.backend.metadata_service import MetadataService, NewSession
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
 from worker.local.announcing import announce_uploads
 from worker.local.migrated import migrate

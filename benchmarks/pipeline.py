@@ -23,9 +23,11 @@ from rich.table import Table
 
 from worker.backend import rest
 from worker.backend.connection import Connection
-from worker.backend.metadata_service import SESSIONS, ClaimedSession, MetadataService, NewSession
+from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
-from worker.extraction.metadata import PREFIX_BYTES, read_metadata
+from worker.backend.sessions import ClaimedSession, Finished, NewSession
+from worker.extraction.metadata import read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording, recording
@@ -82,9 +84,7 @@ class Bench:
         file = io.BytesIO()
         content_hash = await self.store.fetch(session.file_path, file, size=size, most_bytes=size)
         found = read_metadata(file.getvalue()[:PREFIX_BYTES], size)
-        await self.metadata.complete(
-            session, technical=found.row(), content_hash=content_hash, game=found.game
-        )
+        await self.metadata.complete_all([Finished(session, found.row(), content_hash, found.game)])
 
 
 async def main() -> None:

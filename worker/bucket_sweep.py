@@ -16,10 +16,10 @@ from worker.backend.intake_register import ClaimedObject, Taken
 from worker.backoff import backoff
 from worker.errors import UnavailableError, WorkerError
 from worker.intake import Intake
-from worker.telemetry import whereabouts
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
 LEAST_PAUSE = 1.0  # seconds between two passes, however often it is woken
+MOST_IN_A_ROW = 8  # objects that meet trouble before the pass takes it for everybody's
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ class BucketSweep:
         self._intake = intake
         self._every_seconds = every_seconds
         self._at_once = at_once
+        self._behind = ""  # where the next pass begins
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -70,10 +71,14 @@ class BucketSweep:
         Raises:
             UnavailableError: Supabase is in trouble; what is not done stays for the next pass.
         """
-        one_pass = _Pass(self._intake, on_taken)
+        one_pass = _Pass(self._intake, on_taken, self._behind)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._at_once):
                 group.create_task(one_pass.run())
+        # Objects that Storage cannot read must not hold up for ever what comes behind them.
+        if self._behind and one_pass.at_end:
+            self.wake()  # what was passed over is next
+        self._behind = "" if one_pass.at_end else one_pass.after
         if one_pass.trouble:
             raise one_pass.trouble
         return one_pass.taken
@@ -82,48 +87,48 @@ class BucketSweep:
 class _Pass:
     """One way through the bucket, walked by several at once."""
 
-    def __init__(self, intake: Intake, on_taken: Callable[[Taken], None]) -> None:
+    def __init__(self, intake: Intake, on_taken: Callable[[Taken], None], after: str) -> None:
         self._intake = intake
         self._on_taken = on_taken
-        self._after = ""
         self._asking = asyncio.Lock()
-        self._at_end = False
+        self._in_a_row = 0
+        self.after = after
+        self.at_end = False
         self.taken = 0
         self.trouble: WorkerError | None = None
 
     async def run(self) -> None:
-        while self.trouble is None:
-            try:
-                if not await self._one():
+        while self._in_a_row < MOST_IN_A_ROW:
+            async with self._intake.slots:
+                try:
+                    claimed = await self._next()
+                except WorkerError as error:
+                    self.trouble, self._in_a_row = error, MOST_IN_A_ROW
                     return
-            except WorkerError as error:
-                self.trouble = error
+                if claimed is None:
+                    return
+                await self._take(claimed)
 
-    async def _one(self) -> bool:
-        async with self._intake.slots:
-            claimed = await self._next()
-            if claimed is None:
-                return False
-            try:
-                taken = await self._intake.take(claimed)
-            except WorkerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it was given back, and others wait
-                where = whereabouts(error)
-                log.error("object_abandoned", object=str(claimed.id), error=where)  # noqa: TRY400
-                return True
+    async def _take(self, claimed: ClaimedObject) -> None:
+        """Take one in; what cannot be taken in now is met again by a later pass."""
+        try:
+            taken = await self._intake.take(claimed)
+        except WorkerError as error:
+            self.trouble = error
+            self._in_a_row += 1
+            return
+        self._in_a_row = 0
         self.taken += 1
         self._on_taken(taken)
-        return True
 
     async def _next(self) -> ClaimedObject | None:
         """Claim the next object; one asks for all, so the end of the bucket is met once."""
         async with self._asking:
-            if self._at_end:
+            if self.at_end:
                 return None
-            claimed = await self._intake.reserve(self._intake.register.claim(self._after))
+            claimed = await self._intake.reserve(self._intake.register.claim(self.after))
             if claimed is None:
-                self._at_end = True
+                self.at_end = True
             else:
-                self._after = claimed.path
+                self.after = claimed.path
             return claimed

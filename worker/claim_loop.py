@@ -1,4 +1,4 @@
-"""The claim loop around phase 2: claims sessions, keeps their leases, pauses, drains.
+"""The claim loop around phase 2: claims sessions, has them processed, pauses, drains.
 
 What to do is always read from the table; the bell only says when to look again.
 """
@@ -6,36 +6,31 @@ What to do is always read from the table; the bell only says when to look again.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 
-from worker.backend.metadata_service import ClaimedSession, MetadataService
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession
 from worker.backoff import backoff
 from worker.errors import UnavailableError
+from worker.heartbeat import EVERY, Heartbeat
+from worker.leases import InHand, Leases, answered_within, now
 from worker.settings import Settings
 from worker.suspects import Suspects
 from worker.telemetry import whereabouts
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
 FIRST_DELAY, LONGEST_DELAY = 5.0, 600.0  # seconds until a suspect is tried again
+AHEAD_SECONDS = 0.25  # of work that is claimed before a slot is free for it
+MOST_AHEAD = 3  # times the slots
 PATIENCE = 3  # times that a session may meet trouble alone before it costs an attempt
-LEASE_CHECKS = 6  # looks at the leases in the length of one
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class InHand:
-    """A session this worker holds, when its lease began, and the task that works on it."""
-
-    session: ClaimedSession
-    leased_at: float
-    task: asyncio.Task[None] = field(init=False)
 
 
 class ClaimLoop:
@@ -46,16 +41,20 @@ class ClaimLoop:
         metadata: MetadataService,
         process: Callable[[ClaimedSession], Awaitable[None]],
         settings: Settings,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        """Bind; nothing runs yet."""
+        """Bind; nothing runs yet. Whoever looks at `heartbeat` sees whether the loop turns."""
         self._metadata = metadata
         self._process = process
         self._settings = settings
+        self._heartbeat = heartbeat or Heartbeat()
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
-        self._in_hand: dict[UUID, InHand] = {}
+        self._leases = Leases(metadata, settings.lease_seconds)
+        self._in_hand = self._leases.in_hand
         self._untried: dict[UUID, ClaimedSession] = {}  # to be released
         self._suspects = Suspects()
         self._trouble: UnavailableError | None = None
+        self._done_at: deque[float] = deque(maxlen=MOST_AHEAD * settings.concurrency)
         self._pauses = 0  # in a row, since a session last got through
         self._changed = asyncio.Event()  # the bell rang, a slot came free, or we are to stop
         self._stopping = asyncio.Event()
@@ -72,6 +71,11 @@ class ClaimLoop:
         self._stopping.set()
         self._changed.set()
 
+    @property
+    def trouble(self) -> UnavailableError | None:
+        """Why claiming is paused, if it is."""
+        return self._trouble
+
     async def run(self) -> None:
         """Claim and process until `stop`, then drain."""
         async with asyncio.TaskGroup() as group:
@@ -86,22 +90,34 @@ class ClaimLoop:
     async def _turn(self) -> None:
         """Release, claim if there is room, then wait for a reason to look again."""
         self._changed.clear()
+        self._heartbeat.beat()
         claimed = 0
         with self._noting_trouble():
             await self._release_untried()
-            await self._extend_leases()  # one that ran out unnoticed would be claimed again
+            self._heartbeat.beat()
+            await self._leases.extend()  # one that ran out unnoticed would be claimed again
+            self._heartbeat.beat()
             claimed = 0 if self._trouble else await self._claim()
         if self._trouble:
             await self._pause(self._trouble)
         elif not claimed:
-            await _wait(self._changed, self._settings.sweep_seconds)
+            await self._changed_within(self._settings.sweep_seconds)
+
+    async def _changed_within(self, seconds: float) -> None:
+        """Wait for a reason to look again, `seconds` at most, and beat meanwhile."""
+        until = now() + seconds
+        while (left := until - now()) > 0 and not self._changed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, EVERY)):
+                    await self._changed.wait()
+            self._heartbeat.beat()
 
     async def _claim(self) -> int:
         room = self._room()
         if not room:
             return 0
-        leased_at = _now()  # before the call: a lease may only be thought shorter
-        async with _answered_within(self._settings.lease_seconds / 2):
+        leased_at = now()  # before the call: a lease may only be thought shorter
+        async with answered_within(self._settings.lease_seconds / 2):
             sessions = await self._metadata.claim(
                 self._claim_id,
                 most=room,
@@ -120,11 +136,22 @@ class ClaimLoop:
             return 0
         if self._pauses:  # a probe: one session shows whether all doors are open again
             return 0 if self._in_hand else 1
-        return self._settings.concurrency - len(self._in_hand)
+        slots, in_hand = self._settings.concurrency, len(self._in_hand)
+        room = slots + self._ahead() - in_hand
+        return room if in_hand < slots or room >= slots else 0  # few large claims, not many small
+
+    def _ahead(self) -> int:
+        """How many sessions to hold beyond the slots: none where each takes long.
+
+        Quick ones are claimed ahead, because a claim for each would cost more than its work. Of
+        slow ones a dying worker should hold no more than it works on.
+        """
+        begin = now() - AHEAD_SECONDS
+        return sum(at > begin for at in self._done_at)
 
     def _take(self, held: InHand) -> None:
         session = held.session
-        log.info("session_claimed", session=str(session.id), attempt=session.attempt)
+        log.info("session_claimed", **_named(session))
         if older := self._in_hand.pop(session.id, None):
             older.task.cancel()  # its lease ran out, and the session came back to this worker
         # An abandoned one may be what its last worker died of: others beside it would spend
@@ -141,15 +168,15 @@ class ClaimLoop:
                 await asyncio.wait(before)
             await self._process(session)
             self._suspects.got_through(session.id)
+            self._done_at.append(now())
             self._recovered()
         except UnavailableError as error:
             await self._give_back(session, error)
         except Exception as error:  # noqa: BLE001 - the end of its lease gives it back
             where = whereabouts(error)
-            log.error("session_abandoned", session=str(session.id), error=where)  # noqa: TRY400
+            log.error("session_abandoned", **_named(session), error=where)  # noqa: TRY400
         finally:
-            if self._in_hand.get(session.id) is held:
-                del self._in_hand[session.id]
+            self._leases.drop(held)
             self._changed.set()
 
     # --- trouble --------------------------------------------------------------------------------
@@ -157,7 +184,7 @@ class ClaimLoop:
     async def _give_back(self, session: ClaimedSession, error: UnavailableError) -> None:
         """Release the session untried; one that alone meets trouble is put off, then blamed."""
         if times := self._suspects.met_trouble(session.id):
-            log.warning("session_suspected", session=str(session.id), code=error.code, times=times)
+            log.warning("session_suspected", **_named(session), code=error.code, times=times)
             delay = backoff(times, first=FIRST_DELAY, most=LONGEST_DELAY)
             with suppress(UnavailableError):
                 if times < PATIENCE:
@@ -191,12 +218,13 @@ class ClaimLoop:
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
-        seconds = backoff(self._pauses, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+        most = min(LONGEST_PAUSE, self._settings.sweep_seconds)
+        seconds = backoff(self._pauses, first=FIRST_PAUSE, most=most)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)
-        until = _now() + seconds
-        while (left := until - _now()) > 0 and not self._stopping.is_set():
-            await _wait(self._changed, left)
+        until = now() + seconds
+        while (left := until - now()) > 0 and not self._stopping.is_set():
+            await self._changed_within(left)
             self._changed.clear()
             with self._noting_trouble():
                 await self._release_untried()
@@ -211,54 +239,30 @@ class ClaimLoop:
         """Give back what trouble or a stop left untried; no attempt is spent on it."""
         untried = list(self._untried.values())
         if untried:
-            released = await self._metadata.release(untried)
+            async with answered_within(self._settings.lease_seconds / 2):
+                released = await self._metadata.release(untried)
             for session in untried:
                 del self._untried[session.id]
-            log.info("sessions_released", released=len(released), of=len(untried))
-
-    # --- leases ---------------------------------------------------------------------------------
+                outcome = "pending" if session.id in released else "lost"
+                log.info("session_released", outcome=outcome, **_named(session))
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.lease_seconds / LEASE_CHECKS)
+            await asyncio.sleep(self._leases.check_every)
             with self._noting_trouble():
-                await self._extend_leases()
+                await self._leases.extend()
             if self._trouble:  # no claiming while leases cannot be extended
                 self._changed.set()
-
-    async def _extend_leases(self) -> None:
-        """Extend the leases, all in one call, once one of them is past half of its length."""
-        leased_at, in_hand = _now(), list(self._in_hand.values())
-        seconds = self._settings.lease_seconds
-        if not any(each.leased_at < leased_at - seconds / 2 for each in in_hand):
-            return
-        async with _answered_within(seconds / LEASE_CHECKS):
-            held = await self._metadata.extend(
-                [each.session for each in in_hand], lease_seconds=seconds
-            )
-        for each in in_hand:
-            if each.session.id in held:
-                each.leased_at = leased_at
-            elif not each.task.done():
-                log.warning("lease_lost", session=str(each.session.id))
-                each.task.cancel()
 
     # --- the end --------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         """Finish what is in hand, within the time allowed; release the rest."""
         log.info("stopping", in_hand=len(self._in_hand))
-        if self._in_hand:
-            tasks = [each.task for each in self._in_hand.values()]
-            finished = asyncio.ensure_future(asyncio.wait(tasks))
-            hurried = asyncio.ensure_future(self._hurried.wait())
-            await asyncio.wait(
-                [finished, hurried],
-                timeout=self._settings.drain_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            finished.cancel()
-            hurried.cancel()
+        until = now() + self._settings.drain_seconds
+        while self._in_hand and not self._hurried.is_set() and (left := until - now()) > 0:
+            self._changed.clear()
+            await self._changed_within(left)
         unfinished = list(self._in_hand.values())
         for each in unfinished:
             self._untried[each.session.id] = each.session
@@ -268,23 +272,6 @@ class ClaimLoop:
             await self._release_untried()
 
 
-def _now() -> float:
-    """Seconds on a clock that nobody sets and that counts while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@asynccontextmanager
-async def _answered_within(seconds: float) -> AsyncIterator[None]:
-    """Give up a call that would outlast what it is about."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise UnavailableError(f"Supabase did not answer within {seconds:.1f} s.") from None
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for `event`, `seconds` at most."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+def _named(session: ClaimedSession) -> dict[str, Any]:
+    """What every log line of a session says."""
+    return {"session": str(session.id), "attempt": session.attempt}

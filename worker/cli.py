@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +14,15 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
-from worker.backend.connection import connect
-from worker.backend.metadata_service import MetadataService, Requeued
-from worker.backfill import Backfilled
-from worker.backfill import backfill as run_backfill
-from worker.errors import C3DError, StackError, WorkerError
+from worker.backend.requeueing import Requeueable
+from worker.backfill_command import backfill_bucket
+from worker.check_command import check_installation
+from worker.errors import StackError, WorkerError
+from worker.requeue_command import requeue_all, requeue_named
 from worker.run import run as run_worker
 from worker.settings import Settings, load_settings
+from worker.status_command import list_failed, show_status
 from worker.telemetry import configure_logs
-from worker.terminal import backfilled, counting
 
 PROJECT = Path(__file__).resolve().parent.parent  # where supabase/ lies in a clone
 REFUSED, WRONG_CALL = 1, 2  # exit codes
@@ -94,19 +94,7 @@ def backfill() -> None:
     """Give every object in the bucket its session. Interrupted, it goes on where it ended."""
     settings = load_settings()
     _quiet(settings)
-    console = Console()
-    with counting(console) as bar:
-        task = bar.add_task("objects")
-
-        def show(done: Backfilled) -> None:
-            said = f"objects ({done.held} in other hands)" if done.held else "objects"
-            completed = done.outcomes.total()
-            total = max(done.total, completed)
-            bar.update(task, description=said, completed=completed, total=total)
-
-        done = asyncio.run(run_backfill(settings, show))
-    console.print(backfilled(done), highlight=False)
-    if done.waiting:
+    if not asyncio.run(backfill_bucket(settings, Console())):
         raise typer.Exit(REFUSED)
 
 
@@ -121,25 +109,75 @@ def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> 
 
 
 @app.command()
-def requeue(
-    sessions: Annotated[list[UUID], typer.Argument(help="The sessions' ids.")],
+def check(
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
-    force: Annotated[bool, typer.Option("--force", help="Completed ones, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Have failed sessions tried again; exit code 1 if one was not."""
+    """Look at everything the worker needs, and name each cure; exit code 1 if something failed."""
     settings = load_settings()
-
-    async def all_of_them() -> list[Requeued]:
-        async with connect(settings) as connection:
-            service = MetadataService(connection.supabase)
-            return [await service.requeue(id_, reason=reason, force=force) for id_ in sessions]
-
-    outcomes = asyncio.run(all_of_them())
-    for session, outcome in zip(sessions, outcomes, strict=True):
-        typer.echo(f"{session}: {outcome}")
-    if set(outcomes) != {Requeued.PENDING}:
+    _quiet(settings, "ERROR")
+    if not asyncio.run(check_installation(settings, Console(), as_json=as_json)):
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def status(
+    *,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the failed sessions, the newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many of them.")] = 50,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with --watch one object a line.")
+    ] = False,
+) -> None:
+    """Count what waits, what is done and what failed, and show what went wrong last."""
+    settings = load_settings()
+    _quiet(settings)
+    if failed and watch:
+        raise typer.BadParameter("--failed and --watch do not go together.")
+    if failed:
+        asyncio.run(list_failed(settings, Console(), limit, as_json=as_json))
+        return
+    with suppress(KeyboardInterrupt):
+        asyncio.run(show_status(settings, Console(), watch=watch, as_json=as_json))
+
+
+@app.command()
+def requeue(
+    sessions: Annotated[list[UUID] | None, typer.Argument(help="The sessions' ids.")] = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    code: Annotated[
+        str | None, typer.Option(help="With --failed: only those of this error code.")
+    ] = None,
+    migrated: Annotated[
+        bool, typer.Option("--migrated", help="All whose values come from the old system.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
+    force: Annotated[bool, typer.Option("--force", help="With ids: completed ones, too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --failed or --migrated: only count.")
+    ] = False,
+) -> None:
+    """Have sessions tried again: those named, or all of a kind; exit code 1 if one was not."""
+    if [bool(sessions), failed, migrated].count(True) != 1:
+        raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
+    if code and not failed:
+        raise typer.BadParameter("--code goes with --failed.")
+    if (force and not sessions) or (dry_run and sessions):
+        raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
+    settings = load_settings()
+    _quiet(settings)
+    if sessions:
+        if not asyncio.run(requeue_named(settings, sessions, Console(), reason, force=force)):
+            raise typer.Exit(REFUSED)
+        return
+    which = Requeueable.FAILED if failed else Requeueable.MIGRATED
+    asyncio.run(requeue_all(settings, which, Console(), reason, code, dry_run=dry_run))
 
 
 @app.command()
@@ -154,20 +192,9 @@ def inspect(
     ] = False,
 ) -> None:
     """Show what the worker would write for files on this machine. Needs no Supabase."""
-    # Imported here because they need numpy, which `run` leaves to its children.
-    from worker.display import channels, recording  # noqa: PLC0415
-    from worker.inspection import inspect_file  # noqa: PLC0415
+    from worker.inspect_command import inspect_files  # noqa: PLC0415 - needs numpy
 
-    inspected = [inspect_file(path, statistics=statistics) for path in files]
-    if as_json:
-        for each in inspected:
-            typer.echo(json.dumps(each.as_json(), ensure_ascii=False))
-    else:
-        for each in inspected:
-            Console().print(recording(each))
-            if each.statistics:
-                Console().print(channels(each.statistics))
-    if any(isinstance(each.found, C3DError) for each in inspected):
+    if not inspect_files(files, Console(), as_json=as_json, statistics=statistics):
         raise typer.Exit(REFUSED)
 
 
@@ -207,9 +234,9 @@ def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False
         raise typer.Exit(REFUSED)
 
 
-def _quiet(settings: Settings) -> None:
+def _quiet(settings: Settings, level: str = "WARNING") -> None:
     """Log only what is wrong: the command itself says what was done."""
-    configure_logs(settings.model_copy(update={"log_level": "WARNING"}))
+    configure_logs(settings.model_copy(update={"log_level": level}))
 
 
 def _extra(module: str) -> Any:

@@ -125,18 +125,18 @@ class ObjectRefusedError(PermanentError):
     cure = "Upload the file again under a name of plain letters, digits, '-', '_' and '.'."
 
 
-class SizeMismatchError(PermanentError):
-    """The object's size is not the size the session was created with."""
+class SizeMismatchError(RetryableError):
+    """The object's size is not the size the session was created with, nor when tried again."""
 
     code = "size_mismatch"
-    cure = "The file changed after its session was created: upload it again under a new name."
+    cure = "It was changed after its upload: upload the file again under a new name."
 
 
-class HashMismatchError(PermanentError):
-    """The object's SHA-256 is not the hash the session was created with."""
+class HashMismatchError(RetryableError):
+    """The object's SHA-256 is not the session's, nor when downloaded again."""
 
     code = "hash_mismatch"
-    cure = "The file changed after its session was created: upload it again under a new name."
+    cure = "It was changed after its upload: upload the file again under a new name."
 
 
 class FileTooLargeError(PermanentError):
@@ -185,7 +185,10 @@ class UnexpectedError(RetryableError):
     """The worker met an error of its own while it had the session in hand."""
 
     code = "unexpected"
-    cure = "Report it with the worker's log of that moment; `requeue` the session once it is fixed."
+    cure = (
+        "Report it with the worker's log of that moment; once it is fixed, requeue the session or "
+        "upload the file again."
+    )
 
 
 # --- Supabase is there, but a person has to change something ------------------------------------

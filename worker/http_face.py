@@ -1,13 +1,14 @@
-"""Serves an ASGI application inside a process that has its own signals and its own logs."""
+"""Serves routes over HTTP inside a process that has its own signals and its own logs."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from worker.errors import SettingError
 
@@ -46,14 +47,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class HttpFace:
-    """An application on a bound socket."""
+    """Routes on a bound socket."""
 
-    def __init__(self, application: Starlette, listener: socket.socket) -> None:
+    def __init__(self, routes: Sequence[Route], listener: socket.socket) -> None:
         """Bind; nothing is answered yet."""
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
-                application,
+                Starlette(routes=routes),
                 lifespan="off",
                 log_config=None,
                 log_level="critical",  # what goes wrong with a request is logged where it is known
@@ -76,5 +77,6 @@ class HttpFace:
 def _unusable(host: str, port: int, error: OSError) -> SettingError:
     return SettingError(
         f"Nothing can listen on {host}:{port} ({error.strerror or error}). "
-        "Set HTTP_HOST and HTTP_PORT to a free address of this machine."
+        "Set HTTP_HOST and HTTP_PORT to a free address of this machine, "
+        "or HTTP_PORT=0 to serve none."
     )

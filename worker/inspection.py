@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.errors import C3DError
 from worker.extraction.analytics import analytics
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import ChannelStatistics, channel_statistics
 
 

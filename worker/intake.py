@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,15 +18,26 @@ from uuid import UUID
 
 import structlog
 
+from worker import metrics
 from worker.backend.cache_service import CacheService
 from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcome, Taken
-from worker.backend.metadata_service import Adoption, KnownSession, MetadataService, NewSession
+from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import Measured, ObjectStore
-from worker.errors import ObjectMissingError, PermanentError, UnavailableError, WorkerError
+from worker.backend.sessions import Adoption, KnownSession, NewSession
+from worker.errors import (
+    ObjectMissingError,
+    PermanentError,
+    SizeMismatchError,
+    UnavailableError,
+    UnexpectedError,
+    WorkerError,
+)
+from worker.telemetry import whereabouts
 
 RECORDING = ".c3d"
 HEALABLE = frozenset({"failed", "skipped"})
 RENEWALS = 3  # of a reservation in its length
+PATIENCE = 3  # times that an object may meet trouble of its own before it is refused
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +59,7 @@ class Intake:
     patient: re.Pattern[str]
     requeued: Callable[[], None] = lambda: None  # a session can be claimed, and no INSERT says so
     _announced: dict[tuple[UUID, str], asyncio.Task[Taken | None]] = field(default_factory=dict)
+    _met: Counter[tuple[UUID, str]] = field(default_factory=Counter)
 
     async def announced(self, object_id: UUID, version: str) -> Taken | None:
         """Take in an object that somebody says was uploaded.
@@ -86,6 +99,7 @@ class Intake:
 
         Raises:
             UnavailableError: Supabase is in trouble; the object is given back.
+            SizeMismatchError, UnexpectedError: the object is; it is given back to be tried again.
         """
         started = time.monotonic()
         keeper = asyncio.create_task(self._keep(claimed))
@@ -97,6 +111,7 @@ class Intake:
             raise
         finally:
             keeper.cancel()
+        metrics.object_taken(outcome)
         # File names can name patients, so no log repeats the path.
         log.info(
             "object_taken",
@@ -133,8 +148,22 @@ class Intake:
             if known is None:
                 return await self._create(claimed, measured)
             return await self._recognise(claimed, measured, known)
+        except UnavailableError:
+            raise
         except (PermanentError, ObjectMissingError) as error:
-            return Taken(Outcome.REFUSED, detail=f"{error.code}: {error}")
+            return _refused(error)
+        except SizeMismatchError as error:  # it can have been cut off on the way here
+            problem: WorkerError = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs one object
+            log.error("unexpected", object=str(claimed.id), error=whereabouts(error))  # noqa: TRY400
+            problem = UnexpectedError(
+                f"The worker failed on {claimed.path} ({type(error).__name__})."
+            )
+        # What does not pass must not download the object again with every sweep.
+        self._met[claimed.id, claimed.version] += 1
+        if self._met[claimed.id, claimed.version] < PATIENCE:
+            raise problem
+        return _refused(problem)
 
     async def _create(self, claimed: ClaimedObject, measured: Measured) -> Taken:
         recording = is_recording(claimed.path)
@@ -148,7 +177,7 @@ class Intake:
         )
         session, created = await self.metadata.create_session(new)
         if not created:  # another upload of the same bytes was faster
-            await self.cache.hit(session)
+            await self._hit(session)
             return Taken(Outcome.DUPLICATE, session)
         return Taken(Outcome.SESSION if recording else Outcome.SKIPPED, session)
 
@@ -159,7 +188,7 @@ class Intake:
         # Its own session, made by hand, or by a worker that could not say so any more.
         own = not elsewhere and not known.taken_in
         if not own:
-            await self.cache.hit(known.id)
+            await self._hit(known.id)
         if elsewhere or known.status in HEALABLE:
             bucket, size = self.register.bucket, measured.size
             adoption = await self.metadata.adopt(known.id, bucket, claimed.path, size=size)
@@ -167,6 +196,10 @@ class Intake:
                 log.info("session_requeued", session=str(known.id))
                 self.requeued()
         return Taken(Outcome.SESSION if own else Outcome.DUPLICATE, known.id)
+
+    async def _hit(self, session: UUID) -> None:
+        await self.cache.hit(session)
+        metrics.cache_hit()
 
     def _patient(self, path: str) -> str | None:
         found = self.patient.search(path)
@@ -187,3 +220,7 @@ class Intake:
         except UnavailableError as error:
             # Its reservation ends by itself.
             log.warning("object_not_released", object=str(claimed.id), code=error.code)
+
+
+def _refused(error: WorkerError) -> Taken:
+    return Taken(Outcome.REFUSED, detail=f"{error.code}: {error}")

@@ -6,13 +6,15 @@ import asyncio
 import re
 from collections.abc import Callable
 
+from starlette.routing import Route
+
 from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection
 from worker.backend.intake_register import IntakeRegister
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.bucket_sweep import BucketSweep
-from worker.http_face import HttpFace, bind
+from worker.errors import SettingError
 from worker.intake import Intake
 from worker.settings import Settings
 from worker.webhook_service import WebhookService
@@ -46,14 +48,19 @@ def make_sweep(intake: Intake, settings: Settings) -> BucketSweep:
     )
 
 
-def make_face(intake: Intake, sweep: BucketSweep, settings: Settings) -> HttpFace | None:
-    """The HTTP face of `intake`, its port taken; None without a secret.
+def webhook_routes(intake: Intake, sweep: BucketSweep, settings: Settings) -> list[Route]:
+    """What hears of uploads, on behalf of `intake`; nothing without a secret.
 
     Raises:
-        SettingError: the port is taken.
+        SettingError: there is a secret, and nothing would be heard.
     """
     if settings.webhook_secret is None:
-        return None
+        return []
+    if not settings.http_port:
+        raise SettingError(
+            "WEBHOOK_SECRET is set, and HTTP_PORT=0 serves no webhook. "
+            "Set HTTP_PORT to a port, or leave WEBHOOK_SECRET out: the sweep finds every upload."
+        )
     service = WebhookService(
         intake=intake,
         signatures=Signatures(settings.webhook_secret.get_secret_value()),
@@ -61,4 +68,4 @@ def make_face(intake: Intake, sweep: BucketSweep, settings: Settings) -> HttpFac
         every_file=settings.other_files == "skip",
         wake_sweep=sweep.wake,
     )
-    return HttpFace(service.application(), bind(settings.http_host, settings.http_port))
+    return service.routes()

@@ -6,21 +6,17 @@ import asyncio
 import os
 import re
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
-from worker.backend.metadata_service import (
-    ClaimedSession,
-    Completion,
-    Failure,
-    MetadataService,
-)
+from worker import metrics
+from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.backoff import backoff
+from worker.completions import Completions
 from worker.errors import (
     DiskFullError,
     HashMismatchError,
@@ -31,23 +27,35 @@ from worker.errors import (
     WorkerError,
 )
 from worker.extraction.isolation import Isolation
+from worker.extraction.section import PREFIX_BYTES
+from worker.settings import Settings
+from worker.stopwatch import Stopwatch
 from worker.telemetry import whereabouts
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+MEGABYTE = 1_000_000
 FIRST_RETRY, LONGEST_RETRY = 5.0, 600.0  # seconds until a session is tried again
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Processor:
     """Carries one claimed session to its end."""
 
-    metadata: MetadataService
-    store: ObjectStore
-    isolation: Isolation
-    max_attempts: int
-    most_bytes: int
+    def __init__(
+        self,
+        metadata: MetadataService,
+        store: ObjectStore,
+        isolation: Isolation,
+        settings: Settings,
+    ) -> None:
+        """Bind; nothing is sent yet."""
+        self._metadata = metadata
+        self._store = store
+        self._isolation = isolation
+        self._settings = settings
+        self._completions = Completions(metadata)
+        self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def process(self, session: ClaimedSession) -> None:
         """Complete `session`, or record what is wrong with it.
@@ -55,11 +63,11 @@ class Processor:
         Raises:
             UnavailableError: no session is to blame; this one is untouched, to be released.
         """
-        started = time.monotonic()
+        watch = Stopwatch()
         outcome: Completion | Failure
         code: str | None = None
         try:
-            outcome = await self._complete(session)
+            outcome = await self._complete(session, watch)
         except UnavailableError:
             raise
         except PermanentError as error:
@@ -71,36 +79,70 @@ class Processor:
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
+        metrics.session_done(outcome, code, watch.steps)
         # The sentence is in the table; file names can name patients, so no log repeats it.
         log.info(
             "session_done",
             outcome=str(outcome),
             session=str(session.id),
             attempt=session.attempt,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(watch.seconds, 3),
+            **{f"{step}_seconds": round(seconds, 3) for step, seconds in watch.steps.items()},
             **({"code": code} if code else {}),
         )
 
-    async def _complete(self, session: ClaimedSession) -> Completion:
+    async def _complete(self, session: ClaimedSession, watch: Stopwatch) -> Completion:
+        # A slot is for the heavy part only: what waits to be handed in holds up nobody.
+        with self._completions.under_way():
+            async with self._slots:
+                finished = await self._read(session, watch)
+        with watch.step("complete"):
+            return await self._completions.complete(finished)
+
+    async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
+        start_only = self._start_is_enough(session)
         with _temporary_file() as file:
-            content_hash = await self._download(session, file)
+            with watch.step("download"):
+                content_hash = await (self._start if start_only else self._download)(session, file)
             log.debug("downloaded", session=str(session.id))
             # The child opens this process's file anew.
             path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-            extracted = await asyncio.to_thread(self.isolation.run, path, session.file_path)
+            with watch.step("read"):
+                extracted = await asyncio.to_thread(
+                    self._isolation.run, path, session.file_path, samples=not start_only
+                )
             log.debug("read", session=str(session.id))
-        return await self.metadata.complete(
+        return Finished(
             session,
             technical=extracted.technical,
             content_hash=content_hash,
             game=extracted.game,
-            statistics=extracted.statistics,
+            statistics=extracted.statistics or None,
         )
+
+    def _start_is_enough(self, session: ClaimedSession) -> bool:
+        """Whether less than the whole object is to be fetched.
+
+        Not where that is no less, nor where the hash is none: it is to be replaced by a measured
+        one.
+        """
+        return (
+            self._settings.read_mode == "header"
+            and session.file_size_bytes > PREFIX_BYTES
+            and SHA256.fullmatch(session.file_hash) is not None
+        )
+
+    async def _start(self, session: ClaimedSession, file: BinaryIO) -> None:
+        """Fetch the metadata; the rest of the file is a hole, so that its length is right."""
+        path, size = session.file_path, session.file_size_bytes
+        await self._store.fetch_start(path, file, most_bytes=PREFIX_BYTES, size=size)
+        file.truncate(size)
 
     async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
         """Fetch the object, hold its size and hash against the session's, return its hash."""
-        measured = await self.store.fetch(
-            session.file_path, file, size=session.file_size_bytes, most_bytes=self.most_bytes
+        most_bytes = self._settings.max_file_mb * MEGABYTE
+        measured = await self._store.fetch(
+            session.file_path, file, size=session.file_size_bytes, most_bytes=most_bytes
         )
         # A legacy hash of something else than the content cannot be checked; completing
         # replaces it by the one measured.
@@ -112,13 +154,13 @@ class Processor:
         return measured
 
     async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
-        return await self.metadata.fail(session, error, max_attempts=self.max_attempts)
+        return await self._metadata.fail(session, error, max_attempts=self._settings.max_attempts)
 
     async def _fail_for_now(self, session: ClaimedSession, error: WorkerError) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
         seconds = backoff(session.attempt, first=FIRST_RETRY, most=LONGEST_RETRY)
-        return await self.metadata.fail(
-            session, error, max_attempts=self.max_attempts, retry_seconds=seconds
+        return await self._metadata.fail(
+            session, error, max_attempts=self._settings.max_attempts, retry_seconds=seconds
         )
 
 

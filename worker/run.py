@@ -1,4 +1,4 @@
-"""The long-running process: intake, doorbell and claim loop, their start and their stop."""
+"""The long-running process: intake, doorbell, claim loop and HTTP face; their start and stop."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from contextlib import AsyncExitStack, closing
 
 import structlog
 
-from worker.backend.connection import connect
+from worker import metrics
+from worker.backend.connection import Connection, connect
 from worker.backend.doorbell import Doorbell, Ring
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.reports import ReportService
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Isolation
-from worker.phase_one import make_face, make_intake, make_sweep
+from worker.health_service import HealthService
+from worker.heartbeat import Heartbeat
+from worker.http_face import HttpFace, bind
+from worker.lookout import Lookout
+from worker.notify import READY, STOPPING, notify
+from worker.phase_one import make_intake, make_sweep, webhook_routes
 from worker.processor import Processor
 from worker.settings import Settings
-
-MEGABYTE = 1_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +34,7 @@ async def run(settings: Settings) -> None:
     Raises:
         UnavailableError: at the start, what the worker needs is not there; its code and
             sentence say what.
-        SettingError: the port of the webhook is taken.
+        SettingError: the port of the HTTP face is taken.
     """
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
@@ -41,23 +46,27 @@ async def run(settings: Settings) -> None:
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
-        processor = Processor(
-            metadata, store, isolation, settings.max_attempts, settings.max_file_mb * MEGABYTE
-        )
-        loop = ClaimLoop(metadata, processor.process, settings)
-
-        def ring(why: Ring) -> None:
-            log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
-            loop.ring()
-
+        processor = Processor(metadata, store, isolation, settings)
+        heartbeat = Heartbeat()
+        loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
+        doorbell = make_doorbell(connection, loop)
         intake = make_intake(connection, settings, requeued=loop.ring)
         context.push_async_callback(intake.close)
         await intake.register.left()  # its migration is applied
         sweep = make_sweep(intake, settings)
-        face = make_face(intake, sweep, settings)
+        health = HealthService(
+            heartbeat, Lookout(ReportService(connection.supabase)), loop, doorbell
+        )
+        routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
+        face = (
+            HttpFace(routes, bind(settings.http_host, settings.http_port))
+            if settings.http_port
+            else None
+        )
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
+            notify(STOPPING)
             if face:
                 face.stop()
             for task in side_tasks:
@@ -67,7 +76,7 @@ async def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
-        doorbell = Doorbell(connection.url, connection.key, ring)
+        notify(READY)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(doorbell.run())
             side_tasks.append(group.create_task(sweep.run()))
@@ -76,3 +85,17 @@ async def run(settings: Settings) -> None:
             await loop.run()
             listening.cancel()
         log.info("worker_stopped")
+
+
+def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
+    """Realtime, that wakes the claim loop."""
+
+    def ring(why: Ring) -> None:
+        if why is Ring.GAP:
+            metrics.realtime_lost()
+        else:
+            metrics.realtime_ready()
+        log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
+        loop.ring()
+
+    return Doorbell(connection.url, connection.key, ring)

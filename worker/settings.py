@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     """How often the bucket is searched for uploads that no webhook announced; 0: only when a
     webhook could not be served. With 0 and no webhook, sessions are made by other programs."""
 
+    read_mode: Literal["verify", "header"] = "verify"
+    """`verify` downloads the whole recording and compares its hash. `header` asks for its first
+    256 KiB only: no hash is compared and there are no statistics; the session says so."""
+
     max_file_mb: int = Field(512, ge=1, le=2147)
     """Recordings of more million bytes are failed as `file_too_large`, not downloaded."""
 
@@ -123,10 +127,11 @@ class Settings(BaseSettings):
     """How long a stopping worker may go on with the sessions in hand before it releases them."""
 
     http_host: str = Field("127.0.0.1", min_length=1)
-    """Where the webhook is served. A TLS proxy on the same machine needs no other than loopback."""
+    """Where /healthz, /readyz, /metrics and the webhook are served. A TLS proxy on the same
+    machine needs no other address than loopback."""
 
-    http_port: int = Field(8787, ge=1, le=65535)
-    """The port of the webhook."""
+    http_port: int = Field(8787, ge=0, le=65535)
+    """The port of them all; 0: nothing is served. Workers on one machine need one each."""
 
     webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
     """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep does it all."""

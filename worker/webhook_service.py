@@ -14,11 +14,11 @@ from typing import Protocol
 from uuid import UUID
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from worker import metrics
 from worker.backend.intake_register import Outcome, Taken
 from worker.errors import UnavailableError, WorkerError
 from worker.intake import is_recording
@@ -64,9 +64,9 @@ class WebhookService:
     most_at_once: int = MOST_AT_ONCE
     at_once: int = 0
 
-    def application(self) -> Starlette:
-        """Return the ASGI application."""
-        return Starlette(routes=[Route(ADDRESS, _guarded(self.answer), methods=["POST"])])
+    def routes(self) -> list[Route]:
+        """Return the one route."""
+        return [Route(ADDRESS, _guarded(self.answer), methods=["POST"])]
 
     async def answer(self, request: Request) -> Response:
         """Check size, sender and body, in this order, then take in what was uploaded."""
@@ -118,7 +118,7 @@ def _guarded(
 ) -> Callable[[Request], Awaitable[Response]]:
     """Log what nobody expected, without what the request said, and answer 500."""
 
-    async def guarded(request: Request) -> Response:
+    async def attempted(request: Request) -> Response:
         try:
             return await answer(request)
         except ClientDisconnect:
@@ -126,6 +126,11 @@ def _guarded(
         except Exception as error:  # noqa: BLE001 - a request costs no other one
             log.error("webhook_failed", error=whereabouts(error))  # noqa: TRY400
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The worker failed: see its log.")
+
+    async def guarded(request: Request) -> Response:
+        response = await attempted(request)
+        metrics.webhook_answered(response.status_code)
+        return response
 
     return guarded
 

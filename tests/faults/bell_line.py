@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import aiohttp
-from aiohttp import WSMsgType, web
+from aiohttp import ClientConnectionResetError, WSMsgType, web
 
 RESTARTING = 1012  # the close code of a server that restarts
 EXPIRED = "Token has expired 1 seconds ago"
@@ -156,4 +157,5 @@ async def _say(
     client: web.WebSocketResponse, topic: str, event: str, payload: object, ref: str | None
 ) -> None:
     message = {"topic": topic, "event": event, "payload": payload, "ref": ref}
-    await client.send_str(json.dumps(message))
+    with suppress(ClientConnectionResetError):  # it is being closed already
+        await client.send_str(json.dumps(message))

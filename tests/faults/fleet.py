@@ -86,6 +86,7 @@ class Fleet:
             "SUPABASE_URL": stack.url,
             "SUPABASE_SECRET_KEY": stack.secret_key,
             "LOG_FORMAT": "json",
+            "HTTP_PORT": "0",  # several beside each other
             "LOG_LEVEL": "DEBUG",
             "BUCKET_SWEEP_SECONDS": "0",  # the scene decides what becomes a session
             **settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 
 import asyncpg
 import psutil
@@ -42,7 +43,8 @@ async def test_a_crash_of_postgres_loses_nothing(stage: Stage) -> None:
     async def fault(scene: Scene) -> None:
         before = scene.running.postmaster()
         for process in [*before.children(recursive=True), before]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         async with asyncio.timeout(WITHIN):
             while before.is_running() or not await answers(scene.running):
                 await asyncio.sleep(0.02)

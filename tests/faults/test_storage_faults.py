@@ -87,7 +87,8 @@ async def test_an_object_of_other_bytes_fails_with_its_reason(stage: Stage) -> N
         sessions = await scene.queue.insert(changed)
         scene.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
 
-    outcome = await stage.suffer("Storage: wrong bytes at rest (hash)", fault)
+    plan = Plan(settings={"MAX_ATTEMPTS": "2"})
+    outcome = await stage.suffer("Storage: wrong bytes at rest (hash)", fault, plan)
     outcome.check()
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from worker.backend import rest
 from worker.backend.connection import Connection
-from worker.backend.metadata_service import TECHNICAL, MetadataService, NewSession
+from worker.backend.metadata_service import TECHNICAL, MetadataService
+from worker.backend.sessions import NewSession
 from worker.local.migrated import connected
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess, worker_process

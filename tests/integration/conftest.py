@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.conftest import PROJECT, CreateDatabase
+from tests.conftest import PROJECT, CreateDatabase, RunningStack
 from tests.integration.clinic import Clinic, clinic_apart, clinic_of
 from tests.integration.databases import Connection, connected, execute
+from worker.local.migrated import migrate
 from worker.local.packages import Packages
 from worker.local.postgres import create_database
 from worker.local.stack import StackInfo
@@ -61,6 +62,20 @@ async def second(queue_url: str) -> AsyncIterator[Connection]:
     """A second connection to the same queue."""
     async with connected(queue_url, role="service_role") as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def _own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
+    running = RunningStack(tmp_path_factory.mktemp("own") / "data")
+    yield running.info
+    running.end()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def own_stack(_own_stack: StackInfo, packages: Packages) -> StackInfo:
+    """A migrated stack that no other test looks at while it is broken and mended."""
+    await migrate(_own_stack, PROJECT, packages)
+    return _own_stack
 
 
 def name_of(url: str) -> str:

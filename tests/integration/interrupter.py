@@ -1,4 +1,4 @@
-"""A TCP proxy between a worker and its stack that can cut every connection and refuse new ones."""
+"""A TCP proxy between a worker and its stack that can cut every connection, or freeze it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Interrupter:
         self._stack = stack
         self._port = urlsplit(stack.url).port
         self._open = True
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._pipes: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -37,9 +39,16 @@ class Interrupter:
         for pipe in self._pipes:
             pipe.transport.abort()
 
+    def freeze(self) -> None:
+        """Accept connections and bytes, and answer nothing; mended, they are cut first."""
+        self._flowing.clear()
+
     def mend(self) -> None:
         """Let connections through again."""
+        if not self._flowing.is_set():
+            self.cut()
         self._open = True
+        self._flowing.set()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Interrupter]:
@@ -59,16 +68,16 @@ class Interrupter:
         ends = {writer, back}
         self._pipes |= ends
         try:
-            await asyncio.gather(_pass(reader, back), _pass(there, writer))
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
         finally:
             self._pipes -= ends
             for end in ends:
                 end.close()
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while chunk := await reader.read(CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-        writer.write_eof()
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(CHUNK):
+                await self._flowing.wait()
+                writer.write(chunk)
+                await writer.drain()
+            writer.write_eof()

@@ -9,11 +9,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
+import structlog
 
 from tests.integration.clinic import Clinic
-from worker.backend.metadata_service import ClaimedSession, MetadataService
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.claim_loop import ClaimLoop
+from worker.completions import Completions
+from worker.errors import NotC3DError
 from worker.settings import Settings
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
@@ -25,7 +30,7 @@ Process = Callable[[ClaimedSession], Awaitable[None]]
 
 @asynccontextmanager
 async def _looping(
-    clinic: Clinic, process: Process, **settings: Any
+    clinic: Clinic, process: Process, metadata: MetadataService | None = None, **settings: Any
 ) -> AsyncIterator[tuple[ClaimLoop, asyncio.Task[None]]]:
     """A claim loop with shorter times than the settings allow people."""
     chosen = {
@@ -36,7 +41,7 @@ async def _looping(
         "drain_seconds": 10,
         **settings,
     }
-    metadata = MetadataService(clinic.connection.supabase)
+    metadata = metadata or MetadataService(clinic.connection.supabase)
     loop = ClaimLoop(metadata, process, Settings.model_construct(None, **chosen))
     running = asyncio.create_task(loop.run())
     yield loop, running
@@ -124,6 +129,31 @@ async def test_work_whose_lease_went_to_another_is_dropped(clinic: Clinic) -> No
     assert (row["processing_status"], row["processing_lease"]) == ("processing", other)
 
 
+@pytest.mark.parametrize("end", ["complete_session", "fail_session"])
+async def test_an_end_whose_answer_comes_late_is_no_lost_lease(clinic: Clinic, end: str) -> None:
+    (session,) = await _sessions(clinic, 1)
+    ended: list[Completion | Failure] = []
+
+    async def late(response: httpx.Response) -> None:
+        if response.url.path.endswith(end):
+            await asyncio.sleep(1.5 * LEASE)  # an extension is asked for meanwhile, and refused
+
+    clinic.connection.http.event_hooks["response"].append(late)
+    metadata = MetadataService(clinic.connection.supabase)
+
+    async def process(claimed: ClaimedSession) -> None:
+        if end == "fail_session":
+            ended.append(await metadata.fail(claimed, NotC3DError("Empty."), max_attempts=3))
+        else:
+            ended.append(await _complete(metadata, claimed))
+
+    with structlog.testing.capture_logs() as logs:
+        async with _looping(clinic, process, metadata=metadata):
+            await clinic.until(session, "completed", "failed")
+    assert ended in ([Completion.COMPLETED], [Failure.FAILED])
+    assert "lease_lost" not in [each["event"] for each in logs]
+
+
 @pytest.mark.parametrize(("stops", "drain_seconds"), [(1, 0.5), (2, 60)])
 async def test_a_stop_gives_back_what_does_not_finish_in_time(
     clinic: Clinic, stops: int, drain_seconds: float
@@ -149,6 +179,7 @@ async def test_a_stop_gives_back_what_does_not_finish_in_time(
     assert attempts == 0
 
 
-async def _complete(metadata: MetadataService, session: ClaimedSession) -> None:
+async def _complete(metadata: MetadataService, session: ClaimedSession) -> Completion:
     technical = {"channel_count": 0, "channel_names": []}
-    await metadata.complete(session, technical=technical, content_hash=session.file_hash, game={})
+    finished = Finished(session, technical, session.file_hash, game={})
+    return await Completions(metadata).complete(finished)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.contract  # holds on any Supabase
 RECORDING = ghostly_recording(seconds=5.0)
 
 
-def read(path: Path) -> Extracted:
+def read(path: Path, *, samples: bool) -> Extracted:
     """Hang on, or die of, files that say so: no real recording is known that does it."""
     with path.open("rb") as file:
         start = file.read(4)
@@ -34,7 +34,7 @@ def read(path: Path) -> Extracted:
         time.sleep(60)
     if start == b"KILL":
         os._exit(9)
-    return extract(path)
+    return extract(path, samples=samples)
 
 
 @asynccontextmanager
@@ -44,10 +44,11 @@ async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLo
         supabase_url=clinic.stack.url,
         supabase_secret_key=SecretStr(clinic.stack.secret_key),
         sweep_seconds=1,
+        max_attempts=3,
     )
     metadata = MetadataService(clinic.connection.supabase)
     store = ObjectStore(clinic.connection, clinic.bucket)
-    processor = Processor(metadata, store, isolation, max_attempts=3, most_bytes=10_000_000)
+    processor = Processor(metadata, store, isolation, settings)
     loop = ClaimLoop(metadata, processor.process, settings)
     running = asyncio.create_task(loop.run())
     yield loop

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.databases import Connection
+from tests.integration.databases import Connection, connected
 from tests.integration.queue_calls import (
     add,
     backdate,
@@ -128,6 +128,34 @@ async def test_every_change_moves_updated_at(database: Connection) -> None:
     await database.execute("update therapy_sessions set patient_id = 'P1' where id = $1", session)
     found = await row(database, session)
     assert found["updated_at"] > found["created_at"]
+
+
+async def test_a_hit_of_the_cache_does_not_move_updated_at(database: Connection) -> None:
+    session = await add(database)
+    before = await row(database, session)
+    assert await database.fetchval("select count_cache_hit($1)", session)
+    found = await row(database, session)
+    assert found["cache_hits"] == 1
+    assert found["last_accessed_at"] > before["last_accessed_at"]
+    assert found["updated_at"] == before["updated_at"]
+    await database.execute(
+        "update therapy_sessions set cache_hits = 5, game_metadata = '{\"a\": 1}' where id = $1",
+        session,
+    )
+    assert (await row(database, session))["updated_at"] > before["updated_at"]
+
+
+async def test_updated_at_is_kept_beside_columns_whose_type_has_no_equality(
+    migrated_database: str,
+) -> None:
+    async with connected(migrated_database) as owner:
+        await owner.execute("alter table therapy_sessions add column notes json")
+        session = await add(owner)
+        before = await row(owner, session)
+        await owner.execute("update therapy_sessions set cache_hits = 1")
+        assert (await row(owner, session))["updated_at"] == before["updated_at"]
+        await owner.execute("update therapy_sessions set notes = '[]'")
+        assert (await row(owner, session))["updated_at"] > before["updated_at"]
 
 
 async def test_a_state_outside_the_five_is_refused(database: Connection) -> None:

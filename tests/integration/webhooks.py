@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 from standardwebhooks.webhooks import Webhook
+from starlette.applications import Starlette
 
 from worker.intake import Intake
 from worker.settings import DEFAULT_BUCKET
@@ -66,7 +67,7 @@ class Face:
             wake_sweep=self._wake,
             most_at_once=most_at_once,
         )
-        self._application = self.service.application()
+        self._application = Starlette(routes=self.service.routes())
 
     async def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send a body, well signed unless `headers` say otherwise."""

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from worker.errors import NotC3DError
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import channel_statistics
 
 _LISTING = Path(__file__).parents[3] / "shared" / "c3d-corpus" / "expected.json"

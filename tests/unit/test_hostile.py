@@ -17,7 +17,8 @@ from worker.errors import (
     TruncatedC3DError,
     UnsupportedC3DError,
 )
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import MIPS, Raw, Value, ghostly_recording, record, recording
 
 FOUR_CHANNELS = np.zeros((20, 4))

@@ -19,7 +19,7 @@ from worker.local.recordings import ghostly_recording
 NOTHING = Extracted(technical={}, game={}, statistics={})
 
 
-def misbehave(path: Path) -> Extracted:
+def misbehave(path: Path, **_: object) -> Extracted:
     """Do what the file says: no real recording is known that hangs or kills a reader."""
     match path.read_text():
         case "hang":

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from worker.errors import ContradictoryC3DError, TruncatedC3DError
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import DEC, INTEL, MIPS, Raw, ghostly_recording, recording
 
 TWO_CHANNELS = np.zeros((200, 2))
@@ -225,7 +226,8 @@ def test_a_short_prefix_is_no_complete_answer() -> None:
 def test_extraction_does_not_rely_on_asserts() -> None:
     program = """
 from worker.errors import NotC3DError
-from worker.extraction.metadata import PREFIX_BYTES, read_metadata
+from worker.extraction.metadata import read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import ghostly_recording
 file = ghostly_recording(2.0)
 if read_metadata(file, len(file)).original_sample_count != 1980:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from worker.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import Raw, ghostly_recording, recording
 
 LONG = np.zeros((70_000, 1))

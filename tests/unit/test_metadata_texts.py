@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import Raw, Value, ghostly_recording, recording
 
 FOUR_CHANNELS = np.zeros((20, 4))

@@ -24,7 +24,8 @@ from worker.errors import (
     TruncatedC3DError,
     UnfinishedC3DError,
 )
-from worker.extraction.metadata import PREFIX_BYTES, TechnicalMetadata, read_metadata
+from worker.extraction.metadata import TechnicalMetadata, read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import channel_statistics
 from worker.local.recordings import DEC, MIPS, ghostly_recording, recording
 

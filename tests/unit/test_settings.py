@@ -86,7 +86,7 @@ def test_the_legacy_key_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
         ("WEBHOOK_SECRET", "not-signing"),
         ("WEBHOOK_SECRET", "whsec_no base64"),
         ("WEBHOOK_SECRET", "whsec_dG9vIHNob3J0"),
-        ("HTTP_PORT", "0"),
+        ("HTTP_PORT", "65536"),
         ("PATIENT_ID_PATTERN", "(P"),
         ("PATIENT_ID_PATTERN", "(P)(Q)"),
         ("OTHER_FILES", "keep"),

@@ -17,8 +17,9 @@ import pytest
 from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction import statistics
 from worker.extraction.analytics import analytics
-from worker.extraction.metadata import PREFIX_BYTES, open_recording
+from worker.extraction.metadata import open_recording
 from worker.extraction.samples import read_scaling, sample_blocks
+from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import ChannelStatistics, channel_statistics
 from worker.local.recordings import DEC, INTEL, MIPS, Raw, Value, ghostly_recording, recording
 

@@ -28,12 +28,13 @@ from realtime import (
 from worker.backend.metadata_service import SESSIONS
 from worker.backoff import backoff
 
-READY_SECONDS = 20.0  # to connect, join and hear the `system` message
-ECHO_EVERY = 15.0  # seconds between two pings
-ECHO_GRACE = 10.0  # seconds for a ping to come back
+JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
+READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
+ECHO_EVERY = 9.0  # seconds between two pings; each counts as two Realtime messages
+ECHO_GRACE = 4.0  # seconds for a ping to come back; a needless new connection costs little
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
 MOST_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two connections
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two connections
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,25 @@ class ConnectionLostError(Exception):
     """A Realtime connection ended; why is its message."""
 
 
+async def rehearse(url: str, key: str, *, seconds: float) -> None:
+    """Connect once, and wait until inserts would be heard.
+
+    Raises:
+        ConnectionLostError: they would not be, and why.
+    """
+    connection = _Connection(f"{url}/realtime/v1", key, lambda _: None)
+    try:
+        await connection.join(seconds)
+    except ConnectionLostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client library raises any kind
+        raise ConnectionLostError(_reason(error, key)) from None
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
+
+
 class Doorbell:
     """Keeps one Realtime connection alive and rings `ring` from it."""
 
@@ -57,8 +77,14 @@ class Doorbell:
         """Bind to a project's `url`. `ring` is called on the event loop and must not block."""
         self._url = f"{url}/realtime/v1"
         self._key = key
-        self._ring = ring
+        self._ring_out = ring
+        self._ready = False
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether inserts are heard now."""
+        return self._ready
 
     async def run(self) -> None:
         """Connect, listen, and begin anew whenever a connection ends; until cancelled."""
@@ -77,7 +103,7 @@ class Doorbell:
             except ConnectionLostError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - the client library raises any kind
-                reason = f"{type(error).__name__}: {error}".replace(self._key, "…")
+                reason = _reason(error, self._key)
             finally:
                 self._discard(connection)
             failures = 1 if connection.was_ready else failures + 1
@@ -85,6 +111,10 @@ class Doorbell:
             log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
             self._ring(Ring.GAP)
             await asyncio.sleep(pause)
+
+    def _ring(self, why: Ring) -> None:
+        self._ready = why is not Ring.GAP
+        self._ring_out(why)
 
     def _discard(self, connection: _Connection) -> None:
         """Close in the background: closing a half-open socket takes ten seconds."""
@@ -99,6 +129,7 @@ class _Connection:
     def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._ring = ring
+        self._joined = asyncio.Event()
         self._ready = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._echoed = asyncio.Event()
@@ -113,19 +144,27 @@ class _Connection:
         Raises:
             ConnectionLostError, and whatever the client library raises.
         """
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._client.connect()
-                channel = self._channel()
-                await channel.subscribe(self._on_status)
-                await self._unless_ended(self._ready.wait())
-        except TimeoutError:
-            raise ConnectionLostError(f"not ready within {READY_SECONDS:.0f} s") from None
+        channel = await self.join(READY_SECONDS)
         loop = asyncio.get_running_loop()
         born = loop.time()
         while loop.time() - born < MOST_AGE:
             await self._ping(channel)
         raise ConnectionLostError("renewed before the platform cuts it")
+
+    async def join(self, seconds: float) -> AsyncRealtimeChannel:
+        """Connect, join the channel and wait until the database feed runs; raises as `listen`."""
+        channel = self._channel()
+        try:
+            async with asyncio.timeout(min(JOIN_SECONDS, seconds)):
+                await self._client.connect()
+                await channel.subscribe(self._on_status)
+                await self._unless_ended(self._joined.wait())
+            async with asyncio.timeout(seconds):
+                await self._unless_ended(self._ready.wait())
+        except TimeoutError:
+            missed = "ready" if self._joined.is_set() else "joined"
+            raise ConnectionLostError(f"not {missed} in time") from None
+        return channel
 
     async def close(self) -> None:
         with suppress(Exception):  # it is thrown away whatever it says
@@ -178,7 +217,9 @@ class _Connection:
     # --- callbacks: the library's listening task dies of an exception, so these cannot raise ---
 
     def _on_status(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
-        if state is not RealtimeSubscribeStates.SUBSCRIBED and not self._ended.done():
+        if state is RealtimeSubscribeStates.SUBSCRIBED:
+            self._joined.set()
+        elif not self._ended.done():
             self._ended.set_result(f"channel {state.value.lower()}{f': {error}' if error else ''}")
 
     def _on_system(self, payload: Any) -> None:
@@ -193,3 +234,8 @@ class _Connection:
 
     def _on_echo(self, _payload: object) -> None:
         self._echoed.set()
+
+
+def _reason(error: Exception, key: str) -> str:
+    """What an error of the client library says; its messages can repeat the address."""
+    return f"{type(error).__name__}: {error}".replace(key, "…")

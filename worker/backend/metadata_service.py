@@ -6,90 +6,26 @@ changes in one SQL function, which is safe to call again after a reply was lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from supabase import AsyncClient
 
 from worker.backend import rest
-from worker.errors import AlreadyThereError, WorkerError
+from worker.backend.sessions import (
+    Adoption,
+    ClaimedSession,
+    Completion,
+    Failure,
+    Finished,
+    KnownSession,
+    NewSession,
+)
+from worker.errors import AlreadyThereError, RejectedError, UnavailableError, WorkerError
 
 SESSIONS, TECHNICAL = "therapy_sessions", "c3d_technical_data"
-
-
-class Completion(StrEnum):
-    """What became of a session whose technical row was handed in."""
-
-    COMPLETED = "completed"
-    DUPLICATE = "duplicate"  # its content is another session's: failed, naming that one
-    LOST = "lost"  # no longer in this worker's hand: nothing was changed
-
-
-class Failure(StrEnum):
-    """What became of a session whose error was handed in."""
-
-    FAILED = "failed"
-    PENDING = "pending"  # it will be tried again
-    LOST = "lost"  # no longer in this worker's hand: nothing was changed
-
-
-@dataclass(frozen=True, slots=True)
-class NewSession:
-    """What phase 1 knows of an uploaded file: no technical value, nothing invented."""
-
-    file_path: str
-    file_hash: str
-    file_size_bytes: int
-    original_filename: str
-    patient_id: str | None = None
-    processing_status: str = "pending"  # or `skipped`, where there is no C3D to read
-
-    def row(self) -> dict[str, Any]:
-        """The columns of `therapy_sessions`; the others have their defaults."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSession:
-    """The session that holds a content already."""
-
-    id: UUID
-    file_path: str
-    status: str
-    taken_in: bool  # an upload of it was taken in before
-
-
-class Adoption(StrEnum):
-    """What became of a session whose content was uploaded again."""
-
-    REQUEUED = "requeued"  # it had failed for want of it
-    ADOPTED = "adopted"  # its own object was gone
-    KEPT = "kept"
-    MISSING = "missing"
-
-
-class Requeued(StrEnum):
-    """What became of a session that a person wants tried again."""
-
-    PENDING = "pending"
-    REFUSED = "refused"  # completed (unless forced), in a worker's hand, or without a C3D
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedSession:
-    """A session in this worker's hand, until its lease ends."""
-
-    id: UUID
-    claim: UUID
-    file_path: str
-    file_hash: str
-    file_size_bytes: int
-    attempt: int
-    abandoned: bool  # its last lease ran out: it may be what its worker died of
 
 
 class MetadataService:
@@ -98,6 +34,7 @@ class MetadataService:
     def __init__(self, supabase: AsyncClient) -> None:
         """Bind to a client; nothing is sent yet."""
         self._supabase = supabase
+        self._parting: set[ClaimedSession] = set()
 
     async def check(self) -> None:
         """Ask for both tables and one of the queue's functions; changes nothing.
@@ -183,33 +120,22 @@ class MetadataService:
             for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
         ]
 
-    async def complete(
-        self,
-        session: ClaimedSession,
-        *,
-        technical: Mapping[str, Any],
-        content_hash: str,
-        game: Mapping[str, Any],
-        statistics: Mapping[str, Any] | None = None,
-    ) -> Completion:
-        """Write the technical row and the status in one transaction.
+    async def complete_all(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+        """Write technical rows and statuses, all in one transaction, in one call.
 
-        Args:
-            session: a session in this worker's hand.
-            technical: the eight columns of `c3d_technical_data`.
-            content_hash: the measured SHA-256; it replaces a legacy hash of something else.
-            game: what the file says of the game; it fills gaps in `game_metadata`.
-            statistics: the channels' statistics, 64 KB at most, for `analytics_cache`.
+        Returns:
+            What became of each, in the order given; values that the database refused cost their
+            session only.
         """
-        arguments = {
-            **_held(session),
-            "technical": dict(technical),
-            "content_hash": content_hash,
-            "game": dict(game),
-            "statistics": None if statistics is None else dict(statistics),
-        }
-        query = self._supabase.rpc("complete_session", arguments)
-        return await rest.word(query, among=Completion)
+        arguments = {"completions": [each.argument() for each in finished]}
+        query = self._supabase.rpc("complete_sessions", arguments)
+        with self._parting_with([each.session for each in finished]):
+            found = await rest.rows(query)
+        outcomes = {row["session"]: _outcome(row) for row in found}
+        try:
+            return [outcomes[str(each.session.id)] for each in finished]
+        except KeyError:
+            raise UnavailableError("Supabase left out a session that was completed.") from None
 
     async def fail(
         self,
@@ -221,22 +147,29 @@ class MetadataService:
     ) -> Failure:
         """Record what is wrong with the session; with `retry_seconds` it is tried again."""
         arguments = {
-            **_held(session),
+            **session.held(),
             "code": error.code,
             "message": str(error),
             "max_attempts": max_attempts,
             "retry_seconds": retry_seconds,
         }
         query = self._supabase.rpc("fail_session", arguments)
-        return await rest.word(query, among=Failure)
+        with self._parting_with([session]):
+            return await rest.word(query, among=Failure)
 
     async def release(
         self, sessions: Iterable[ClaimedSession], *, delay_seconds: float = 0
     ) -> set[UUID]:
         """Give sessions back untried: pending, due after a delay, the attempt not counted."""
-        arguments = {**_all_held(sessions), "delay_seconds": delay_seconds}
+        given_back = list(sessions)
+        arguments = {**_all_held(given_back), "delay_seconds": delay_seconds}
         query = self._supabase.rpc("release_sessions", arguments)
-        return {UUID(released) for released in await rest.scalars(query)}
+        with self._parting_with(given_back):
+            return {UUID(released) for released in await rest.scalars(query)}
+
+    def is_parting(self, session: ClaimedSession) -> bool:
+        """Whether a call that ends this worker's hold of `session` waits for its answer."""
+        return session in self._parting
 
     async def extend(self, sessions: Iterable[ClaimedSession], *, lease_seconds: int) -> set[UUID]:
         """Renew the leases of `sessions`; those missing from the answer are lost."""
@@ -244,15 +177,22 @@ class MetadataService:
         query = self._supabase.rpc("extend_lease", arguments)
         return {UUID(held) for held in await rest.scalars(query)}
 
-    async def requeue(self, session: UUID, *, reason: str, force: bool) -> Requeued:
-        """Have a failed session tried again; with `force` a completed one, too."""
-        arguments = {"session": str(session), "reason": reason, "force": force}
-        query = self._supabase.rpc("requeue_session", arguments)
-        return await rest.word(query, among=Requeued)
+    @contextmanager
+    def _parting_with(self, sessions: Iterable[ClaimedSession]) -> Iterator[None]:
+        self._parting.update(sessions)
+        try:
+            yield
+        finally:
+            self._parting.difference_update(sessions)
 
 
-def _held(session: ClaimedSession) -> dict[str, Any]:
-    return {"session": str(session.id), "claim": str(session.claim)}
+def _outcome(row: Mapping[str, Any]) -> Completion | RejectedError:
+    if row["outcome"] == "rejected":
+        return RejectedError(f"The database refused the values: {row['refusal']}.")
+    try:
+        return Completion(row["outcome"])
+    except ValueError:
+        raise UnavailableError("Supabase answered an unknown outcome.") from None
 
 
 def _all_held(sessions: Iterable[ClaimedSession]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -50,14 +50,14 @@ class ObjectStore:
         self._connection = connection
         self._bucket = bucket
 
-    async def check(self) -> None:
-        """Ask for the bucket.
+    async def check(self) -> bool:
+        """Ask for the bucket, and return whether it is public.
 
         Raises:
             BucketMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         try:
-            await self._connection.supabase.storage.get_bucket(self._bucket)
+            return (await self._connection.supabase.storage.get_bucket(self._bucket)).public
         except httpx.HTTPError as error:
             raise _no_answer(error) from error
         except StorageApiError as error:
@@ -94,6 +94,39 @@ class ObjectStore:
                 f"{path} has {more}{min(measured.size, size):,} bytes, its session says {size:,}."
             )
         return measured.sha256
+
+    async def fetch_start(self, path: str, into: BinaryIO, *, most_bytes: int, size: int) -> None:
+        """Write the first bytes of the object at `path` into a file, `most_bytes` of them.
+
+        `size` is the number of bytes that the whole object must have, and more than those.
+
+        Raises:
+            ObjectMissingError, UnavailableError, DiskFullError: as `fetch`.
+            SizeMismatchError: the whole object has another size.
+        """
+        received = 0
+        try:
+            async with (
+                asyncio.timeout(GRACE_SECONDS + most_bytes / SLOWEST),
+                self._get(path, {"Range": f"bytes=0-{most_bytes - 1}"}) as response,
+            ):
+                whole = _whole_size(response)
+                if whole != size:
+                    raise SizeMismatchError(
+                        f"{path} has {whole:,} bytes, its session says {size:,}."
+                    )
+                async for chunk in response.aiter_raw(CHUNK_BYTES):
+                    wanted = chunk[: most_bytes - received]
+                    received += len(wanted)
+                    _write(into, wanted)
+                    if received == most_bytes:  # an answer without ranges would go on
+                        break
+        except TimeoutError as error:
+            raise UnavailableError("Storage was too slow for the start of an object.") from error
+        except httpx.HTTPError as error:
+            raise _no_answer(error) from error
+        if received < most_bytes:
+            raise UnavailableError("Storage ended its answer too early.")
 
     async def measure(self, path: str, *, size: int | None) -> Measured:
         """Stream the object at `path` and keep nothing of it but its size and its hash.
@@ -141,14 +174,16 @@ class ObjectStore:
         return Measured(received, digest.hexdigest())
 
     @asynccontextmanager
-    async def _get(self, path: str) -> AsyncIterator[httpx.Response]:
+    async def _get(
+        self, path: str, more: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """Ask for the object as it is stored: a compressed answer would hide its size."""
         if {"", ".", ".."} & set(path.split("/")):
             raise ObjectMissingError(f"{path!r} cannot be the path of an object.")
         url = f"{self._connection.url}/storage/v1/object/{quote(f'{self._bucket}/{path}')}"
-        headers = {**self._connection.headers, "Accept-Encoding": "identity"}
+        headers = {**self._connection.headers, "Accept-Encoding": "identity", **(more or {})}
         async with self._connection.http.stream("GET", url, headers=headers) as response:
-            if response.status_code != HTTPStatus.OK:
+            if response.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 raise await self._explained(response, path)
             yield response
 
@@ -179,6 +214,19 @@ class ObjectStore:
         if status == "400":
             return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
         return UnavailableError(f"Storage answered {status} ({code or 'no code'}).")
+
+
+def _whole_size(response: httpx.Response) -> int:
+    """Return the bytes of the whole object, of which the answer may be a part.
+
+    Source: RFC 9110, 14.4, Content-Range: `bytes FIRST-LAST/SIZE`.
+    """
+    said = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if response.status_code == HTTPStatus.OK:
+        said = response.headers.get("Content-Length", "")
+    if not said.isdecimal():
+        raise UnavailableError("Storage does not say the size of the object.")
+    return int(said)
 
 
 def _no_answer(error: httpx.HTTPError) -> UnavailableError:

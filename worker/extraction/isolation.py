@@ -40,18 +40,21 @@ class Extracted:
 
     technical: Mapping[str, Any]  # the eight columns
     game: Mapping[str, Any]
-    statistics: Mapping[str, Any]
+    statistics: Mapping[str, Any]  # empty where no samples were read
 
 
-def extract(path: Path) -> Extracted:
+def extract(path: Path, *, samples: bool) -> Extracted:
     """Read everything that is written for the recording at `path`.
+
+    Without `samples` there are no statistics, and nothing behind the metadata is read.
 
     Raises:
         C3DError: the recording is refused.
         OSError: the file cannot be read.
     """
     from worker.extraction.analytics import analytics  # noqa: PLC0415 - see the module
-    from worker.extraction.metadata import PREFIX_BYTES, read_metadata  # noqa: PLC0415
+    from worker.extraction.metadata import read_metadata  # noqa: PLC0415
+    from worker.extraction.section import PREFIX_BYTES  # noqa: PLC0415
     from worker.extraction.statistics import channel_statistics  # noqa: PLC0415
 
     with path.open("rb") as file:
@@ -60,7 +63,7 @@ def extract(path: Path) -> Extracted:
     return Extracted(
         technical=metadata.row(),
         game=metadata.game,
-        statistics=analytics(channel_statistics(path)),
+        statistics=analytics(channel_statistics(path)) if samples else {},
     )
 
 
@@ -73,7 +76,7 @@ class Isolation:
         seconds: float,
         megabytes: int,
         children: int = CHILDREN,
-        read: Callable[[Path], Extracted] = extract,
+        read: Callable[..., Extracted] = extract,
     ) -> None:
         """Start the children; each may take `seconds` and `megabytes` to `read` a recording."""
         self._seconds = seconds
@@ -86,8 +89,10 @@ class Isolation:
         self._closed = threading.Event()
         self._pool = self._started()
 
-    def run(self, path: Path, name: str) -> Extracted:
+    def run(self, path: Path, name: str, *, samples: bool = True) -> Extracted:
         """Read the recording at `path`, called `name`, as soon as a child is free; blocks.
+
+        Without `samples` there are no statistics, and nothing behind the metadata is read.
 
         Raises:
             C3DError: the recording is refused; `TooCostlyC3DError` where it exceeds a limit.
@@ -99,7 +104,7 @@ class Isolation:
             for _ in range(TRIES):
                 if self._closed.is_set():
                     break
-                future = self._submitted(path)
+                future = self._submitted(path, samples=samples)
                 try:
                     return future.result(timeout=self._seconds)
                 except TimeoutError:
@@ -126,12 +131,14 @@ class Isolation:
         self._closed.set()
         _end(self._pool)
 
-    def _submitted(self, path: Path) -> Future[Extracted]:
+    def _submitted(self, path: Path, *, samples: bool) -> Future[Extracted]:
         """Give the task to the pool, or to a new one: a pool whose children all died is broken."""
         for _ in range(2):
             pool = self._pool
             try:
-                future: Future[Extracted] = pool.schedule(self._read, args=[path])
+                future: Future[Extracted] = pool.schedule(
+                    self._read, args=[path], kwargs={"samples": samples}
+                )
             except RuntimeError:
                 self._renew(pool)
             else:

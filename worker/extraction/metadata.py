@@ -18,8 +18,8 @@ from worker.extraction.frames import LARGEST
 from worker.extraction.game import game_metadata
 from worker.extraction.layout import Layout, resolve_layout
 from worker.extraction.reader import Metadata, shortest
+from worker.extraction.section import PREFIX_BYTES
 
-PREFIX_BYTES = 256 * 1024  # the format's limit is 260,608: one prefix carries all the metadata
 SLOWEST, FASTEST = 0.01, 1e6  # Hz
 RATIO_TOLERANCE = 1e-3  # rates are float32: 33.3333 times 30 stands for 1000
 

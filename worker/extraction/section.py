@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, WANTED
 
+PREFIX_BYTES = 256 * 1024  # the format's limit is 260,608: one prefix carries all the metadata
 BLOCK = 512  # bytes
 MAGIC = 0x50
 INTEL, DEC, MIPS = PROCESSORS = (84, 85, 86)

@@ -89,7 +89,8 @@ async def worker_process(
     """Run a worker on `stack`, in `folder` so that no other `.env` is found; stop it at the end.
 
     `settings` are further environment variables, such as CONCURRENCY="1". It sweeps no bucket
-    unless BUCKET_SWEEP_SECONDS says so: whoever starts it decides what becomes a session.
+    unless BUCKET_SWEEP_SECONDS says so: whoever starts it decides what becomes a session. It serves
+    no HTTP unless HTTP_PORT says so: several run beside each other.
     """
     inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
     environment = {
@@ -98,6 +99,7 @@ async def worker_process(
         "SUPABASE_SECRET_KEY": stack.secret_key,
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "DEBUG",
+        "HTTP_PORT": "0",
         "BUCKET_SWEEP_SECONDS": "0",
         **settings,
     }

@@ -1,0 +1,61 @@
+"""Checking an installation that is broken for a moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.integration.databases import execute
+from worker.check.findings import Check, Finding, Verdict
+from worker.check.order import check
+from worker.local.postgres import SUPERUSER, as_role
+from worker.local.stack import StackInfo
+from worker.settings import Settings
+
+Found = dict[Check, list[Finding]]
+
+
+def settings_for(stack: StackInfo, **settings: Any) -> Settings:
+    """Return settings that fit the stack, and any disk, unless told otherwise."""
+    values = {
+        "supabase_url": stack.url,
+        "supabase_secret_key": SecretStr(stack.secret_key),
+        "max_file_mb": 1,
+        "concurrency": 1,
+        **settings,
+    }
+    return Settings(_env_file=None, **values)
+
+
+async def found_in(stack: StackInfo, **settings: Any) -> Found:
+    """Check, and return the findings of each check; none may be left out."""
+    found: Found = defaultdict(list)
+    for finding in await check(settings_for(stack, **settings)):
+        found[finding.check].append(finding)
+    assert list(found) == list(Check)
+    return found
+
+
+def verdicts(found: Found) -> dict[Check, Verdict]:
+    """Return the verdicts that are neither good nor a note."""
+    return {
+        check: finding.verdict
+        for check, findings in found.items()
+        for finding in findings
+        if finding.verdict not in {Verdict.GOOD, Verdict.NOTE}
+    }
+
+
+@asynccontextmanager
+async def broken(stack: StackInfo, breaking: str, mending: str) -> AsyncIterator[None]:
+    """Run one script as the superuser, and the other at the end."""
+    url = as_role(stack.database_url, SUPERUSER)
+    await execute(url, breaking)
+    try:
+        yield
+    finally:
+        await execute(url, mending)

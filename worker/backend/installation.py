@@ -1,0 +1,86 @@
+"""The door to the installation itself: what the API shows, and what only the database knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from worker.backend import rest
+from worker.backend.connection import Connection
+from worker.errors import UnavailableError
+
+FUNCTION = "/rpc/"  # how paths of functions begin
+NOT_DESCRIBED = "PGRST126"  # PostgREST's openapi-mode is disabled
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What PostgREST shows to the key."""
+
+    relations: frozenset[str]  # tables and views
+    functions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `installation_report()` says, and how far apart the two clocks are."""
+
+    values: Mapping[str, Any]
+    skew_seconds: float  # this machine's clock minus the database's; the way there is deducted
+
+
+class Installation:
+    """Looks at a project, and changes nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Bind to a project; nothing is sent yet."""
+        self._connection = connection
+
+    async def api(self) -> Api | None:
+        """Ask PostgREST what it serves; None: it does not say.
+
+        Raises:
+            KeyRefusedError: there is a project, and it refuses the key.
+            UnavailableError: there is no answer, or it is none of Supabase's.
+        """
+        http, url = self._connection.http, f"{self._connection.url}/rest/v1/"
+        try:
+            response = await http.get(url, headers=self._connection.headers)
+            body = response.json()
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
+        except ValueError:
+            body = None
+        if isinstance(body, dict) and body.get("code") == NOT_DESCRIBED:
+            return None
+        paths = body.get("paths") if isinstance(body, dict) else None
+        if response.status_code != HTTPStatus.OK or not isinstance(paths, dict):
+            raise UnavailableError(
+                f"What answers there is no Supabase project (HTTP {response.status_code})."
+            )
+        names = [str(path) for path in paths]
+        return Api(
+            relations=frozenset(n[1:] for n in names if n.count("/") == 1 and n != "/"),
+            functions=frozenset(n.removeprefix(FUNCTION) for n in names if n.startswith(FUNCTION)),
+        )
+
+    async def report(self) -> Report:
+        """Ask the database.
+
+        Raises:
+            MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
+        """
+        began, ticking = datetime.now(UTC), time.monotonic()
+        values = await rest.value(self._connection.supabase.rpc("installation_report", {}))
+        took = time.monotonic() - ticking
+        if not isinstance(values, dict):
+            raise UnavailableError("Supabase answered something else than a report.")
+        ahead = (began - datetime.fromisoformat(values["time"])).total_seconds()
+        # The database looked at its clock between `began` and `took` later.
+        return Report(values, skew_seconds=min(max(ahead, 0.0), ahead + took))

@@ -1,0 +1,29 @@
+"""`c3d-worker backfill`: the whole bucket, with a bar."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from worker.backfill import Backfilled, backfill
+from worker.settings import Settings
+from worker.terminal import backfilled, counting
+
+
+async def backfill_bucket(settings: Settings, console: Console) -> bool:
+    """Give every object its session, and return whether none was given back.
+
+    Raises:
+        UnavailableError: as `backfill`.
+    """
+    with counting(console) as bar:
+        task = bar.add_task("objects")
+
+        def show(done: Backfilled) -> None:
+            said = f"objects ({done.held} in other hands)" if done.held else "objects"
+            completed = done.outcomes.total()
+            total = max(done.total, completed)
+            bar.update(task, description=said, completed=completed, total=total)
+
+        done = await backfill(settings, show)
+    console.print(backfilled(done), highlight=False)
+    return not done.waiting

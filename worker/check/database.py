@@ -1,0 +1,94 @@
+"""What the database's own report says: the clock, the publication, who else may look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from worker.backend.installation import Report
+from worker.check.findings import Check, Finding, bad, good, warning
+from worker.check.schema import FUNCTIONS
+
+MOST_SKEW = 60.0  # seconds; a webhook is refused when it seems 5 minutes old
+
+
+def clock(report: Report) -> Finding:
+    """Whether this machine and the database agree on the time."""
+    skew = report.skew_seconds
+    if abs(skew) <= MOST_SKEW:
+        return good(Check.CLOCK, "This machine and the database agree on the time.")
+    return warning(
+        Check.CLOCK,
+        f"This machine's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} the "
+        "database's; from 5 minutes on webhooks are refused.",
+        "Switch on time synchronisation: timedatectl set-ntp true.",
+    )
+
+
+def publication(report: Report) -> Finding:
+    """Whether new sessions are announced."""
+    found = report.values["publication"]
+    if not found:
+        return bad(
+            Check.PUBLICATION,
+            "There is no publication supabase_realtime: new sessions wait for the sweep.",
+            "In the SQL editor: create publication supabase_realtime for table "
+            "public.therapy_sessions;",
+        )
+    if not found["sessions"]:
+        return bad(
+            Check.PUBLICATION,
+            "supabase_realtime does not hold therapy_sessions: new sessions wait for the sweep.",
+            "In the SQL editor: alter publication supabase_realtime add table "
+            "public.therapy_sessions;",
+        )
+    if not found["inserts"]:
+        return bad(
+            Check.PUBLICATION,
+            "supabase_realtime sends no inserts: new sessions wait for the sweep.",
+            "In the SQL editor: alter publication supabase_realtime set (publish = 'insert, "
+            "update, delete, truncate');",
+        )
+    return good(Check.PUBLICATION, "supabase_realtime holds therapy_sessions and sends inserts.")
+
+
+def access(report: Report) -> list[Finding]:
+    """What others than the worker may see: one line for each opening."""
+    found = [
+        finding
+        for name, relation in sorted(report.values["relations"].items())
+        for finding in _openings(name, relation)
+    ]
+    if opened := sorted(
+        FUNCTIONS & {n for n, is_open in report.values["functions"].items() if is_open}
+    ):
+        found.append(
+            warning(
+                Check.ACCESS,
+                f"anon or authenticated may call {', '.join(opened)}.",
+                "Revoke it: revoke execute on function … from public, anon, authenticated;",
+            )
+        )
+    return found or [good(Check.ACCESS, "Row level security is on, and open to nobody.")]
+
+
+def _openings(name: str, relation: dict[str, Any]) -> Iterator[Finding]:
+    if not relation["view"] and not relation["row_security"]:
+        yield warning(
+            Check.ACCESS,
+            f"Row level security of {name} is off.",
+            f"In the SQL editor: alter table public.{name} enable row level security;",
+        )
+    if relation["policies"]:
+        named = ", ".join(f'"{policy}"' for policy in relation["policies"])
+        yield warning(
+            Check.ACCESS,
+            f"{name} has policies: {named}.",
+            f"If nobody needs them: drop policy … on public.{name};",
+        )
+    for role, privileges in sorted(relation["grants"].items()):
+        yield warning(
+            Check.ACCESS,
+            f"{role} may {', '.join(privileges)} on {name}, as far as policies allow.",
+            f"If nobody needs it: revoke all on public.{name} from {role};",
+        )

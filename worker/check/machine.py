@@ -1,0 +1,41 @@
+"""The machine that the worker runs on: where recordings lie while they are read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from worker.check.findings import Check, Finding, bad, good, warning
+from worker.errors import DiskFullError
+from worker.settings import Settings
+
+MEGABYTE, GIGABYTE = 1e6, 1e9  # bytes
+
+
+def temporary_folder(settings: Settings) -> Finding:
+    """Whether it takes files, and as many as are in hand at once."""
+    try:
+        folder = Path(tempfile.gettempdir())
+        with tempfile.TemporaryFile() as file:
+            file.write(b"a recording")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        said = f"No temporary file can be made ({error.strerror})."
+        return bad(Check.FOLDER, said, DiskFullError.cure)
+    wished = os.environ.get("TMPDIR")
+    if wished and Path(wished).resolve() != folder.resolve():
+        return warning(
+            Check.FOLDER,
+            f"TMPDIR is {wished}, which takes no files; {folder} is used.",
+            "Create that folder, writable for the worker, or correct TMPDIR.",
+        )
+    needed = settings.concurrency * settings.max_file_mb * MEGABYTE
+    said = (
+        f"{folder} has {free / GIGABYTE:,.1f} GB free; the {settings.concurrency} largest "
+        f"recordings take {needed / GIGABYTE:,.1f} GB."
+    )
+    if free < needed:
+        return warning(Check.FOLDER, said, f"{DiskFullError.cure} Or lower MAX_FILE_MB.")
+    return good(Check.FOLDER, said)

@@ -1,0 +1,106 @@
+"""Every check in its order; what depends on a failed one is not asked."""
+
+from __future__ import annotations
+
+from worker.backend.connection import Connection, connect
+from worker.backend.doorbell import ConnectionLostError, rehearse
+from worker.backend.installation import Installation, Report
+from worker.backend.metadata_service import SESSIONS
+from worker.backend.object_store import ObjectStore
+from worker.check import key
+from worker.check.database import access, clock, publication
+from worker.check.findings import Check, Finding, bad, good, unchecked, well
+from worker.check.machine import temporary_folder
+from worker.check.schema import schema
+from worker.check.webhook import trigger, webhook
+from worker.errors import KeyRefusedError, MigrationMissingError, UnavailableError, WorkerError
+from worker.settings import Settings
+
+REALTIME_SECONDS = 15.0  # to connect, join and hear that the feed runs
+BEHIND_KEY = tuple(check for check in Check if check not in {Check.URL, Check.KEY, Check.FOLDER})
+BEHIND_REPORT = (Check.CLOCK, Check.PUBLICATION, Check.ACCESS, Check.WEBHOOK, Check.TRIGGER)
+ORDER = list(Check)
+
+
+async def check(settings: Settings) -> list[Finding]:
+    """Look at everything, change nothing, and return the findings in the order of `Check`."""
+    async with connect(settings) as connection:
+        found = [*await _project(connection, settings), temporary_folder(settings)]
+    return sorted(found, key=lambda finding: ORDER.index(finding.check))
+
+
+async def _project(connection: Connection, settings: Settings) -> list[Finding]:
+    door = Installation(connection)
+    api, refusal = None, None
+    try:
+        api = await door.api()
+    except KeyRefusedError as error:
+        refusal = error
+    except UnavailableError as error:
+        return [bad(Check.URL, error.args[0], error.cure), *unchecked(Check.KEY, *BEHIND_KEY)]
+    found = [
+        good(Check.URL, f"{connection.url} answers."),
+        key.refused(connection.key, refusal) if refusal else key.accepted(connection.key),
+    ]
+    if not well(found):
+        return [*found, *unchecked(*BEHIND_KEY)]
+
+    report: Report | None = None
+    try:
+        report = await door.report()
+    except MigrationMissingError:
+        found += schema(api, None)
+    except WorkerError as error:
+        found.append(bad(Check.SCHEMA, f"installation_report: {error.args[0]}", error.cure))
+    else:
+        found += schema(api, report)
+    found.append(await _bucket(connection, settings))
+    found += _reported(report, settings)
+    found += await _realtime(connection, found, served=api is None or SESSIONS in api.relations)
+    return found
+
+
+def _reported(report: Report | None, settings: Settings) -> list[Finding]:
+    if report is None:
+        return unchecked(*BEHIND_REPORT)
+    has_sessions = SESSIONS in report.values["relations"]
+    return [
+        clock(report),
+        *([publication(report)] if has_sessions else unchecked(Check.PUBLICATION)),
+        *(access(report) if report.values["relations"] else unchecked(Check.ACCESS)),
+        webhook(report, settings),
+        trigger(report, settings),
+    ]
+
+
+async def _bucket(connection: Connection, settings: Settings) -> Finding:
+    name = settings.c3d_bucket
+    try:
+        is_public = await ObjectStore(connection, name).check()
+    except UnavailableError as error:
+        return bad(Check.BUCKET, error.args[0], error.cure)
+    if is_public:
+        return bad(
+            Check.BUCKET,
+            f"The bucket {name} is public: anybody who knows a path can download that recording.",
+            "Switch off Public bucket in the dashboard: Storage, the bucket, Edit bucket.",
+        )
+    return good(Check.BUCKET, f"{name} is there, and private.")
+
+
+async def _realtime(connection: Connection, found: list[Finding], *, served: bool) -> list[Finding]:
+    """Join as the worker does, unless it is known already that nothing would be heard."""
+    if not served or not well(each for each in found if each.check is Check.PUBLICATION):
+        return unchecked(Check.REALTIME)
+    try:
+        await rehearse(connection.url, connection.key, seconds=REALTIME_SECONDS)
+    except ConnectionLostError as error:
+        return [
+            bad(
+                Check.REALTIME,
+                f"Inserts are not heard ({error}): new sessions wait for the sweep.",
+                "Look at Realtime's settings and logs in the dashboard, and at proxies that "
+                "refuse WebSockets.",
+            )
+        ]
+    return [good(Check.REALTIME, "Joined; the database's changes are heard.")]

@@ -1,0 +1,170 @@
+"""Which migrations are applied, by what they made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from worker.backend.installation import Api, Report
+from worker.backend.metadata_service import SESSIONS
+from worker.check.findings import Check, Finding, bad, good
+
+REPORT = "installation_report"
+PUSH = (
+    "Run `supabase db push`; a project with migrations of its own runs "
+    "`c3d-worker migrations --to DIR` first."
+)
+RELOAD = (
+    "Run in the SQL editor: notify pgrst, 'reload schema'; if that does not help, run that "
+    "migration again, it grants the access."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A file of supabase/migrations, and the names in it."""
+
+    name: str
+    relations: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()  # functions that the API does not serve
+    columns: tuple[str, ...] = ()  # of therapy_sessions
+    dropped: tuple[str, ...] = ()  # columns that are no longer there
+
+
+MIGRATIONS = (
+    Migration(
+        "20261124000100_tables.sql",
+        relations=(SESSIONS, "c3d_technical_data"),
+        hidden=("touch_therapy_session",),
+    ),
+    Migration(
+        "20261124000200_split_technical_columns.sql",
+        dropped=(
+            "original_sampling_rate",
+            "original_duration_seconds",
+            "original_sample_count",
+            "channel_count",
+            "channel_names",
+            "sampling_rate",
+            "duration_seconds",
+            "frame_count",
+        ),
+    ),
+    Migration(
+        "20261124000300_queue.sql",
+        functions=(
+            "claim_sessions",
+            "complete_session",
+            "fail_session",
+            "release_sessions",
+            "extend_lease",
+            "requeue_session",
+        ),
+        columns=(
+            "processing_attempts",
+            "processing_due_at",
+            "processing_lease",
+            "processing_error",
+        ),
+    ),
+    Migration("20261124000500_dashboard.sql", relations=("session_overview",)),
+    Migration(
+        "20261124000600_intake.sql",
+        relations=("storage_intake",),
+        functions=(
+            "claim_objects",
+            "hold_object",
+            "record_intake",
+            "count_untaken_objects",
+            "known_session",
+            "adopt_object",
+        ),
+    ),
+    Migration(
+        "20261124000700_upload_trigger.sql", hidden=("send_upload_webhook", "announce_upload")
+    ),
+    Migration(
+        "20261124000800_cache.sql",
+        functions=(
+            "count_cache_hit",
+            "cached_statistics",
+            "cache_statistics",
+            "invalidate_statistics",
+            "evict_statistics",
+            "cache_report",
+        ),
+    ),
+    Migration("20261124000900_reports.sql", functions=("queue_report",)),
+    Migration(
+        "20261124001000_installation_report.sql",
+        functions=("webhook_report", REPORT),
+    ),
+    Migration("20261124001100_requeue_sessions.sql", functions=("requeue_sessions",)),
+    Migration(
+        "20261124001200_batches.sql",
+        functions=("complete_sessions",),
+        columns=("read_mode",),
+    ),
+)
+RELATIONS = frozenset(name for each in MIGRATIONS for name in each.relations)
+FUNCTIONS = frozenset(name for each in MIGRATIONS for name in (*each.functions, *each.hidden))
+
+
+def schema(api: Api | None, report: Report | None) -> list[Finding]:
+    """Hold what should be there against what the API serves and what the database holds.
+
+    Args:
+        api: None where PostgREST does not describe itself.
+        report: None where it cannot be had; that alone is a finding.
+    """
+    found = list(_findings(api, report))
+    if found:
+        return found
+    said = f"All {len(RELATIONS)} tables and {len(FUNCTIONS)} functions are there."
+    return [good(Check.SCHEMA, said)]
+
+
+def _findings(api: Api | None, report: Report | None) -> Iterator[Finding]:
+    held, columns = _held(report), _columns(report)
+    for migration in MIGRATIONS:
+        served = (*migration.relations, *migration.functions)
+        missing = [name for name in (*served, *migration.hidden) if _lacks(name, held, api)]
+        if columns is not None:
+            missing += [f"{SESSIONS}.{name}" for name in migration.columns if name not in columns]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            said = f"{migration.name} is not applied: {', '.join(missing)} {verb} missing."
+            yield bad(Check.SCHEMA, said, PUSH)
+            continue
+        if left := [name for name in migration.dropped if name in (columns or ())]:
+            said = f"{migration.name} is not applied: {SESSIONS} still has {', '.join(left)}."
+            yield bad(Check.SCHEMA, said, PUSH)
+        if held is not None and api is not None:
+            unseen = [name for name in served if name not in api.relations | api.functions]
+            if unseen:
+                said = f"The API does not serve {', '.join(unseen)} of {migration.name}."
+                yield bad(Check.SCHEMA, said, RELOAD)
+
+
+def _held(report: Report | None) -> Collection[str] | None:
+    """What the database holds; None: nobody knows."""
+    if report is None:
+        return None
+    return {*report.values["relations"], *report.values["functions"]}
+
+
+def _columns(report: Report | None) -> Collection[str] | None:
+    """The columns of therapy_sessions; None: nobody knows."""
+    relation = report.values["relations"].get(SESSIONS) if report else None
+    return relation["columns"] if relation else None
+
+
+def _lacks(name: str, held: Collection[str] | None, api: Api | None) -> bool:
+    """Whether it is missing: the database knows best; the API hides some, and may say nothing."""
+    if held is not None:
+        return name not in held
+    if api is None:  # all that is known is that there is no report
+        return name == REPORT
+    hidden = any(name in migration.hidden for migration in MIGRATIONS)
+    return not hidden and name not in api.relations | api.functions

@@ -1,0 +1,32 @@
+"""`c3d-worker inspect`: what would be written, as tables or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from worker.display import channels, recording
+from worker.errors import C3DError
+from worker.inspection import inspect_file
+
+
+def inspect_files(
+    files: Sequence[Path], console: Console, *, as_json: bool, statistics: bool
+) -> bool:
+    """Print what is in each file, and return whether none was refused.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    inspected = [inspect_file(path, statistics=statistics) for path in files]
+    for each in inspected:
+        if as_json:
+            console.out(json.dumps(each.as_json(), ensure_ascii=False), highlight=False)
+            continue
+        console.print(recording(each))
+        if each.statistics:
+            console.print(channels(each.statistics))
+    return not any(isinstance(each.found, C3DError) for each in inspected)

@@ -1,0 +1,162 @@
+"""What is measured, under which names. The flows say what happened; only this module counts.
+
+Of this worker, since it started:
+
+- `c3d_worker_sessions_total{outcome,code}`: sessions processed: `completed`, `duplicate`,
+  `failed`, `pending` (to be tried again) or `lost`; the code of the error, or "".
+- `c3d_worker_step_seconds{step}`: histogram of `download`, `read` (with the wait for a free
+  child) and `complete`, whether the step succeeded or not.
+- `c3d_worker_lease_losses_total`: sessions whose lease went to another while it worked on them.
+- `c3d_worker_realtime_ready`: 1 while inserts are heard, else 0.
+- `c3d_worker_realtime_reconnects_total`: Realtime connections that ended or never got ready; each
+  is followed by a new one.
+- `c3d_worker_objects_total{outcome}`: uploads taken in: `session`, `duplicate`, `skipped`,
+  `refused`.
+- `c3d_worker_cache_hits_total`: uploads whose content had its session already.
+- `c3d_worker_webhooks_total{status}`: webhooks answered, by HTTP status.
+- `c3d_worker_supabase_up`: 1 if Supabase answered the last look at the queue, else 0.
+- `process_*`: memory, processor time, open files of the worker itself.
+
+Of the queue, the same on every worker, and absent while `c3d_worker_supabase_up` is 0:
+
+- `c3d_queue_sessions{status}`: sessions by status.
+- `c3d_queue_failed{code}`: failed sessions by the code of their error.
+- `c3d_queue_due`: sessions that wait and are not put off.
+- `c3d_queue_longest_due_seconds`: since when the longest waiting one is due; 0: none is.
+- `c3d_queue_stuck`: sessions in a hand whose lease ran out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.backend.reports import QueueReport
+
+STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # seconds
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second line for each, for nobody
+_registry = CollectorRegistry()
+ProcessCollector(registry=_registry)
+
+_sessions = Counter(
+    "c3d_worker_sessions", "Sessions processed.", ["outcome", "code"], registry=_registry
+)
+_step_seconds = Histogram(
+    "c3d_worker_step_seconds",
+    "Seconds of each step of a session.",
+    ["step"],
+    buckets=STEP_BUCKETS,
+    registry=_registry,
+)
+_lease_losses = Counter(
+    "c3d_worker_lease_losses", "Leases that went to another worker.", registry=_registry
+)
+_realtime_ready = Gauge(
+    "c3d_worker_realtime_ready", "Whether inserts are heard.", registry=_registry
+)
+_realtime_reconnects = Counter(
+    "c3d_worker_realtime_reconnects", "Realtime connections that ended.", registry=_registry
+)
+_objects = Counter(
+    "c3d_worker_objects", "Uploads that were taken in.", ["outcome"], registry=_registry
+)
+_cache_hits = Counter(
+    "c3d_worker_cache_hits", "Uploads whose content was known.", registry=_registry
+)
+_webhooks = Counter(
+    "c3d_worker_webhooks", "Webhooks answered, by status.", ["status"], registry=_registry
+)
+_supabase_up = Gauge(
+    "c3d_worker_supabase_up", "Whether Supabase answered the last look.", registry=_registry
+)
+
+
+class _Queue(Collector):
+    """The gauges of the queue, as they were reported last; none without a report."""
+
+    report: QueueReport | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        if self.report is None:
+            return
+        report = self.report
+        yield _family("sessions", "Sessions by status.", "status", report.by_status)
+        yield _family("failed", "Failed sessions by code.", "code", report.failed_by_code)
+        for name, meaning, value in (
+            ("due", "Sessions that wait and are not put off.", report.due),
+            (
+                "longest_due_seconds",
+                "Seconds for which the longest waiting session has been due.",
+                report.longest_due_seconds or 0.0,
+            ),
+            ("stuck", "Sessions in a hand whose lease ran out.", report.stuck),
+        ):
+            yield GaugeMetricFamily(f"c3d_queue_{name}", meaning, value=value)
+
+
+_queue = _Queue()
+_registry.register(_queue)
+
+
+def session_done(outcome: str, code: str | None, seconds: Mapping[str, float]) -> None:
+    """Count a session that was processed; `seconds` of each step that it went through."""
+    _sessions.labels(outcome, code or "").inc()
+    for step, took in seconds.items():
+        _step_seconds.labels(step).observe(took)
+
+
+def lease_lost() -> None:
+    """Count a session that went to another worker while this one worked on it."""
+    _lease_losses.inc()
+
+
+def realtime_ready() -> None:
+    """Note that inserts are heard."""
+    _realtime_ready.set(1)
+
+
+def realtime_lost() -> None:
+    """Note that inserts are not heard, and count the connection that ended."""
+    _realtime_ready.set(0)
+    _realtime_reconnects.inc()
+
+
+def object_taken(outcome: str) -> None:
+    """Count an upload that was taken in."""
+    _objects.labels(outcome).inc()
+
+
+def cache_hit() -> None:
+    """Count an upload whose content had its session already."""
+    _cache_hits.inc()
+
+
+def webhook_answered(status: int) -> None:
+    """Count a webhook by the HTTP status it was answered."""
+    _webhooks.labels(str(status)).inc()
+
+
+def exposition(report: QueueReport | None) -> bytes:
+    """Everything, in Prometheus' text format, with the queue as `report` has it."""
+    _queue.report = report
+    _supabase_up.set(report is not None)
+    return generate_latest(_registry)
+
+
+def _family(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"c3d_queue_{name}", meaning, labels=[label])
+    for value, sessions in values.items():
+        family.add_metric([value], sessions)
+    return family

@@ -1,0 +1,72 @@
+"""`c3d-worker requeue`: sessions tried again, by their ids or all of a kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from rich.console import Console
+
+from worker.backend.connection import connect
+from worker.backend.requeueing import Requeueable, Requeued, Requeueing
+from worker.settings import Settings
+
+
+async def requeue_named(
+    settings: Settings, sessions: Sequence[UUID], console: Console, reason: str, *, force: bool
+) -> bool:
+    """Requeue the sessions of these ids, several at once, and say what became of each.
+
+    Returns:
+        Whether all of them are pending.
+
+    Raises:
+        UnavailableError: Supabase is in trouble; asked again, those requeued stay pending.
+    """
+    slots = asyncio.Semaphore(settings.concurrency)
+    async with connect(settings) as connection:
+        service = Requeueing(connection.supabase)
+
+        async def one(session: UUID) -> Requeued:
+            async with slots:
+                return await service.one(session, reason=reason, force=force)
+
+        outcomes = await asyncio.gather(*map(one, sessions))
+    for session, outcome in zip(sessions, outcomes, strict=True):
+        console.out(f"{session}: {outcome}", highlight=False)
+    requeued = outcomes.count(Requeued.PENDING)
+    if len(sessions) > 1:
+        console.out(f"{requeued:,} of {len(sessions):,} sessions are pending.", highlight=False)
+    return requeued == len(sessions)
+
+
+async def requeue_all(
+    settings: Settings,
+    which: Requeueable,
+    console: Console,
+    reason: str,
+    code: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Requeue all sessions of a kind and say how many those were.
+
+    Raises:
+        UnavailableError: Supabase is in trouble; run again, it requeues those that are left.
+    """
+    requeued, last = 0, None
+    async with connect(settings) as connection:
+        service = Requeueing(connection.supabase)
+        with console.status("requeueing"):
+            while True:
+                number, last = await service.some(
+                    which, reason=reason, code=code, after=last, dry_run=dry_run
+                )
+                requeued += number
+                if last is None:
+                    break
+    sessions = "session" if requeued == 1 else "sessions"
+    of_code = f" of {code}" if code else ""
+    done = "would be requeued" if dry_run else "requeued"
+    console.out(f"{requeued:,} {which} {sessions}{of_code} {done}.", highlight=False)

@@ -1,0 +1,171 @@
+"""`c3d-worker status`: the queue on the terminal, once or again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from worker.backend.connection import Connection, connect
+from worker.backend.queue_report import QueueReports, RefusedUpload, SessionError
+from worker.errors import UnavailableError
+from worker.settings import Settings
+from worker.status import STATES, Status, error_as_json, look
+
+EVERY = 3.0  # seconds between two looks
+NO_ERROR = "It failed before this worker was installed."
+
+
+async def show_status(settings: Settings, console: Console, *, watch: bool, as_json: bool) -> None:
+    """Print one look, or with `watch` one after the other until cancelled.
+
+    Raises:
+        UnavailableError: the first look failed; later ones say so and go on.
+    """
+    async with connect(settings) as connection:
+        seen = await look(connection, settings)
+        if not watch:
+            _print_json(console, seen.as_json()) if as_json else console.print(_page(seen))
+        elif as_json:
+            _print_json(console, seen.as_json())
+            async for later, trouble in _looks(connection, settings):
+                _print_json(console, later.as_json() if later else {"error": trouble})
+        else:
+            await _watch(connection, settings, console, seen)
+
+
+async def list_failed(settings: Settings, console: Console, limit: int, *, as_json: bool) -> None:
+    """Print the failed sessions, the newest first, `limit` of them at most.
+
+    Raises:
+        UnavailableError: Supabase is in trouble.
+    """
+    async with connect(settings) as connection:
+        reports = QueueReports(connection.supabase)
+        shown = [session async for session in reports.failed(limit)]
+        if as_json:
+            for session in shown:
+                _print_json(console, error_as_json(session))
+            return
+        total = (await reports.queue()).failed
+    if not shown:
+        console.print("No session has failed.")
+        return
+    console.print(_errors(shown))
+    if total > len(shown):
+        console.print(f"{len(shown):,} of {total:,}; more with --limit.", highlight=False)
+
+
+async def _looks(
+    connection: Connection, settings: Settings
+) -> AsyncIterator[tuple[Status | None, str]]:
+    """Look again and again; where a look fails, say why instead."""
+    while True:
+        await asyncio.sleep(EVERY)
+        try:
+            yield await look(connection, settings), ""
+        except UnavailableError as error:
+            yield None, f"{error.code}: {error}"
+
+
+async def _watch(
+    connection: Connection, settings: Settings, console: Console, seen: Status
+) -> None:
+    with Live(_page(seen), console=console, auto_refresh=False) as live:
+        async for later, trouble in _looks(connection, settings):
+            seen = later or seen
+            live.update(Group(_page(seen), Text(f"\n{trouble}", "bold red")), refresh=True)
+
+
+def _page(seen: Status) -> RenderableType:
+    parts: list[RenderableType] = [_numbers(seen)]
+    if seen.errors:
+        parts += [Text("\nwent wrong last", "bold"), _errors(seen.errors)]
+    if seen.refused:
+        parts += [Text("\nuploads refused last", "bold"), _refused(seen.refused)]
+    return Group(*parts)
+
+
+def _numbers(seen: Status) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(seen):
+        table.add_row(name, value)
+    return table
+
+
+def _lines(seen: Status) -> Iterator[tuple[str, str]]:
+    queue, left = seen.queue, seen.left
+    yield "sessions", ", ".join(f"{getattr(queue, state):,} {state}" for state in STATES)
+    if queue.failed_by_code:
+        codes = sorted(queue.failed_by_code.items(), key=lambda item: (-item[1], item[0]))
+        yield "failed", ", ".join(f"{number:,} {code}" for code, number in codes)
+    waiting = queue.longest_due_seconds
+    yield "due", f"{queue.due:,}" + (f", the longest for {_long(waiting)}" if waiting else "")
+    yield "stuck", f"{queue.stuck:,}" + (": their worker stopped" if queue.stuck else "")
+    yield "throughput", f"{seen.sessions_a_minute:g} sessions a minute, over ten minutes"
+    uploads = {
+        "waiting": left.waiting,
+        "in hand": left.held,
+        "refused": queue.uploads_refused,
+        "known already": queue.uploads_duplicate,
+    }
+    yield "uploads", ", ".join(f"{number:,} {state}" for state, number in uploads.items())
+
+
+def _errors(errors: Iterable[SessionError]) -> Table:
+    """A line about each session; what a person types next needs its whole id."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("session", no_wrap=True)
+    table.add_column("when", no_wrap=True)
+    table.add_column("tries", justify="right")
+    table.add_column("file", overflow="fold")
+    table.add_column("reason", overflow="fold", ratio=1)
+    for each in errors:
+        again = " It is tried again." if each.status == "pending" else ""
+        table.add_row(
+            str(each.session_id),
+            _when(each.at),
+            f"{each.attempts:,}",
+            Text(each.file),
+            Text(f"{each.error or NO_ERROR}{again}"),
+        )
+    return table
+
+
+def _refused(uploads: Iterable[RefusedUpload]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("when", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    table.add_column("reason", overflow="fold", ratio=1)
+    for each in uploads:
+        table.add_row(_when(each.at), Text(each.file_path), Text(each.detail or ""))
+    return table
+
+
+def _when(at: str | None) -> str:
+    """Say a time of the database in this machine's zone."""
+    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+
+
+def _long(seconds: float) -> str:
+    """Say a length of time in its two largest units."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours >= 48:  # noqa: PLR2004 - days are the better word then
+        return f"{hours // 24:,} days {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _print_json(console: Console, value: dict[str, Any]) -> None:
+    console.out(json.dumps(value, ensure_ascii=False), highlight=False)
