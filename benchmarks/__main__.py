@@ -2,8 +2,9 @@
 
     python -m benchmarks [NAME…]
 
-Prints a table and writes results.json and circumstances.json beside this file. BENCH=quick takes
-tiny sizes, and like a run of some benchmarks only it writes to build/benchmarks instead.
+Prints a table, writes results.json and circumstances.json beside this file, and docs/benchmarks.md
+with its plots from them. BENCH=quick takes tiny sizes; it and a run of some benchmarks only write
+results to build/benchmarks, and no page (`python -m benchmarks.report FOLDER` does).
 """
 
 from __future__ import annotations
@@ -22,14 +23,30 @@ from rich.console import Console
 
 from benchmarks import (
     backlog,
+    claim_growth,
+    extraction,
+    file_growth,
+    idle,
+    intake,
+    latency,
+    local_stack,
+    several_workers,
 )
-from benchmarks.report import table
+from benchmarks.report import table, write_page
 from benchmarks.run import Run
 from benchmarks.sizes import FULL, QUICK
 from benchmarks.stage import PROJECT
 
 BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "backlog": backlog.measure,
+    "latency": latency.measure,
+    "workers": several_workers.measure,
+    "files": file_growth.measure,
+    "idle": idle.measure,
+    "claim": claim_growth.measure,
+    "intake": intake.measure,
+    "stack": local_stack.measure,
+    "extraction": extraction.measure,
 }
 
 
@@ -58,7 +75,7 @@ async def main(names: list[str]) -> int:
         console.print(line)
     if failed:
         console.print(f"Failed: {', '.join(failed)}.")
-    console.print(f"Written: {results}")
+    console.print(f"Written: {results}{f', {write_page(results)}' if whole else ''}")
     return 1 if failed else 0
 
 

@@ -42,7 +42,6 @@ class Rival:
         if line.strip() != word:
             raise RuntimeError(f"A rival said {line!r} instead of {word!r}.")
 
-
     async def end(self) -> None:
         """Let it end: its children, too, go when its input ends. A watcher knows no end."""
         assert self.process.stdin is not None
@@ -85,13 +84,6 @@ async def ready_worker(
     stack: StackInfo, folder: Path, **settings: str
 ) -> AsyncIterator[WorkerProcess]:
     """Run our worker, beside others on this machine, until the block ends; it listens already."""
-    quiet = {"LOG_LEVEL": "INFO", **without_port(), **settings}
-    async with worker_process(stack, folder, **quiet) as worker:
+    async with worker_process(stack, folder, **{"LOG_LEVEL": "INFO", **settings}) as worker:
         await worker.until("realtime_ready")
         yield worker
-
-
-def without_port() -> dict[str, str]:
-    """Have no HTTP port where a worker can do without: several run side by side."""
-    least = [getattr(rule, "ge", None) for rule in Settings.model_fields["http_port"].metadata]
-    return {"HTTP_PORT": "0"} if 0 in least else {}

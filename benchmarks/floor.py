@@ -24,7 +24,8 @@ from uuid import uuid4
 import httpx
 
 from worker.extraction.analytics import analytics
-from worker.extraction.metadata import PREFIX_BYTES, read_metadata
+from worker.extraction.metadata import read_metadata
+from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import channel_statistics
 
 BATCH = 8  # sessions a claim
@@ -58,7 +59,7 @@ class Floor:
         while batch := await self._call("claim_sessions", claim := claim_arguments(BATCH)):
             found = await asyncio.gather(*map(self._read, batch))
             completions = [{**each, "claim": claim["claim"]} for each in found]
-            await self._call("complete_batch", {"completions": completions})
+            await self._call("complete_sessions", {"completions": completions})
 
     async def _read(self, session: dict[str, Any]) -> dict[str, Any]:
         async with self._free:

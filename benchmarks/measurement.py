@@ -18,7 +18,13 @@ class Target:
 
     def met(self, ours: float, other: float) -> bool:
         """Tell whether the two values keep the bound."""
-        value = {"ratio": ours / other, "ours": ours, "difference": ours - other}[self.of]
+        match self.of:
+            case "ratio":
+                value = ours / other
+            case "ours":
+                value = ours
+            case "difference":
+                value = ours - other
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -43,9 +49,9 @@ class Measurement:
     note: str = ""
 
     @property
-    def ratio(self) -> float:
-        """Ours as a multiple of the other."""
-        return self.ours / self.other if self.other else float("inf")
+    def ratio(self) -> float | None:
+        """Ours as a multiple of the other; None where the other is nothing."""
+        return self.ours / self.other if self.other else None
 
     @property
     def met(self) -> bool | None:
@@ -58,7 +64,7 @@ class Measurement:
             "name": self.name,
             "ours": rounded(self.ours),
             "other": rounded(self.other),
-            "ratio": rounded(self.ratio),
+            "ratio": None if self.ratio is None else rounded(self.ratio),
             "unit": self.unit,
             "other_is": self.other_is,
             "target": str(self.target) if self.target else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-LOOK_EVERY = 0.03  # seconds
+LOOK_EVERY = 0.05  # seconds
 MEGABYTE = 1e6
 
 

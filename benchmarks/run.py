@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 
 from benchmarks.measurement import Measurement, Series
+from benchmarks.report import CIRCUMSTANCES, RESULTS
 from benchmarks.sizes import Sizes
 from benchmarks.stage import Stage, open_stage
 
-RESULTS, CIRCUMSTANCES = "results.json", "circumstances.json"
 YARDSTICK = bytes(20_000_000)
 
 
@@ -43,8 +43,16 @@ class Run:
     async def stage(self) -> Stage:
         """Return the stack that most benchmarks share, started by the first of them."""
         if self._stage is None:
-            self._stage = await self.context.enter_async_context(open_stage(self.folder / "shared"))
+            self._stage = await self.context.enter_async_context(
+                open_stage(self.subfolder("shared"))
+            )
         return self._stage
+
+    def subfolder(self, name: str) -> Path:
+        """Return a folder of that name for a benchmark's files."""
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
 
     def add(self, *rows: Measurement) -> None:
         """Keep rows of the table."""
@@ -102,4 +110,6 @@ def machine() -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )

@@ -31,8 +31,7 @@ CORPUS = PROJECT.parent / "shared" / "c3d-corpus"
 UPLOADS_AT_ONCE = 4
 PATIENCE = 300.0  # seconds for a round
 
-# Only for the measuring: who waits for a row hears of it at its commit, and the floor's batches
-# go through the same function as every session.
+# Only for the measuring: who waits for a row hears of it at its commit.
 TOOLS = """
 create function public.announce_row() returns trigger language plpgsql as $$
 begin
@@ -41,13 +40,6 @@ begin
 end $$;
 create trigger announce_row after insert or update on public.c3d_technical_data
   for each row execute function public.announce_row();
-create function public.complete_batch(completions jsonb) returns setof text language sql as $$
-  select public.complete_session(
-    (each->>'session')::uuid, (each->>'claim')::uuid, each->'technical', each->>'content_hash',
-    each->'game', each->'statistics')
-  from jsonb_array_elements(completions) as each
-$$;
-grant execute on function public.complete_batch to service_role;
 """
 INSERT = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
@@ -85,9 +77,7 @@ class Stage:
         columns = zip(*((each.path, each.sha256, each.size) for each in recordings), strict=True)
         return [row["id"] for row in await self.database.fetch(INSERT, *columns)]
 
-    async def written(
-        self, sessions: Sequence[UUID], *, within: float = PATIENCE
-    ) -> list[float]:
+    async def written(self, sessions: Sequence[UUID], *, within: float = PATIENCE) -> list[float]:
         """Wait until all have their rows, and return when each became visible, in order."""
         async with asyncio.timeout(within):
             while not self._written.keys() >= set(sessions):
@@ -97,11 +87,10 @@ class Stage:
 
     async def upload(self, path: str, file: Path) -> Recording:
         """Put a file into the bucket, streamed."""
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        described = await asyncio.to_thread(_described, path, file)
         async with connected(self.stack) as connection:
             await Uploads(connection, DEFAULT_BUCKET).upload(path, file, lambda _: None)
-        return Recording(path, digest, file.stat().st_size)
+        return described
 
     async def stock(self, name: str, contents: Sequence[bytes], count: int) -> list[Recording]:
         """Upload so many recordings, each unlike the others by its last sample."""
@@ -127,6 +116,12 @@ class Stage:
         self._news.set()
 
 
+def _described(path: str, file: Path) -> Recording:
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return Recording(path, digest, file.stat().st_size)
+
+
 def numbered(content: bytes, number: int) -> bytes:
     """Return the recording with another last sample."""
     return content[:-4] + struct.pack("<f", number)
@@ -144,7 +139,6 @@ def sessions_of_the_game(seconds: float) -> list[bytes]:
 async def open_stage(folder: Path) -> AsyncIterator[Stage]:
     """Start a stack in a process of its own, so that its work is nobody else's, and migrate it."""
     packages = ensure_installed(print)
-    folder.mkdir(parents=True, exist_ok=True)
     env_file = folder / "stack.env"
     process = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "worker.local"),
@@ -157,7 +151,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
             if process.returncode is not None:
                 raise SystemExit("The local stack did not start.")
             await asyncio.sleep(0.02)
-        stack = _described(env_file)
+        stack = _stack_of(env_file)
         await migrate(stack, PROJECT, packages)
         database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
         try:
@@ -173,7 +167,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         await process.wait()
 
 
-def _described(env_file: Path) -> StackInfo:
+def _stack_of(env_file: Path) -> StackInfo:
     env = dotenv.dotenv_values(env_file)
     return StackInfo(
         url=env["SUPABASE_URL"] or "",
