@@ -18,6 +18,7 @@ from benchmarks.stage import Recording, Stage
 from worker.settings import Settings
 
 SETTLE = 1.5  # seconds for who just started
+HEADER_READS = 8  # of each size a round: it takes milliseconds, and those scatter
 # Far above what is measured, so that no limit cuts it short.
 ROOM = {"MAX_FILE_MB": "2000", "EXTRACT_SECONDS": "900"}
 
@@ -88,7 +89,7 @@ async def _header_only(run: Run, stage: Stage, library: Mapping[int, Recording])
         Relay(stage.stack).serve() as relay,
         ready_worker(relay.stack, stage.folder, READ_MODE="header", **ROOM) as worker,
     ):
-        for _ in range(run.sizes.rounds * 3):
+        for _ in range(run.sizes.rounds * HEADER_READS):
             for size in (small, large):
                 await stage.clear()
                 relay.reset()
