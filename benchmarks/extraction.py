@@ -27,7 +27,6 @@ PAIRS = (
     ("metadata", "c3d.Reader, bare"),
     ("statistics", "ezc3d, in full"),
 )
-MINUTES = (1, 5, 30)  # of the recordings that grow
 
 READERS = {
     "ezc3d, in full": "import ezc3d\ndef read(path): ezc3d.c3d(path)",
@@ -134,7 +133,7 @@ def compare(run: Run, title: str, paths: Sequence[Path]) -> None:
 def grow(run: Run) -> None:
     """Keep how peak memory of the statistics follows the length of a recording."""
     peaks: dict[str, list[float]] = {"statistics": [], "ezc3d, in full": []}
-    for minutes in MINUTES:
+    for minutes in run.sizes.minutes:
         path = run.folder / f"{minutes}.c3d"
         path.write_bytes(ghostly_recording(minutes * 60.0))
         for reader, found in peaks.items():
@@ -144,6 +143,6 @@ def grow(run: Run) -> None:
         title="Reading in full: memory grows by, MiB",
         x_is="minutes of recording",
         y_is="MiB",
-        x=MINUTES,
+        x=run.sizes.minutes,
         lines=peaks,
     )

@@ -23,6 +23,7 @@ class Sizes:
     upload: int  # bytes of the object that is taken in
     uploads: int  # objects that a backfill takes in
     reads: int  # of each file, by every reader
+    minutes: tuple[int, ...]  # of the recordings whose reading takes ever more memory
 
 
 FULL = Sizes(
@@ -40,6 +41,7 @@ FULL = Sizes(
     upload=500_000_000,
     uploads=500,
     reads=15,
+    minutes=(1, 5, 30),
 )
 QUICK = Sizes(
     rounds=1,
@@ -52,8 +54,9 @@ QUICK = Sizes(
     claims=10,
     late_backlog=60,
     workers=(1, 2),
-    idle_seconds=6.0,
+    idle_seconds=4.0,
     upload=30_000_000,
     uploads=40,
-    reads=3,
+    reads=2,
+    minutes=(1, 3),
 )
