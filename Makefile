@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-faults test-contract fuzz bench lock clean
+.PHONY: help demo test lint test-faults test-contract fuzz bench wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -14,8 +14,9 @@ help:  ## list the commands
 demo: $(INSTALLED)  ## one recording from upload to technical row, on the local stack (FILE=… for your own)
 	@$(BIN)/c3d-worker demo $(if $(FILE),"$(FILE)")
 
-test: lint  ## format, lint, types and every test
-	$(BIN)/pytest
+test: lint  ## format, lint, types, the short faults and every test
+	$(BIN)/pytest tests/faults
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)  ## format, lint and types only
 	$(BIN)/ruff format --check .
@@ -34,13 +35,21 @@ fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (about ten minute
 bench: $(INSTALLED)  ## each measurement beside its rival, in one run; docs/benchmarks.md (BENCH=quick: tiny)
 	$(BIN)/python -m benchmarks
 
-lock:  ## write requirements.lock anew from pyproject.toml
+wheel: $(INSTALLED)  ## dist/*.whl, which runs without a clone, and the sdist
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
+lock:  ## write both locks anew from pyproject.toml
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-config --upgrade --all-extras --group dev --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock \
 		pyproject.toml requirements-build.in
+	build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-config --quiet \
+		--custom-compile-command "make lock" --constraint requirements.lock \
+		--output-file deploy/requirements.lock pyproject.toml
 
 clean:  ## remove everything that was installed or built
 	rm -rf $(VENV) .local-stack build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

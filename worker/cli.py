@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import shlex
 import sys
 from contextlib import suppress
 from importlib.metadata import version
@@ -18,13 +19,13 @@ from worker.backend.requeueing import Requeueable
 from worker.backfill_command import backfill_bucket
 from worker.check_command import check_installation
 from worker.errors import StackError, WorkerError
+from worker.project import FOLDER, project, write_migrations
 from worker.requeue_command import requeue_all, requeue_named
 from worker.run import run as run_worker
 from worker.settings import Settings, load_settings
 from worker.status_command import list_failed, show_status
 from worker.telemetry import configure_logs
 
-PROJECT = Path(__file__).resolve().parent.parent  # where supabase/ lies in a clone
 REFUSED, WRONG_CALL = 1, 2  # exit codes
 
 app = typer.Typer(
@@ -199,6 +200,26 @@ def inspect(
 
 
 @app.command()
+def migrations(
+    to: Annotated[
+        Path, typer.Option("--to", file_okay=False, help="The folder; made if need be.")
+    ] = FOLDER,
+) -> None:
+    """Write the migrations for `supabase db push`. No other file of their name is overwritten."""
+    written = write_migrations(to)
+    for path in written.new:
+        typer.echo(path)
+    typer.echo(f"{len(written.new)} written, {len(written.there_already)} were there already.")
+    if to.resolve().parts[-2:] == FOLDER.parts:
+        home = shlex.quote(str(to.resolve().parent.parent))
+        typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
+    else:
+        typer.echo(
+            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
+        )
+
+
+@app.command()
 def local(
     *,
     data: Annotated[
@@ -213,7 +234,7 @@ def local(
 ) -> None:
     """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
     stack = _extra("worker.local.stack")
-    ports = stack.Ports(0, 0) if free_ports else stack.configured_ports(PROJECT)
+    ports = stack.Ports(0, 0) if free_ports else stack.configured_ports(project())
 
     def ready(info: Any) -> None:
         if env_file:
@@ -230,7 +251,7 @@ def local(
 def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False)] = None) -> None:
     """Take one recording all the way, from upload to technical row, on a local stack."""
     show = _extra("worker.demo")
-    if not asyncio.run(show.demo(file, PROJECT, Console())):
+    if not asyncio.run(show.demo(file, project(), Console())):
         raise typer.Exit(REFUSED)
 
 

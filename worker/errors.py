@@ -205,7 +205,7 @@ class MigrationMissingError(UnavailableError):
     """A table or function of this project is missing from the database."""
 
     code = "migration_missing"
-    cure = "Apply the migrations with `supabase db push`."
+    cure = "Apply the migrations with `supabase db push` (--remote for a hosted project)."
 
 
 class DiskFullError(UnavailableError):
@@ -226,7 +226,10 @@ class BucketMissingError(UnavailableError):
     """The bucket of the recordings does not exist."""
 
     code = "bucket_missing"
-    cure = "Apply the migrations with `supabase db push`, or correct C3D_BUCKET."
+    cure = (
+        "Apply the migrations with `supabase db push` (--remote for a hosted project), or correct "
+        "C3D_BUCKET."
+    )
 
 
 # --- the installation ---------------------------------------------------------------------------
@@ -243,6 +246,13 @@ class SessionUnknownError(SetupError):
 
     code = "session_unknown"
     cure = "Look it up in session_overview, column session_id."
+
+
+class FileDiffersError(SetupError):
+    """A file is where another one of the same name was to be written."""
+
+    code = "file_differs"
+    cure = "Nothing was written. Move it away, or name another folder."
 
 
 class StackError(SetupError):

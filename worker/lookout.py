@@ -7,7 +7,7 @@ import time
 
 import structlog
 
-from worker.backend.reports import QueueReport, ReportService
+from worker.backend.queue_report import QueueReport, QueueReports
 from worker.errors import WorkerError
 
 EVERY = 15.0  # seconds between two looks, however often somebody asks
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class Lookout:
     """Keeps the last report of the queue."""
 
-    def __init__(self, reports: ReportService, *, every: float = EVERY) -> None:
+    def __init__(self, reports: QueueReports, *, every: float = EVERY) -> None:
         """Bind; nothing is asked yet."""
         self._reports = reports
         self._every = every

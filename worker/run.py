@@ -13,7 +13,7 @@ from worker.backend.connection import Connection, connect
 from worker.backend.doorbell import Doorbell, Ring
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
-from worker.backend.reports import ReportService
+from worker.backend.queue_report import QueueReports
 from worker.claim_loop import ClaimLoop
 from worker.extraction.isolation import Isolation
 from worker.health_service import HealthService
@@ -55,7 +55,7 @@ async def run(settings: Settings) -> None:
         await intake.register.left()  # its migration is applied
         sweep = make_sweep(intake, settings)
         health = HealthService(
-            heartbeat, Lookout(ReportService(connection.supabase)), loop, doorbell
+            heartbeat, Lookout(QueueReports(connection.supabase)), loop, doorbell
         )
         routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
         face = (
@@ -88,12 +88,12 @@ async def run(settings: Settings) -> None:
 
 
 def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
-    """Realtime, that wakes the claim loop."""
+    """Realtime, waking the claim loop."""
 
     def ring(why: Ring) -> None:
         if why is Ring.GAP:
             metrics.realtime_lost()
-        else:
+        elif why is Ring.READY:
             metrics.realtime_ready()
         log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
         loop.ring()

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
     """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep does it all."""
 
-    patient_id_pattern: Annotated[str, AfterValidator(_pattern)] = r"^(P\d+)/"
+    patient_id_pattern: Annotated[str, AfterValidator(_pattern)] = "^(P[0-9]+)/"
     """Finds the patient's code in an object's path: the group, or the whole match without one."""
 
     other_files: Literal["ignore", "skip"] = "ignore"

@@ -102,6 +102,8 @@ class Proxy:
             return await (rule.apply(exchange) if rule else exchange.deliver())
         except aiohttp.ClientConnectionError:
             return web.Response(status=502, text=GATEWAY_502)
+        except ConnectionResetError:  # who asked has gone
+            return web.Response()
         finally:
             self._open.pop(id(request), None)
 

@@ -118,6 +118,14 @@ async def test_an_answer_is_sorted_by_whose_fault_it_is(
     assert "nginx" not in str(caught.value)
 
 
+async def test_a_path_that_storage_refuses_says_what_helps() -> None:
+    async with _answering(400, {"statusCode": "400", "error": "InvalidKey"}) as connection:
+        with pytest.raises(ObjectRefusedError) as caught:
+            await _fetch(connection)
+    assert caught.value.code == "object_refused"
+    assert str(caught.value).endswith(ObjectRefusedError.cure)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

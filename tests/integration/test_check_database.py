@@ -194,7 +194,7 @@ async def test_realtime_that_hears_nothing(
     monkeypatch.setattr("worker.check.order.REALTIME_SECONDS", 0.0)
     found = await found_in(own_stack)
     assert verdicts(found) == {Check.REALTIME: Verdict.BAD}
-    assert "not ready within 0 s" in found[Check.REALTIME][0].said
+    assert "not joined in time" in found[Check.REALTIME][0].said
 
 
 async def test_a_missing_bucket(own_stack: StackInfo) -> None:

@@ -19,7 +19,7 @@ from tests.integration.uploads import RECORDING, empty_clinic, numbered, setting
 from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
-from worker.backend.reports import ReportService
+from worker.backend.queue_report import QueueReports
 from worker.claim_loop import ClaimLoop
 from worker.errors import UnavailableError
 from worker.health_service import HealthService
@@ -104,7 +104,7 @@ def _watcher(
     loop = _idle_loop(connection, stack)
     health = HealthService(
         Heartbeat(longest_silence=silence),
-        Lookout(ReportService(connection.supabase), every=every),
+        Lookout(QueueReports(connection.supabase), every=every),
         loop,
         make_doorbell(connection, loop),
     )

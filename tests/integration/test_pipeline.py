@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import struct
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from tests.integration.clinic import Clinic
+from tests.integration.commands import command
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import NewSession
-from worker.cli import app
 from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import ghostly_recording
@@ -57,18 +55,15 @@ async def test_sessions_inserted_before_the_worker_started_are_found(
     assert row["processing_status"] == "completed"
 
 
-async def test_a_requeued_session_is_found_by_the_sweep(
-    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SUPABASE_URL", clinic.stack.url)
-    monkeypatch.setenv("SUPABASE_SECRET_KEY", clinic.stack.secret_key)
+async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path: Path) -> None:
     async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
         await worker.until("realtime_ready")
         session = await clinic.session(b"no recording")
         await clinic.until(session, "failed")
-        command = ["requeue", str(session), "--reason", "tried again"]
-        requeued = await asyncio.to_thread(CliRunner().invoke, app, command)
-        assert (requeued.exit_code, requeued.stdout) == (0, f"{session}: pending\n")
+        code, printed, _ = await command(
+            clinic.stack, tmp_path, "requeue", str(session), "--reason", "tried again"
+        )
+        assert (code, printed) == (0, f"{session}: pending\n")
         row = await clinic.until(session, "failed")
     assert row["processing_attempts"] == 1
 

@@ -86,9 +86,14 @@ async def _raise_for_trouble(response: httpx.Response) -> None:
 
 
 async def _described(response: httpx.Response) -> str:
-    """Name the status, the door, and what a JSON body says; a gateway's HTML is left out."""
+    """Name the status, the door, and what a JSON body says; a gateway's HTML is left out.
+
+    It is logged, so what Storage says is left out, too: that can name a file, and so a patient.
+    """
     door = response.url.path.split("/")[1] or "gateway"
     described = f"HTTP {response.status_code} from {door}"
+    if door == "storage":
+        return described
     try:
         await response.aread()
         body = response.json()

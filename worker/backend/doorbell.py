@@ -113,7 +113,8 @@ class Doorbell:
             await asyncio.sleep(pause)
 
     def _ring(self, why: Ring) -> None:
-        self._ready = why is not Ring.GAP
+        if why is not Ring.INSERT:  # one may come late, from a connection that is closing
+            self._ready = why is Ring.READY
         self._ring_out(why)
 
     def _discard(self, connection: _Connection) -> None:

@@ -12,7 +12,9 @@ from supabase import AsyncClient
 from worker.backend import rest
 from worker.backend.intake_register import INTAKE, Outcome
 from worker.backend.metadata_service import SESSIONS
+from worker.errors import UnavailableError
 
+STATUSES = ("pending", "processing", "completed", "failed", "skipped")
 PAGE = 500  # rows a request; PostgREST gives 1,000 at most
 ERROR_COLUMNS = (
     "id",
@@ -45,6 +47,11 @@ class QueueReport:
     failed_by_code: Mapping[str, int]
     uploads_refused: int
     uploads_duplicate: int
+
+    @property
+    def by_status(self) -> Mapping[str, int]:
+        """Sessions of each status, those without any included."""
+        return {status: getattr(self, status) for status in STATUSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,12 @@ class QueueReports:
         Raises:
             UnavailableError: Supabase is in trouble, or the migration is missing.
         """
-        (row,) = await rest.rows(self._supabase.rpc("queue_report", {}))
-        return QueueReport(**{field.name: row[field.name] for field in fields(QueueReport)})
+        found = await rest.rows(self._supabase.rpc("queue_report", {}))
+        try:
+            (row,) = found
+            return QueueReport(**{field.name: row[field.name] for field in fields(QueueReport)})
+        except (KeyError, ValueError) as error:
+            raise UnavailableError("Supabase answered another report than the queue's.") from error
 
     async def errors(self, most: int) -> list[SessionError]:
         """What went wrong last, the newest first: failed, or waiting for another attempt."""

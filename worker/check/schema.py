@@ -11,7 +11,7 @@ from worker.check.findings import Check, Finding, bad, good
 
 REPORT = "installation_report"
 PUSH = (
-    "Run `supabase db push`; a project with migrations of its own runs "
+    "Run `supabase db push` (--remote for a hosted project); one with migrations of its own runs "
     "`c3d-worker migrations --to DIR` first."
 )
 RELOAD = (
