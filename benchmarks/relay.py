@@ -70,6 +70,8 @@ class Relay:
                 group.create_task(self._tell(stack, answer))
         except* OSError:
             pass  # either side went away
+        except* asyncio.CancelledError:
+            pass  # `serve` ends; a cancelled handler would be reported as a failure
         finally:
             request.close()
             answer.close()

@@ -36,16 +36,17 @@ least {noise[least]}, most {noise[most]}; load between benchmarks {least_load} t
 
 {table}
 
-{skipped}Ranges, notes and raw series: [results.json](../benchmarks/results.json),
-[circumstances.json](../benchmarks/circumstances.json).
-
-## How it grows
+{skipped}{raw}## How it grows
 
 {plots}
 """
 QUICK = (
     "> **A quick run with tiny sizes, for whoever works on the benchmarks. "
     "Its values mean little.**\n\n"
+)
+RAW = (
+    "Ranges, notes and series: [results.json](../benchmarks/results.json), "
+    "[circumstances.json](../benchmarks/circumstances.json).\n\n"
 )
 
 
@@ -74,6 +75,7 @@ def write_page(folder: Path) -> Path:
     page.write_text(
         PAGE.format(
             quick=QUICK if found["quick"] else "",
+            raw="" if found["quick"] else RAW,
             date=found["date"],
             machine=found["machine"],
             noise=found["noise"],
