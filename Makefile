@@ -32,9 +32,8 @@ test-contract: $(INSTALLED)  ## the contract against SUPABASE_URL, SUPABASE_SECR
 fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (about ten minutes)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/test_mutations.py --timeout 7200
 
-bench: $(INSTALLED)  ## each measurement beside its rival, in one run
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/pipeline.py
+bench: $(INSTALLED)  ## each measurement beside its rival, in one run; docs/benchmarks.md (BENCH=quick: tiny)
+	$(BIN)/python -m benchmarks
 
 wheel: $(INSTALLED)  ## dist/*.whl, which runs without a clone, and the sdist
 	rm -rf dist

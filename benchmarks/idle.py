@@ -1,0 +1,79 @@
+"""A worker with nothing to do: requests, processor time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from benchmarks.actors import ready_worker, rival
+from benchmarks.measurement import Measurement, Target
+from benchmarks.processes import megabytes, processor_seconds
+from benchmarks.relay import Relay
+from benchmarks.run import Run
+from benchmarks.stage import open_stage
+from worker.settings import Settings
+
+SETTLE = 5.0  # seconds for what belongs to the start
+LOOK_EVERY = "1"  # seconds between two looks of the straightforward worker
+
+
+@dataclass(frozen=True, slots=True)
+class Idleness:
+    """What a process did while it had nothing to do."""
+
+    requests: float  # a minute
+    processor: float  # % of a core
+    memory: float  # MB
+
+
+async def measure(run: Run) -> None:
+    """Compare with the straightforward worker, which looks every second."""
+    # As it is without further settings: with the sweep of the bucket, so of an empty one.
+    every = Settings.model_fields["bucket_sweep_seconds"].default
+    async with (
+        open_stage(run.subfolder("idle")) as stage,
+        Relay(stage.stack).serve() as relay,
+    ):
+        async with ready_worker(
+            relay.stack, stage.folder, BUCKET_SWEEP_SECONDS=str(every)
+        ) as worker:
+            ours = await _idle(relay, worker.process.pid, run.sizes.idle_seconds)
+        async with rival(relay.stack, "straightforward", LOOK_EVERY) as plain:
+            other = await _idle(relay, plain.process.pid, run.sizes.idle_seconds)
+    named = f"a straightforward worker that looks every {LOOK_EVERY} s"
+    note = f"over {run.sizes.idle_seconds:.0f} s"
+    run.add(
+        Measurement(
+            "idle: requests",
+            ours.requests,
+            other.requests,
+            "a minute",
+            named,
+            Target("ours", 3),
+            note=note,
+        ),
+        Measurement(
+            "idle: processor",
+            ours.processor,
+            other.processor,
+            "% of a core",
+            named,
+            Target("ours", 0.5),
+            note=note,
+        ),
+        Measurement("idle: memory", ours.memory, other.memory, "MB", named),
+    )
+
+
+async def _idle(relay: Relay, pid: int, seconds: float) -> Idleness:
+    await asyncio.sleep(SETTLE)
+    relay.reset()
+    spent, started = processor_seconds(pid), time.perf_counter()
+    await asyncio.sleep(seconds)
+    passed = time.perf_counter() - started
+    return Idleness(
+        requests=relay.requests.total() * 60 / passed,
+        processor=(processor_seconds(pid) - spent) * 100 / passed,
+        memory=megabytes(pid),
+    )

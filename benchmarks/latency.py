@@ -1,0 +1,57 @@
+"""How long one session waits that arrives alone: from its insert to its visible row."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+from benchmarks.actors import ready_worker, rival
+from benchmarks.measurement import Measurement, Target, percentile
+from benchmarks.run import Run
+from benchmarks.stage import Recording, Stage, sessions_of_the_game
+
+SETTLE = 1.0  # seconds for who just started
+PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
+PERCENTILES = {50: 1.3, 95: 2.0}  # and the target of each
+
+
+async def measure(run: Run) -> None:
+    """Compare with what cannot be avoided: Realtime's delivery and three requests."""
+    stage = await run.stage()
+    contents = sessions_of_the_game(run.sizes.session_seconds)
+    stock = await stage.stock("alone", contents, run.sizes.singles)
+    ours: list[float] = []
+    other: list[float] = []
+    for _ in range(run.sizes.rounds):
+        async with ready_worker(stage.stack, stage.folder):
+            ours += await _one_after_another(stage, stock)
+        async with rival(stage.stack, "bare_bell"):
+            other += await _one_after_another(stage, stock)
+    for percent, bound in PERCENTILES.items():
+        run.add(
+            Measurement(
+                name=f"insert → visible row, p{percent}",
+                ours=percentile(ours, percent) * 1e3,
+                other=percentile(other, percent) * 1e3,
+                unit="ms",
+                other_is="Realtime's delivery and three bare requests, nothing read",
+                target=Target("ratio", bound),
+                ours_range=(min(ours) * 1e3, max(ours) * 1e3),
+                other_range=(min(other) * 1e3, max(other) * 1e3),
+                note=f"{len(ours)} sessions each",
+            )
+        )
+
+
+async def _one_after_another(stage: Stage, stock: Sequence[Recording]) -> list[float]:
+    await stage.clear()
+    await asyncio.sleep(SETTLE)
+    waits = []
+    for recording in stock:
+        await asyncio.sleep(random.uniform(*PAUSE))
+        sessions = await stage.insert([recording])
+        inserted = time.perf_counter()
+        waits.append((await stage.written(sessions))[0] - inserted)
+    return waits
