@@ -16,14 +16,14 @@ import typer
 from rich.console import Console
 
 from worker.backend.requeueing import Requeueable
-from worker.backfill_command import backfill_bucket
-from worker.check_command import check_installation
+from worker.commands.backfill import backfill_bucket
+from worker.commands.check import check_installation
+from worker.commands.requeue import requeue_all, requeue_named
+from worker.commands.status import list_failed, show_status
 from worker.errors import StackError, WorkerError
 from worker.project import FOLDER, project, write_migrations
-from worker.requeue_command import requeue_all, requeue_named
 from worker.run import run as run_worker
 from worker.settings import Settings, load_settings
-from worker.status_command import list_failed, show_status
 from worker.telemetry import configure_logs
 
 REFUSED, WRONG_CALL = 1, 2  # exit codes
@@ -84,7 +84,7 @@ def ingest(
     """Upload recordings and give each its session. What is known already is not sent again."""
     settings = load_settings()
     _quiet(settings)
-    from worker.ingest_command import ingest_files  # noqa: PLC0415 - needs numpy
+    from worker.commands.ingest import ingest_files  # noqa: PLC0415 - needs numpy
 
     if not asyncio.run(ingest_files(files, settings, Console(), patient, force=force, wait=wait)):
         raise typer.Exit(REFUSED)
@@ -104,7 +104,7 @@ def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> 
     """Print a session, its technical row and its channels' statistics, kept or computed anew."""
     settings = load_settings()
     configure_logs(settings)
-    from worker.show_command import show_session  # noqa: PLC0415 - needs numpy
+    from worker.commands.show import show_session  # noqa: PLC0415 - needs numpy
 
     asyncio.run(show_session(settings, session, Console()))
 
@@ -193,7 +193,7 @@ def inspect(
     ] = False,
 ) -> None:
     """Show what the worker would write for files on this machine. Needs no Supabase."""
-    from worker.inspect_command import inspect_files  # noqa: PLC0415 - needs numpy
+    from worker.commands.inspect import inspect_files  # noqa: PLC0415 - needs numpy
 
     if not inspect_files(files, Console(), as_json=as_json, statistics=statistics):
         raise typer.Exit(REFUSED)

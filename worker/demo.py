@@ -16,7 +16,7 @@ from rich.console import Console
 from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL
-from worker.display import facts
+from worker.commands.display import facts
 from worker.errors import C3DError
 from worker.ingest import object_name
 from worker.inspection import Inspected, inspect_file

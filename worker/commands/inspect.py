@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worker.display import channels, recording
+from worker.commands.display import channels, recording
 from worker.errors import C3DError
 from worker.inspection import inspect_file
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from worker.backfill import Backfilled, backfill
+from worker.commands.terminal import backfilled, counting
 from worker.settings import Settings
-from worker.terminal import backfilled, counting
 
 
 async def backfill_bucket(settings: Settings, console: Console) -> bool:

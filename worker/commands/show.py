@@ -8,11 +8,11 @@ from uuid import UUID
 
 from rich.console import Console
 
-from worker.display import channels, facts
+from worker.commands.display import channels, facts
+from worker.commands.terminal import outline
 from worker.extraction.statistics import ChannelStatistics
 from worker.settings import Settings
 from worker.show import look_up
-from worker.terminal import outline
 
 
 async def show_session(settings: Settings, session: UUID, console: Console) -> None:

@@ -14,12 +14,12 @@ from rich.progress import Progress
 from worker.backend import rest
 from worker.backend.connection import connect
 from worker.backend.metadata_service import TECHNICAL
-from worker.display import facts
+from worker.commands.display import facts
+from worker.commands.terminal import ingested, outline, sending
 from worker.errors import C3DError, PermanentError
 from worker.ingest import Ingest, make_ingest
 from worker.inspection import inspect_file
 from worker.settings import Settings
-from worker.terminal import ingested, outline, sending
 
 
 async def ingest_files(

@@ -1,0 +1,1 @@
+"""The commands that print: each a flow, and how it looks in a terminal."""
