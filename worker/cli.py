@@ -231,20 +231,13 @@ def local(
     env_file: Annotated[
         Path | None, typer.Option(help="Write the ready .env here as well.")
     ] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Apply the migrations as well: `supabase db push`.")
+    ] = False,
 ) -> None:
     """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
-    stack = _extra("worker.local.stack")
-    ports = stack.Ports(0, 0) if free_ports else stack.configured_ports(project())
-
-    def ready(info: Any) -> None:
-        if env_file:
-            env_file.write_text(info.env(), encoding="utf-8")
-        typer.echo(info.env())
-        typer.echo("Ready. Ctrl-C stops it.", err=True)
-
-    asyncio.run(
-        stack.serve(data, ports, ready=ready, report=lambda line: typer.echo(line, err=True))
-    )
+    serve = _extra("worker.local.command").serve_local
+    asyncio.run(serve(data, free_ports=free_ports, env_file=env_file, push=push))
 
 
 @app.command()

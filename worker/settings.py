@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from dotenv import find_dotenv
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import SettingError
@@ -17,6 +18,7 @@ from worker.errors import SettingError
 DEFAULT_BUCKET = "c3d-files"  # the one that the migrations create
 LEGACY_KEY = "SUPABASE_SERVICE_ROLE_KEY"
 SIGNING_PREFIX = "whsec_"  # Standard Webhooks' mark of a secret
+NUMBERS = {"int_parsing": "a whole number", "float_parsing": "a number"}
 LEAST_SIGNING_BYTES = 24  # Standard Webhooks' least entropy
 
 
@@ -40,7 +42,7 @@ def _plain_key(value: SecretStr) -> SecretStr:
     key = value.get_secret_value().strip()
     if not key:
         raise ValueError("must not be empty: copy the secret key from the project's API settings")
-    if not (key.isascii() and key.isprintable()):
+    if not (key.isascii() and key.isprintable()) or {'"', "'"} & set(key):
         raise ValueError("holds characters that no key has: copy it again, without quotes")
     return SecretStr(key)
 
@@ -155,8 +157,11 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingError: a setting is missing or malformed; the sentence names it and its cure.
     """
+    file = find_dotenv(usecwd=True) or None
     try:
-        return Settings(_env_file=find_dotenv(usecwd=True) or None, **overrides)
+        return Settings(_env_file=file, **overrides)
+    except UnicodeDecodeError:
+        raise SettingError(f"{file} is no UTF-8 text. Save it again with that encoding.") from None
     except ValidationError as error:
         raise SettingError(_sentences(error)) from None  # the cause would repeat the values
 
@@ -168,11 +173,21 @@ def settings_names() -> frozenset[str]:
 
 def _sentences(error: ValidationError) -> str:
     """Say for each wrong setting its name, what is wrong, and where to set it."""
-    wrong = []
-    for fault in error.errors(include_input=False, include_url=False):
-        name = str(fault["loc"][0]).upper()
-        reason = fault["msg"].removeprefix("Value error, ")
-        wrong.append(
-            f"{name} is not set" if fault["type"] == "missing" else f"{name} is wrong: {reason}"
+    faults = error.errors(include_input=False, include_url=False)
+    wrong = [f"{str(fault['loc'][0]).upper()} {_what_is_wrong(fault)}" for fault in faults]
+    where = "Set it in the environment or in a file .env"
+    if any(fault["type"] == "missing" for fault in faults):
+        where += (
+            ": a Supabase project shows both in its API settings; `c3d-worker local --env-file "
+            ".env` starts one on this machine and writes them"
         )
-    return "; ".join(wrong) + ". Set it in the environment or in .env (see .env.example)."
+    return f"{'; '.join(wrong)}. {where}."
+
+
+def _what_is_wrong(fault: ErrorDetails) -> str:
+    kind = fault["type"]
+    if kind == "missing":
+        return "is not set"
+    if kind in NUMBERS:
+        return f"is wrong: must be {NUMBERS[kind]}"
+    return f"is wrong: {fault['msg'].removeprefix('Value error, ')}"

@@ -65,7 +65,7 @@ async def test_without_any_migration_everything_missing_is_named(
     assert {line.verdict for line in found[Check.SCHEMA]} == {Verdict.BAD}
     for line in found[Check.SCHEMA]:
         assert "supabase db push" in line.cure
-        assert "c3d-worker migrations --to DIR" in line.cure
+        assert "c3d-worker migrations` writes them" in line.cure
     (bucket,) = found[Check.BUCKET]
     assert (bucket.verdict, "supabase db push" in bucket.cure) == (Verdict.BAD, True)
     for name in (Check.CLOCK, Check.PUBLICATION, Check.REALTIME, Check.ACCESS, Check.WEBHOOK):

@@ -85,6 +85,14 @@ async def test_what_is_no_c3d_is_refused_before_it_is_uploaded(
     assert len(await sessions(clinic)) == 2
 
 
+async def test_a_bucket_that_is_not_there_is_named(clinic: Clinic, tmp_path: Path) -> None:
+    (tmp_path / "a.c3d").write_bytes(RECORDING)
+    code, _, said = await command(clinic.stack, tmp_path, "ingest", "a.c3d", C3D_BUCKET="typo")
+    assert code == 2
+    assert "bucket_missing" in said
+    assert "C3D_BUCKET" in said
+
+
 async def test_a_namesake_is_never_overwritten(clinic: Clinic, tmp_path: Path) -> None:
     await clinic.upload(numbered(1), "a.c3d")
     file = written(tmp_path, "a.c3d", numbered(2))

@@ -32,7 +32,7 @@ def test_missing_settings_are_named_together_with_their_cure() -> None:
         load_settings()
     assert "SUPABASE_URL is not set" in str(caught.value)
     assert "SUPABASE_SECRET_KEY is not set" in str(caught.value)
-    assert ".env.example" in str(caught.value)
+    assert "c3d-worker local --env-file .env" in str(caught.value)
 
 
 def test_a_dot_env_file_is_found_from_a_folder_below(
@@ -78,6 +78,7 @@ def test_the_legacy_key_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SUPABASE_URL", "http://user:secret@localhost"),
         ("SUPABASE_SECRET_KEY", "   "),
         ("SUPABASE_SECRET_KEY", "“sb_secret_x”"),
+        ("SUPABASE_SECRET_KEY", '"sb_secret_x"'),
         ("CONCURRENCY", "lots"),
         ("CONCURRENCY", "0"),
         ("LEASE_SECONDS", "-1"),
@@ -107,6 +108,20 @@ def test_no_error_and_no_representation_repeats_the_key(monkeypatch: pytest.Monk
     with pytest.raises(SettingError) as caught:
         load_settings()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_dot_env_file_of_another_encoding_is_one_sentence(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / ".env").write_text("C3D_BUCKET=Ärzte\n", encoding=encoding)
+    with pytest.raises(SettingError, match="no UTF-8 text"):
+        load_settings()
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_number_that_is_none_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PORT", "eighty")
+    with pytest.raises(SettingError, match="HTTP_PORT is wrong: must be a whole number"):
+        load_settings()
 
 
 def test_the_example_names_every_setting() -> None:

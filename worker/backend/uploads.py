@@ -12,7 +12,7 @@ import httpx
 from storage3.exceptions import StorageApiError
 
 from worker.backend.connection import Connection
-from worker.errors import PathTakenError, UnavailableError, UploadRefusedError
+from worker.errors import BucketMissingError, PathTakenError, UnavailableError, UploadRefusedError
 
 TAKEN = "409"  # Storage's own status, in the body of an HTTP 400
 
@@ -46,6 +46,7 @@ class Uploads:
             on_bytes: told of every chunk that was sent.
 
         Raises:
+            BucketMissingError: there is no such bucket.
             PathTakenError: there is an object already.
             UploadRefusedError: Storage does not take it.
             UnavailableError: Storage is in trouble.
@@ -61,6 +62,8 @@ class Uploads:
         except StorageApiError as error:
             if str(error.status) == TAKEN:
                 raise PathTakenError(f"There is an object at {path} already.") from error
+            if "bucket not found" in error.message.lower():
+                raise BucketMissingError(f"Storage has no bucket {self._bucket.id!r}.") from error
             raise UploadRefusedError(
                 f"Storage refuses {path} ({error.status}: {error.message.rstrip('.')})."
             ) from error

@@ -11,8 +11,8 @@ from worker.check.findings import Check, Finding, bad, good
 
 REPORT = "installation_report"
 PUSH = (
-    "Run `supabase db push` (--remote for a hosted project); one with migrations of its own runs "
-    "`c3d-worker migrations --to DIR` first."
+    "In a folder with this project's migrations (`c3d-worker migrations` writes them) run "
+    "`supabase db push --remote`; for a local stack, `c3d-worker local --push`."
 )
 RELOAD = (
     "Run in the SQL editor: notify pgrst, 'reload schema'; if that does not help, run that "

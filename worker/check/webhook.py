@@ -61,7 +61,8 @@ def trigger(report: Report, settings: Settings) -> Finding:
         return warning(
             Check.TRIGGER,
             f"The trigger announces another bucket than {settings.c3d_bucket!r}.",
-            f"Run the end of {TRIGGER_MIGRATION} in the SQL editor with this bucket's name.",
+            f"Correct C3D_BUCKET, or run the end of {TRIGGER_MIGRATION} in the SQL editor with "
+            "this bucket's name.",
         )
     return good(Check.TRIGGER, f"Uploads to {settings.c3d_bucket} fire announce_upload.")
 

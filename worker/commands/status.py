@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from worker.settings import Settings
 from worker.status import STATES, Status, error_as_json, look
 
 EVERY = 3.0  # seconds between two looks
+INDENTED = (0, 0, 0, 2)  # cells: a reason stands below what it is about
 NO_ERROR = "It failed before this worker was installed."
 
 
@@ -121,34 +123,23 @@ def _lines(seen: Status) -> Iterator[tuple[str, str]]:
     yield "uploads", ", ".join(f"{number:,} {state}" for state, number in uploads.items())
 
 
-def _errors(errors: Iterable[SessionError]) -> Table:
-    """A line about each session; what a person types next needs its whole id."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("session", no_wrap=True)
-    table.add_column("when", no_wrap=True)
-    table.add_column("tries", justify="right")
-    table.add_column("file", overflow="fold")
-    table.add_column("reason", overflow="fold", ratio=1)
+def _errors(errors: Iterable[SessionError]) -> RenderableType:
+    """Two lines about each session: what a person types next needs its whole id."""
+    lines: list[RenderableType] = []
     for each in errors:
         again = " It is tried again." if each.status == "pending" else ""
-        table.add_row(
-            str(each.session_id),
-            _when(each.at),
-            f"{each.attempts:,}",
-            Text(each.file),
-            Text(f"{each.error or NO_ERROR}{again}"),
-        )
-    return table
+        tries = f"{each.attempts:,} {'try' if each.attempts == 1 else 'tries'}"
+        head = f"{each.session_id}  {_when(each.at)}  {tries}  {each.file}"
+        lines += [Text(head, "cyan"), Padding(Text(f"{each.error or NO_ERROR}{again}"), INDENTED)]
+    return Group(*lines)
 
 
-def _refused(uploads: Iterable[RefusedUpload]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("when", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    table.add_column("reason", overflow="fold", ratio=1)
+def _refused(uploads: Iterable[RefusedUpload]) -> RenderableType:
+    lines: list[RenderableType] = []
     for each in uploads:
-        table.add_row(_when(each.at), Text(each.file_path), Text(each.detail or ""))
-    return table
+        head = Text(f"{_when(each.at)}  {each.file_path}", "cyan")
+        lines += [head, Padding(Text(each.detail or ""), INDENTED)]
+    return Group(*lines)
 
 
 def _when(at: str | None) -> str:

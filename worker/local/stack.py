@@ -50,7 +50,8 @@ class StackInfo:
             "# The local stack. Its keys are the same on every machine and protect nothing.\n"
             f"SUPABASE_URL={self.url}\n"
             f"SUPABASE_SECRET_KEY={self.secret_key}\n"
-            "# For psql and `supabase db push`; the worker itself never connects to it.\n"
+            "# For psql, and for the migrations: supabase db push --yes --remote=$SUPABASE_DB_URL\n"
+            "# (or `c3d-worker local --push`). The worker itself never connects to it.\n"
             f"SUPABASE_DB_URL={self.database_url}\n"
         )
 
