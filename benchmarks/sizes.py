@@ -27,7 +27,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    rounds=5,
+    rounds=3,
     backlog=400,
     straightforward=60,
     singles=25,
