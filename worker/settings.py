@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(30, ge=1, le=3600)
     """How often the table is read whatever Realtime says: the longest a lost event delays."""
 
-    bucket_sweep_seconds: float = Field(30, ge=0, le=86400)
+    bucket_sweep_seconds: float = Field(60, ge=0, le=86400)
     """How often the bucket is searched for uploads that no webhook announced; 0: only when a
     webhook could not be served. With 0 and no webhook, sessions are made by other programs."""
 

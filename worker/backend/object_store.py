@@ -27,7 +27,6 @@ from worker.errors import (
     UnavailableError,
 )
 
-CHUNK_BYTES = 256 * 1024
 SLOWEST = 100_000  # bytes a second; a slower download is given up
 STATUS_OF = {"NoSuchKey": "404", "NoSuchBucket": "404", "InvalidKey": "400", "AccessDenied": "403"}
 GRACE_SECONDS = 30.0  # on top, for the answer to begin
@@ -115,7 +114,7 @@ class ObjectStore:
                     raise SizeMismatchError(
                         f"{path} has {whole:,} bytes, its session says {size:,}."
                     )
-                async for chunk in response.aiter_raw(CHUNK_BYTES):
+                async for chunk in response.aiter_raw():
                     wanted = chunk[: most_bytes - received]
                     received += len(wanted)
                     _write(into, wanted)
@@ -158,7 +157,7 @@ class ObjectStore:
                 asyncio.timeout(GRACE_SECONDS + most_bytes / SLOWEST),
                 self._get(path) as response,
             ):
-                async for chunk in response.aiter_raw(CHUNK_BYTES):
+                async for chunk in response.aiter_raw():
                     received += len(chunk)
                     if received > most_bytes:
                         break

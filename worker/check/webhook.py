@@ -92,7 +92,7 @@ def _none_announced(settings: Settings) -> Finding:
         return warning(
             Check.WEBHOOK,
             "There is no webhook and no sweep of the bucket: uploads get no session by themselves.",
-            "Set BUCKET_SWEEP_SECONDS to 30, unless other programs create the sessions.",
+            "Set BUCKET_SWEEP_SECONDS to 60, unless other programs create the sessions.",
         )
     return note(Check.WEBHOOK, f"no webhook: the sweep finds uploads every {seconds:g} s")
 
