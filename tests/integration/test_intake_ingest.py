@@ -20,6 +20,10 @@ from tests.integration.uploads import (
 from worker.ingest import object_name
 from worker.local.announcing import announce_uploads
 from worker.local.stack import StackInfo
+from worker.settings import DEFAULT_BUCKET
+
+# Other tests may leave buckets of their own.
+OBJECTS = f"select count(*) from storage.objects where bucket_id = '{DEFAULT_BUCKET}'"
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ async def test_a_known_recording_is_not_even_uploaded(clinic: Clinic, tmp_path: 
     assert "known already" in printed
     (session,) = await sessions(clinic)
     assert session["cache_hits"] == 1
-    assert await clinic.database.fetchval("select count(*) from storage.objects") == 1
+    assert await clinic.database.fetchval(OBJECTS) == 1
 
 
 async def test_what_is_no_c3d_is_refused_before_it_is_uploaded(
@@ -122,7 +126,7 @@ async def test_a_patient_that_the_pattern_would_not_find_is_refused(
     code, _, complained = await command(clinic.stack, tmp_path, "ingest", file, "--patient", "Q7")
     assert code == 2
     assert "PATIENT_ID_PATTERN" in complained
-    assert await clinic.database.fetchval("select count(*) from storage.objects") == 0
+    assert await clinic.database.fetchval(OBJECTS) == 0
 
 
 @pytest.mark.parametrize(

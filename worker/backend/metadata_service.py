@@ -37,7 +37,7 @@ class MetadataService:
         self._parting: set[ClaimedSession] = set()
 
     async def check(self) -> None:
-        """Ask for both tables and one of the queue's functions; changes nothing.
+        """Ask for both tables and functions of the oldest and youngest migration; changes nothing.
 
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
@@ -45,6 +45,7 @@ class MetadataService:
         for table, key in ((SESSIONS, "processing_lease"), (TECHNICAL, "session_id")):
             await rest.rows(self._supabase.table(table).select(key).limit(1))
         await self.extend([], lease_seconds=1)
+        await self.complete_all([])  # of the youngest migration
 
     # --- phase 1 ------------------------------------------------------------------------------
 
