@@ -16,10 +16,8 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import dotenv
 
 from worker.backend.uploads import Uploads
-from worker.local import keys
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording
@@ -151,7 +149,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
             if process.returncode is not None:
                 raise SystemExit("The local stack did not start.")
             await asyncio.sleep(0.02)
-        stack = _stack_of(env_file)
+        stack = StackInfo.read(env_file)
         await migrate(stack, PROJECT, packages)
         database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
         try:
@@ -165,15 +163,3 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-def _stack_of(env_file: Path) -> StackInfo:
-    env = dotenv.dotenv_values(env_file)
-    return StackInfo(
-        url=env["SUPABASE_URL"] or "",
-        secret_key=env["SUPABASE_SECRET_KEY"] or "",
-        publishable_key=keys.PUBLISHABLE_KEY,
-        service_role_jwt=keys.SERVICE_ROLE_JWT,
-        anon_jwt=keys.ANON_JWT,
-        database_url=env["SUPABASE_DB_URL"] or "",
-    )

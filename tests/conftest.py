@@ -13,12 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import dotenv
 import psutil
 import pytest
 import pytest_asyncio
 
-from worker.local import keys
 from worker.local.migrated import migrate
 from worker.local.packages import Packages, ensure_installed
 from worker.local.postgres import SUPERUSER, as_role, cluster, create_database
@@ -59,15 +57,7 @@ class RunningStack:
             if self.process.poll() is not None:
                 raise AssertionError(self.process.communicate()[1])
             time.sleep(0.02)
-        env = dotenv.dotenv_values(env_file)
-        self.info = StackInfo(
-            url=env["SUPABASE_URL"] or "",
-            secret_key=env["SUPABASE_SECRET_KEY"] or "",
-            publishable_key=keys.PUBLISHABLE_KEY,
-            service_role_jwt=keys.SERVICE_ROLE_JWT,
-            anon_jwt=keys.ANON_JWT,
-            database_url=env["SUPABASE_DB_URL"] or "",
-        )
+        self.info = StackInfo.read(env_file)
 
     def family(self) -> list[psutil.Process]:
         """Return the stack's process and all below it."""

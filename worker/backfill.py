@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 
 from worker.backend.connection import connect
 from worker.backend.intake_register import Outcome, Taken
+from worker.bucket_sweep import BucketSweep
+from worker.errors import WorkerError
 from worker.phase_one import make_intake, make_sweep
 from worker.settings import Settings
 
+MOST_BARREN = 3  # passes in a row through which nothing gets
 LOOK_AGAIN = 1.0  # seconds, while other workers have the rest in hand
 
 
@@ -51,7 +54,7 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
             show(done)
 
         while left.waiting or left.held:
-            taken = await sweep.sweep(on_taken)
+            taken = await _to_the_end(sweep, on_taken)
             left = await intake.register.left()
             done.waiting, done.held = left.waiting, left.held
             show(done)
@@ -60,3 +63,30 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
             if left.held:  # another worker's, or one's that was killed: its reservation runs out
                 await asyncio.sleep(LOOK_AGAIN)
     return done
+
+
+async def _to_the_end(sweep: BucketSweep, on_taken: Callable[[Taken], None]) -> int:
+    """Sweep the whole bucket, past what cannot be taken in; raise that trouble at the end.
+
+    Trouble that nothing gets through is everybody's, and raised at once.
+    """
+    trouble: WorkerError | None = None
+    taken, barren = 0, 0
+
+    def count(one: Taken) -> None:
+        nonlocal taken
+        taken += 1
+        on_taken(one)
+
+    while True:
+        before = taken
+        try:
+            await sweep.sweep(count)
+        except WorkerError as error:
+            trouble = error
+        barren = 0 if taken > before else barren + 1
+        if not sweep.behind or barren == MOST_BARREN:
+            break
+    if trouble:
+        raise trouble
+    return taken

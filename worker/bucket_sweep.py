@@ -7,8 +7,8 @@ object that nobody has taken in. So a pass over a bucket that is all taken in is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -16,6 +16,7 @@ from worker.backend.intake_register import ClaimedObject, Taken
 from worker.backoff import backoff
 from worker.errors import UnavailableError, WorkerError
 from worker.intake import Intake
+from worker.telemetry import whereabouts
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
 LEAST_PAUSE = 1.0  # seconds between two passes, however often it is woken
@@ -32,7 +33,7 @@ class BucketSweep:
         self._intake = intake
         self._every_seconds = every_seconds
         self._at_once = at_once
-        self._behind = ""  # where the next pass begins
+        self.behind = ""  # where the next pass begins
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -51,11 +52,11 @@ class BucketSweep:
             except WorkerError as error:
                 failures += 1
                 pause = backoff(failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+                said = {}
                 if isinstance(error, UnavailableError):
                     pause = max(pause, error.retry_after or 0.0)
-                log.warning(
-                    "bucket_sweep_failed", code=error.code, reason=str(error), retry_in=pause
-                )
+                    said = {"reason": str(error)}  # other sentences name a file, and so a patient
+                log.warning("bucket_sweep_failed", code=error.code, retry_in=pause, **said)
                 await asyncio.sleep(pause)
                 continue
             failures = 0
@@ -71,14 +72,14 @@ class BucketSweep:
         Raises:
             UnavailableError: Supabase is in trouble; what is not done stays for the next pass.
         """
-        one_pass = _Pass(self._intake, on_taken, self._behind)
+        one_pass = _Pass(self._intake, on_taken, self.behind)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._at_once):
                 group.create_task(one_pass.run())
         # Objects that Storage cannot read must not hold up for ever what comes behind them.
-        if self._behind and one_pass.at_end:
+        if self.behind and one_pass.at_end:
             self.wake()  # what was passed over is next
-        self._behind = "" if one_pass.at_end else one_pass.after
+        self.behind = "" if one_pass.at_end else one_pass.after
         if one_pass.trouble:
             raise one_pass.trouble
         return one_pass.taken
@@ -100,26 +101,29 @@ class _Pass:
     async def run(self) -> None:
         while self._in_a_row < MOST_IN_A_ROW:
             async with self._intake.slots:
-                try:
+                with self._noting_trouble(MOST_IN_A_ROW):
                     claimed = await self._next()
-                except WorkerError as error:
-                    self.trouble, self._in_a_row = error, MOST_IN_A_ROW
-                    return
-                if claimed is None:
-                    return
-                await self._take(claimed)
+                    if claimed is None:
+                        return
+                    # What cannot be taken in now is met again by a later pass.
+                    with self._noting_trouble(1):
+                        taken = await self._intake.take(claimed)
+                        self._in_a_row = 0
+                        self.taken += 1
+                        self._on_taken(taken)
 
-    async def _take(self, claimed: ClaimedObject) -> None:
-        """Take one in; what cannot be taken in now is met again by a later pass."""
+    @contextmanager
+    def _noting_trouble(self, weight: int) -> Iterator[None]:
+        """Take every error for trouble: none may end the worker."""
         try:
-            taken = await self._intake.take(claimed)
+            yield
         except WorkerError as error:
             self.trouble = error
-            self._in_a_row += 1
-            return
-        self._in_a_row = 0
-        self.taken += 1
-        self._on_taken(taken)
+            self._in_a_row += weight
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("sweep_failed", error=whereabouts(error))  # noqa: TRY400 - see whereabouts
+            self.trouble = UnavailableError(f"The sweep failed ({type(error).__name__}).")
+            self._in_a_row += weight
 
     async def _next(self) -> ClaimedObject | None:
         """Claim the next object; one asks for all, so the end of the bucket is met once."""

@@ -106,6 +106,7 @@ class ClaimLoop:
     async def _changed_within(self, seconds: float) -> None:
         """Wait for a reason to look again, `seconds` at most, and beat meanwhile."""
         until = now() + seconds
+        self._heartbeat.beat()
         while (left := until - now()) > 0 and not self._changed.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, EVERY)):

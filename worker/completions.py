@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import Completion, Finished
+from worker.errors import UnavailableError
 
 MOST_AT_ONCE = 16  # sessions in a call: with 64 KB of statistics each, it stays below 1 MB
 LINGER = 0.1  # seconds that a finished session waits for others that are on their way
@@ -62,18 +63,24 @@ class Completions:
             batch = dict(list(self._waiting.items())[:MOST_AT_ONCE])
             for answer in batch:
                 del self._waiting[answer]
-            outcomes: Sequence[Completion | Exception]
-            try:
-                outcomes = await self._metadata.complete_all(list(batch.values()))
-            except Exception as error:  # noqa: BLE001 - it is raised where each was handed in
-                outcomes = [error] * len(batch)
-            for answer, outcome in zip(batch, outcomes, strict=True):
+            for answer, outcome in zip(batch, await self._outcomes([*batch.values()]), strict=True):
                 if answer.done():  # cancelled meanwhile
                     continue
                 if isinstance(outcome, Exception):
                     answer.set_exception(outcome)
                 else:
                     answer.set_result(outcome)
+
+    async def _outcomes(self, batch: list[Finished]) -> Sequence[Completion | Exception]:
+        """Complete a batch; if the call fails, each alone, so that one session blames no other."""
+        try:
+            return await self._metadata.complete_all(batch)
+        except Exception as error:  # noqa: BLE001 - it is raised where each was handed in
+            told_to_wait = isinstance(error, UnavailableError) and error.retry_after
+            if len(batch) == 1 or told_to_wait:
+                return [error] * len(batch)
+        alone = await asyncio.gather(*(self._outcomes([each]) for each in batch))
+        return [outcome for (outcome,) in alone]
 
     async def _gather(self) -> None:
         """Wait a moment for the sessions that are on their way."""

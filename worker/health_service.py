@@ -62,7 +62,7 @@ class HealthService:
 
         Without Realtime the sweep finds them, so its loss is told and nothing more.
         """
-        reachable = await self.lookout.look() is not None
+        reachable = await self.lookout.reachable()
         sweep = self._sweep()
         ready = reachable and sweep == "turning"
         said = {
@@ -75,7 +75,9 @@ class HealthService:
 
     async def measurements(self, _: Request) -> Response:
         """Give every measurement; without Supabase those of the queue are left out."""
-        content = metrics.exposition(await self.lookout.look())
+        reachable = await self.lookout.reachable()
+        report = await self.lookout.look() if reachable else None
+        content = metrics.exposition(report, reachable=reachable)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     def _sweep(self) -> str:

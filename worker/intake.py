@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import ceil
 from uuid import UUID
 
 import structlog
@@ -24,9 +25,11 @@ from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcom
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import Measured, ObjectStore
 from worker.backend.sessions import Adoption, KnownSession, NewSession
+from worker.backoff import backoff
 from worker.errors import (
     ObjectMissingError,
     PermanentError,
+    RetryableError,
     SizeMismatchError,
     UnavailableError,
     UnexpectedError,
@@ -37,7 +40,10 @@ from worker.telemetry import whereabouts
 RECORDING = ".c3d"
 HEALABLE = frozenset({"failed", "skipped"})
 RENEWALS = 3  # of a reservation in its length
-PATIENCE = 3  # times that an object may meet trouble of its own before it is refused
+# An object that meets trouble of its own is put off, and refused after nearly an hour: until then
+# it may have been Storage's trouble, and a refused version is never looked at again.
+FIRST_DELAY, LONGEST_DELAY, PATIENCE = 30.0, 600.0, 10  # seconds, seconds, tries
+MOST_MET = 1000  # objects whose trouble is remembered
 
 log = structlog.get_logger(__name__)
 
@@ -99,18 +105,23 @@ class Intake:
 
         Raises:
             UnavailableError: Supabase is in trouble; the object is given back.
-            SizeMismatchError, UnexpectedError: the object is; it is given back to be tried again.
+            SizeMismatchError, UnexpectedError: the object is; it is put off for everybody.
         """
         started = time.monotonic()
         keeper = asyncio.create_task(self._keep(claimed))
         try:
             taken = await self._judged(claimed)
             outcome = await self.register.record(claimed, taken)
+        except RetryableError:
+            keeper.cancel()
+            await self._put_off(claimed)
+            raise
         except BaseException:
             await self._give_back(claimed)
             raise
         finally:
             keeper.cancel()
+        self._met.pop((claimed.id, claimed.version), None)
         metrics.object_taken(outcome)
         # File names can name patients, so no log repeats the path.
         log.info(
@@ -160,6 +171,8 @@ class Intake:
                 f"The worker failed on {claimed.path} ({type(error).__name__})."
             )
         # What does not pass must not download the object again with every sweep.
+        if len(self._met) > MOST_MET:
+            self._met.clear()
         self._met[claimed.id, claimed.version] += 1
         if self._met[claimed.id, claimed.version] < PATIENCE:
             raise problem
@@ -210,9 +223,19 @@ class Intake:
         while True:
             await asyncio.sleep(self.register.lease_seconds / RENEWALS)
             try:
-                await self.register.hold(claimed)
+                await self.register.hold(claimed, self.register.lease_seconds)
             except UnavailableError as error:
                 log.warning("object_not_held", object=str(claimed.id), code=error.code)
+
+    async def _put_off(self, claimed: ClaimedObject) -> None:
+        """Keep the reservation, so that nobody takes the object up before a while is over."""
+        times = self._met[claimed.id, claimed.version]
+        delay = backoff(times, first=FIRST_DELAY, most=LONGEST_DELAY)
+        log.warning("object_put_off", object=str(claimed.id), times=times, retry_in=round(delay))
+        try:
+            await self.register.hold(claimed, ceil(delay))
+        except UnavailableError as error:
+            log.warning("object_not_held", object=str(claimed.id), code=error.code)
 
     async def _give_back(self, claimed: ClaimedObject) -> None:
         try:

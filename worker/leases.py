@@ -65,6 +65,7 @@ class Leases:
             held = await self._metadata.extend(
                 [each.session for each in in_hand], lease_seconds=self._seconds
             )
+        await asyncio.sleep(0)  # whose end was answered meanwhile comes to its end
         for each in in_hand:
             if each.session.id in held:
                 each.leased_at = leased_at

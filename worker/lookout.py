@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -13,32 +15,49 @@ from worker.errors import WorkerError
 EVERY = 15.0  # seconds between two looks, however often somebody asks
 PATIENCE = 5.0  # seconds; whoever asks waits ten, as Prometheus does
 
+Answer = TypeVar("Answer")
+
 log = structlog.get_logger(__name__)
 
 
 class Lookout:
-    """Keeps the last report of the queue."""
+    """Keeps the last answers."""
 
     def __init__(self, reports: QueueReports, *, every: float = EVERY) -> None:
         """Bind; nothing is asked yet."""
-        self._reports = reports
-        self._every = every
-        self._looking = asyncio.Lock()  # several who ask at once are told of one look
-        self._looked: float | None = None
-        self._report: QueueReport | None = None
+        self._presence = _Seldom(reports.present, every)
+        self._report = _Seldom(reports.queue, every)
+
+    async def reachable(self) -> bool:
+        """Whether Supabase answers a cheap question, or did some seconds ago."""
+        return await self._presence.answer() is not None
 
     async def look(self) -> QueueReport | None:
-        """Say how the queue is, or was some seconds ago; None: Supabase did not answer."""
-        async with self._looking:
-            if self._looked is None or time.monotonic() - self._looked >= self._every:
-                self._report = await self._asked()
-                self._looked = time.monotonic()
-            return self._report
+        """Say how the queue is, or was some seconds ago; None: that was not answered in time."""
+        return await self._report.answer()
 
-    async def _asked(self) -> QueueReport | None:
+
+class _Seldom(Generic[Answer]):
+    """One question, and its last answer."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Answer]], every: float) -> None:
+        self._ask = ask
+        self._every = every
+        self._asking = asyncio.Lock()  # several who ask at once are told of one answer
+        self._asked: float | None = None
+        self._answer: Answer | None = None
+
+    async def answer(self) -> Answer | None:
+        async with self._asking:
+            if self._asked is None or time.monotonic() - self._asked >= self._every:
+                self._answer = await self._answered()
+                self._asked = time.monotonic()
+            return self._answer
+
+    async def _answered(self) -> Answer | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._reports.queue()
+                return await self._ask()
         except TimeoutError:
             log.debug("queue_unseen", code="timeout")
         except WorkerError as error:

@@ -14,10 +14,10 @@ Of this worker, since it started:
   `refused`.
 - `c3d_worker_cache_hits_total`: uploads whose content had its session already.
 - `c3d_worker_webhooks_total{status}`: webhooks answered, by HTTP status.
-- `c3d_worker_supabase_up`: 1 if Supabase answered the last look at the queue, else 0.
+- `c3d_worker_supabase_up`: 1 if Supabase answered lately, else 0.
 - `process_*`: memory, processor time, open files of the worker itself.
 
-Of the queue, the same on every worker, and absent while `c3d_worker_supabase_up` is 0:
+Of the queue, the same on every worker, and absent while Supabase does not count it in time:
 
 - `c3d_queue_sessions{status}`: sessions by status.
 - `c3d_queue_failed{code}`: failed sessions by the code of their error.
@@ -148,10 +148,10 @@ def webhook_answered(status: int) -> None:
     _webhooks.labels(str(status)).inc()
 
 
-def exposition(report: QueueReport | None) -> bytes:
+def exposition(report: QueueReport | None, *, reachable: bool) -> bytes:
     """Everything, in Prometheus' text format, with the queue as `report` has it."""
     _queue.report = report
-    _supabase_up.set(report is not None)
+    _supabase_up.set(reachable)
     return generate_latest(_registry)
 
 

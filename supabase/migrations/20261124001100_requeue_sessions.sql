@@ -60,14 +60,8 @@ begin
   select array_agg(met.id order by met.id) into found_sessions from met;
 
   if not requeue_sessions.dry_run then
-    update public.therapy_sessions as s
-    set
-      processing_status = 'pending',
-      processing_attempts = 0,
-      processing_due_at = clock_timestamp(),
-      processing_lease = null,
-      processing_error = concat('requeued: ', requeue_sessions.reason)
-    where s.id = any (found_sessions);
+    perform public.requeue_session(found.id, requeue_sessions.reason, force => true)
+    from unnest(found_sessions) as found (id);
   end if;
 
   return query

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.proxy import OBJECTS, Proxy
+from tests.faults.rules import say
 from tests.integration.clinic import Clinic
 from tests.integration.commands import command, started
 from tests.integration.interrupter import Interrupter
@@ -20,6 +22,7 @@ from tests.integration.uploads import (
     sessions,
     sweep_of,
 )
+from worker.bucket_sweep import MOST_IN_A_ROW
 from worker.local.stack import StackInfo
 
 MANY = 2000
@@ -106,6 +109,23 @@ async def test_an_outage_ends_it_with_a_sentence_and_the_next_goes_on(
     assert code == 0
     assert len(await sessions(clinic)) == 120
     assert {row[1] for row in await register(clinic)} == {"session"}
+
+
+async def test_objects_that_storage_cannot_read_keep_it_from_no_other(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    for number in range(MOST_IN_A_ROW + 2):
+        await clinic.upload(numbered(number), f"P001/a{number}.c3d")
+    await clinic.upload(numbered(99), "P001/b.c3d")
+    async with Proxy(clinic.stack).serve() as proxy:
+        with proxy.trouble(f"{OBJECTS}P001/a", say(500, '{"message": "x"}')):
+            code, _, said = await command(proxy.stack, tmp_path, "backfill", CONCURRENCY="1")
+        assert code == 2
+        assert "supabase_unavailable: " in said
+        assert [session["file_path"] for session in await sessions(clinic)] == ["P001/b.c3d"]
+        code, _, _ = await command(proxy.stack, tmp_path, "backfill")
+    assert code == 0
+    assert len(await sessions(clinic)) == MOST_IN_A_ROW + 3
 
 
 async def test_a_backfill_waits_for_what_others_have_in_hand(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -123,23 +124,21 @@ async def test_a_missing_column_of_the_queue_is_named(own_stack: StackInfo) -> N
     assert "therapy_sessions.processing_lease is missing" in line.said
 
 
+def withheld(stack: StackInfo, function: str) -> AbstractAsyncContextManager[None]:
+    """Let the worker's role not call a function."""
+    which = f"execute on function public.{function}()"
+    return broken(stack, f"revoke {which} from service_role", f"grant {which} to service_role")
+
+
 async def test_what_the_api_does_not_serve_is_named(own_stack: StackInfo) -> None:
-    async with broken(
-        own_stack,
-        "revoke execute on function public.queue_report() from service_role",
-        "grant execute on function public.queue_report() to service_role",
-    ):
+    async with withheld(own_stack, "queue_report"):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
     assert line.said == "The API does not serve queue_report of 20261124000900_reports.sql."
     assert "notify pgrst, 'reload schema'" in line.cure
 
 
 async def test_a_report_that_is_refused_says_so(own_stack: StackInfo) -> None:
-    async with broken(
-        own_stack,
-        "revoke execute on function public.webhook_report() from service_role",
-        "grant execute on function public.webhook_report() to service_role",
-    ):
+    async with withheld(own_stack, "webhook_report"):
         found = await found_in(own_stack)
     assert "permission denied" in found[Check.SCHEMA][0].said
     assert found[Check.ACCESS][0].verdict is Verdict.UNCHECKED

@@ -105,6 +105,17 @@ async def test_another_size_fails_although_the_start_is_right(
     assert row["processing_error"].startswith("size_mismatch: ")
 
 
+async def test_an_object_that_was_emptied_is_of_another_size(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    path = f"{clinic.prefix}P005/emptied.c3d"
+    session = await clinic.session(LONG, path="P005/emptied.c3d")
+    await clinic.connection.supabase.storage.from_(clinic.bucket).update(path, b"")
+    async with served(clinic, tmp_path, Scale().weigh):
+        row = await clinic.until(session, "completed", "failed")
+    assert row["processing_error"].startswith("size_mismatch: ")
+
+
 async def test_a_storage_without_ranges_costs_no_session(clinic: Clinic, tmp_path: Path) -> None:
     session = await clinic.session(LONG)
     async with served(clinic, tmp_path, without_ranges):

@@ -172,7 +172,7 @@ async def test_a_supabase_that_hangs_holds_up_no_scrape(clinic: Clinic) -> None:
     assert samples["c3d_worker_supabase_up", ""] == 0
 
 
-async def test_many_scrapes_are_one_question(clinic: Clinic) -> None:
+async def test_many_scrapes_ask_each_question_once(clinic: Clinic) -> None:
     asked = Counter[str]()
 
     async def count(response: httpx.Response) -> None:
@@ -182,7 +182,22 @@ async def test_many_scrapes_are_one_question(clinic: Clinic) -> None:
         connection.http.event_hooks["response"].append(count)
         watcher = _watcher(connection, clinic.stack, every=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
-    assert asked == {"/rest/v1/rpc/queue_report": 1}
+    assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
+
+
+async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(_: QueueReports) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("worker.lookout.PATIENCE", 0.2)
+    monkeypatch.setattr(QueueReports, "queue", endless)
+    watcher = _watcher(clinic.connection, clinic.stack)
+    assert (await watcher.readiness())[0] == 200
+    measured = await watcher.metrics()
+    assert measured["c3d_worker_supabase_up", ""] == 1
+    assert not _queue(measured)
 
 
 async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(clinic: Clinic) -> None:

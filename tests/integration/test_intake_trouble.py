@@ -15,11 +15,13 @@ from tests.integration.uploads import (
     empty_clinic,
     intake_of,
     numbered,
+    object_of,
     register,
     sessions,
     settings_of,
     sweep_of,
 )
+from worker.backend.intake_register import IntakeRegister
 from worker.backend.object_store import Measured, ObjectStore
 from worker.bucket_sweep import MOST_IN_A_ROW
 from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError
@@ -65,7 +67,15 @@ async def test_storage_in_trouble_ends_a_pass_and_the_next_goes_on_behind(clinic
         assert await sweep.sweep() == MOST_IN_A_ROW
 
 
-async def test_an_error_of_the_workers_own_is_refused_after_some_tries(
+async def wait_over(clinic: Clinic) -> None:
+    """Let everything that was put off be due."""
+    await clinic.database.execute(
+        "update public.storage_intake set held_until = clock_timestamp() - interval '1 second'"
+        " where outcome = 'taking'"
+    )
+
+
+async def test_an_error_of_the_workers_own_is_refused_in_the_end(
     clinic: Clinic, mocker: MockerFixture
 ) -> None:
     await clinic.upload(numbered(1), "P001/a.c3d")
@@ -82,6 +92,7 @@ async def test_an_error_of_the_workers_own_is_refused_after_some_tries(
     for _ in range(PATIENCE - 1):
         with pytest.raises(UnexpectedError):
             await sweep.sweep()
+        await wait_over(clinic)
     assert [session["file_path"] for session in await sessions(clinic)] == ["P001/b.c3d"]
     await sweep.sweep()
     outcomes = {path: outcome for path, outcome, _ in await register(clinic)}
@@ -93,20 +104,22 @@ async def test_an_error_of_the_workers_own_is_refused_after_some_tries(
     assert "upload the file again" in detail
 
 
-async def test_an_object_of_another_size_than_storage_says_is_refused_after_some_tries(
-    clinic: Clinic,
-) -> None:
+async def test_seconds_of_a_wrong_answer_refuse_no_upload(clinic: Clinic) -> None:
     path = await clinic.upload(numbered(1), "P001/a.c3d")
-    await clinic.database.execute(
-        "update storage.objects set metadata = metadata || '{\"size\": 512}' where name = $1", path
-    )
-    sweep = sweep_of(clinic)
-    for _ in range(PATIENCE - 1):
-        with pytest.raises(SizeMismatchError):
-            await sweep.sweep()
-        assert await register(clinic) == []
-    await sweep.sweep()
-    assert [outcome for _, outcome, _ in await register(clinic)] == ["refused"]
+    object_id, version = await object_of(clinic, path)
+    async with Proxy(clinic.stack).serve() as proxy, connected(proxy.stack) as connection:
+        settings = settings_of(proxy.stack)
+        intake = make_intake(connection, settings)
+        sweep = make_sweep(intake, settings)
+        with proxy.trouble(OBJECTS, say(200)) as rule:
+            with pytest.raises(SizeMismatchError):
+                await intake.announced(object_id, version)
+            for _ in range(2 * PATIENCE):
+                assert await sweep.sweep() == 0  # put off for all
+            assert rule.hits == 1
+        await wait_over(clinic)
+        assert await sweep.sweep() == 1
+    assert [outcome for _, outcome, _ in await register(clinic)] == ["session"]
 
 
 async def test_an_error_that_was_met_once_costs_nothing(
@@ -120,4 +133,19 @@ async def test_an_error_that_was_met_once_costs_nothing(
     with pytest.raises(UnexpectedError):
         await intake.take(claimed)
     mocker.stopall()
+    await wait_over(clinic)
     assert await sweep_of(clinic).sweep() == 1
+
+
+async def test_whatever_an_answer_is_it_ends_no_worker(
+    clinic: Clinic, mocker: MockerFixture
+) -> None:
+    await clinic.upload(numbered(1), "P001/a.c3d")
+    sweep = sweep_of(clinic)
+    for method in ("claim", "record"):
+        mocker.patch.object(IntakeRegister, method, side_effect=KeyError("object_id"))
+        with pytest.raises(UnavailableError, match="KeyError"):
+            await sweep.sweep()
+        mocker.stopall()
+        assert await register(clinic) == []
+    assert await sweep.sweep() == 1

@@ -7,11 +7,9 @@ import signal
 import sys
 from pathlib import Path
 
-import dotenv
 import pytest
 
 from tests.integration.commands import command
-from worker.local import keys
 from worker.local.stack import StackInfo
 
 
@@ -34,7 +32,7 @@ async def test_a_pushed_stack_is_all_a_worker_needs(
             while line := await process.stderr.readline():
                 if line.startswith(b"Ready."):
                     break
-        code, printed, _ = await command(_info(env_file), tmp_path, "check")
+        code, printed, _ = await command(StackInfo.read(env_file), tmp_path, "check")
     finally:
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
@@ -42,15 +40,3 @@ async def test_a_pushed_stack_is_all_a_worker_needs(
     assert env_file.read_text() in out.decode()
     assert b"Traceback" not in err
     assert process.returncode == 0
-
-
-def _info(env_file: Path) -> StackInfo:
-    env = dotenv.dotenv_values(env_file)
-    return StackInfo(
-        url=env["SUPABASE_URL"] or "",
-        secret_key=env["SUPABASE_SECRET_KEY"] or "",
-        publishable_key=keys.PUBLISHABLE_KEY,
-        service_role_jwt=keys.SERVICE_ROLE_JWT,
-        anon_jwt=keys.ANON_JWT,
-        database_url=env["SUPABASE_DB_URL"] or "",
-    )

@@ -59,6 +59,19 @@ async def suffer(clinic: Clinic, proxy: Proxy) -> None:
     await upload(clinic, 10, RECORDING[: len(RECORDING) // 2])
     await upload(clinic, 11, b"This is no recording.")
     await clinic.session(numbered(12), uploaded=False, path=f"{PATIENT}/{NAME}-12.c3d")
+    await clinic.database.execute("delete from vault.secrets")  # the sweep alone finds the last
+    ninth = f"{OBJECTS}{PATIENT}/{NAME}-9"
+    with proxy.trouble(ninth, say(200)) as rule:  # another size than Storage says
+        await upload(clinic, 9)
+        async with asyncio.timeout(60):  # until a sweep is over its pause
+            await rule.struck.wait()
+        await asyncio.sleep(1.0)
+
+
+async def due_again(clinic: Clinic) -> None:
+    await clinic.database.execute(
+        "update public.storage_intake set held_until = now() where outcome = 'taking'"
+    )
 
 
 async def finished(clinic: Clinic, sessions: int) -> None:
@@ -84,7 +97,8 @@ async def test_nothing_planted_gets_out(clinic: Clinic, tmp_path: Path) -> None:
         async with through.worker(tmp_path, **webhook, **quick) as worker:
             await worker.until("realtime_ready")
             await suffer(clinic, proxy)
-            await finished(clinic, 15)
+            await due_again(clinic)
+            await finished(clinic, 16)
             async with httpx.AsyncClient() as http:
                 face = f"http://127.0.0.1:{webhook['HTTP_PORT']}"
                 metrics = (await http.get(f"{face}/metrics")).text
@@ -92,7 +106,14 @@ async def test_nothing_planted_gets_out(clinic: Clinic, tmp_path: Path) -> None:
             logged = await lines(worker)
     answers = await clinic.database.fetch("select content from net._http_response")
     _, checked, complained = await command(clinic.stack, tmp_path, "check", "--json", **webhook)
-    for event in ("webhook_heard", "object_taken", "session_done", "supabase_in_trouble"):
+    for event in (
+        "webhook_heard",
+        "object_taken",
+        "session_done",
+        "supabase_in_trouble",
+        "object_put_off",
+        "bucket_sweep_failed",
+    ):
         assert event in logged
     said = [logged, metrics, ready, checked, complained, *(str(row["content"]) for row in answers)]
     for text in said:

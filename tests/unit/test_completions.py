@@ -21,12 +21,15 @@ class Calls(MetadataService):
         self.sizes: list[int] = []
         self.trouble: Exception | None = None
         self.rejected: set[ClaimedSession] = set()
+        self.poison: set[ClaimedSession] = set()
 
     async def complete_all(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
         self.sizes.append(len(finished))
         await asyncio.sleep(0.01)
         if self.trouble:
             raise self.trouble
+        if any(each.session in self.poison for each in finished):
+            raise UnavailableError("A trigger raised.")
         return [
             RejectedError("No.") if each.session in self.rejected else Completion.COMPLETED
             for each in finished
@@ -99,6 +102,28 @@ async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
     calls.trouble = None
     assert await completions.complete(finished()) is Completion.COMPLETED
+
+
+async def test_one_that_fails_its_call_blames_no_other() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    bad, *good = [finished() for _ in range(5)]
+    calls.poison.add(bad.session)
+    outcomes = await asyncio.gather(
+        *(completions.complete(each) for each in (bad, *good)), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], UnavailableError)
+    assert outcomes[1:] == [Completion.COMPLETED] * 4
+
+
+async def test_who_is_told_to_wait_asks_no_more() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    calls.trouble = UnavailableError("Slow down.", retry_after=5.0)
+    await asyncio.gather(
+        *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
+    )
+    assert calls.sizes == [3]
 
 
 async def test_one_that_is_cancelled_is_not_sent() -> None:

@@ -75,12 +75,12 @@ class IntakeRegister:
         """Reserve the current version of an object, unless it is taken, reserved or not there."""
         return await self._claim({"only_object": str(object_id)})
 
-    async def hold(self, held: ClaimedObject) -> None:
-        """Renew the reservation."""
+    async def hold(self, held: ClaimedObject, seconds: int) -> None:
+        """Let the reservation end in so many seconds."""
         arguments = {
             "object": str(held.id),
             "version": held.version,
-            "lease_seconds": self.lease_seconds,
+            "lease_seconds": seconds,
         }
         await rest.value(self._supabase.rpc("hold_object", arguments))
 

@@ -28,7 +28,13 @@ from worker.errors import (
 )
 
 SLOWEST = 100_000  # bytes a second; a slower download is given up
-STATUS_OF = {"NoSuchKey": "404", "NoSuchBucket": "404", "InvalidKey": "400", "AccessDenied": "403"}
+STATUS_OF = {
+    "NoSuchKey": "404",
+    "NoSuchBucket": "404",
+    "InvalidKey": "400",
+    "InvalidRange": "416",
+    "AccessDenied": "403",
+}
 GRACE_SECONDS = 30.0  # on top, for the answer to begin
 MOST_BYTES = 2_147_483_647  # that a session's INTEGER holds
 
@@ -210,6 +216,8 @@ class ObjectStore:
             return ObjectMissingError(f"Storage has no object {path!r} in {self._bucket!r}.")
         if status in {"401", "403"}:
             return KeyRefusedError(f"Storage refused the key ({code or status}).")
+        if status == "416":  # to a question for its first bytes
+            return SizeMismatchError(f"{path} has no bytes.")
         if status == "400":
             return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
         return UnavailableError(f"Storage answered {status} ({code or 'no code'}).")

@@ -83,6 +83,11 @@ class QueueReports:
         """Bind to a client; nothing is sent yet."""
         self._supabase = supabase
 
+    async def present(self) -> bool:
+        """Ask for next to nothing; raises as `queue`."""
+        await rest.rows(self._supabase.table(SESSIONS).select("id").limit(1))
+        return True
+
     async def queue(self) -> QueueReport:
         """Count everything in one call.
 

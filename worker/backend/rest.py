@@ -91,7 +91,9 @@ def _sorted(error: APIError) -> Exception:
         return AlreadyThereError(f"{message} ({code}).")
     if code.startswith(BAD_VALUE):
         return RejectedError(f"The database refused the values: {message} ({code}).")
-    return UnavailableError(f"Supabase answered an error: {message} ({code or 'no code'}).")
+    # It is logged, and what a project's own SQL raises can name a file, and so a patient.
+    told = "" if code.startswith("P0") else f": {message}"
+    return UnavailableError(f"Supabase answered an error{told} ({code or 'no code'}).")
 
 
 def _unexpected(data: object) -> NoReturn:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dotenv import dotenv_values
+
 from worker.errors import StackError
 from worker.local import keys
 from worker.local.gateway import gateway
@@ -43,6 +45,19 @@ class StackInfo:
     service_role_jwt: str
     anon_jwt: str
     database_url: str
+
+    @classmethod
+    def read(cls, env_file: Path) -> StackInfo:
+        """Return the stack whose `env` was written to a file."""
+        env = dotenv_values(env_file)
+        return cls(
+            url=env["SUPABASE_URL"] or "",
+            secret_key=env["SUPABASE_SECRET_KEY"] or "",
+            publishable_key=keys.PUBLISHABLE_KEY,
+            service_role_jwt=keys.SERVICE_ROLE_JWT,
+            anon_jwt=keys.ANON_JWT,
+            database_url=env["SUPABASE_DB_URL"] or "",
+        )
 
     def env(self) -> str:
         """Return a `.env` file for the worker."""
