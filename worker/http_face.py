@@ -40,6 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # two that are only bound to an address may share it
     except OSError as error:
         listener.close()
         raise _unusable(host, port, error) from error

@@ -40,9 +40,22 @@ async def run(settings: Settings) -> None:
         connection = await context.enter_async_context(connect(settings))
         metadata = MetadataService(connection.supabase)
         store = ObjectStore(connection, settings.c3d_bucket)
+
+        def requeued() -> None:
+            loop.ring()
+
+        intake = make_intake(connection, settings, requeued)
+        context.push_async_callback(intake.close)
         await metadata.check()
         await store.check()
+        await intake.register.left()  # its migration is applied
+        listener = (
+            context.enter_context(bind(settings.http_host, settings.http_port))
+            if settings.http_port
+            else None
+        )
 
+        # Whatever may forbid the start has been asked; children cost the most to start.
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
@@ -50,19 +63,12 @@ async def run(settings: Settings) -> None:
         heartbeat = Heartbeat()
         loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
         doorbell = make_doorbell(connection, loop)
-        intake = make_intake(connection, settings, requeued=loop.ring)
-        context.push_async_callback(intake.close)
-        await intake.register.left()  # its migration is applied
         sweep = make_sweep(intake, settings)
         health = HealthService(
             heartbeat, Lookout(QueueReports(connection.supabase)), loop, doorbell
         )
         routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
-        face = (
-            HttpFace(routes, bind(settings.http_host, settings.http_port))
-            if settings.http_port
-            else None
-        )
+        face = HttpFace(routes, listener) if listener else None
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:

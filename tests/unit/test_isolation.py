@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,3 +157,30 @@ def _children() -> list[psutil.Process]:
     """The reading children of this process; multiprocessing has a helper of its own beside."""
     below = psutil.Process().children(recursive=True)
     return [each for each in below if "spawn_main" in " ".join(each.cmdline())]
+
+
+SLOW_TO_START = """
+import signal, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(0.5)
+"""
+SHORT_LIVED = """
+from worker.extraction.isolation import Isolation
+if __name__ == "__main__":
+    Isolation(seconds=5, megabytes=100).close()
+"""
+
+
+def test_children_ended_while_they_start_do_not_complain(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_START)
+    script = tmp_path / "short_lived.py"
+    script.write_text(SHORT_LIVED)
+    ended = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == ""

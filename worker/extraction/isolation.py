@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ MEGABYTE = 1_000_000
 CHILDREN = 2
 DEATHS = 2  # of a child, on the same recording, before the recording is blamed
 TRIES = 4  # of the same recording, where other children's deaths interrupt it
+WARM_SECONDS = 5  # what a child may take to start before it is ended all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,9 @@ class Isolation:
     def close(self) -> None:
         """End the children, whatever they do."""
         self._closed.set()
+        for _ in range(self._children):
+            # One that is ended while it starts would complain on stderr.
+            self._warm.acquire(timeout=WARM_SECONDS)
         _end(self._pool)
 
     def _submitted(self, path: Path, *, samples: bool) -> Future[Extracted]:
@@ -154,12 +159,14 @@ class Isolation:
     def _started(self) -> ProcessPool:
         # One recording a child: threads below it would only cost memory.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # Forking a process that runs threads is unsafe, and it would copy the parent.
+        context = multiprocessing.get_context("spawn")
+        self._warm = context.Semaphore(0)
         pool = ProcessPool(
             max_workers=self._children,
-            # Forking a process that runs threads is unsafe, and it would copy the parent.
-            context=multiprocessing.get_context("spawn"),
+            context=context,
             initializer=_prepare,
-            initargs=(self._megabytes * MEGABYTE,),
+            initargs=(self._megabytes * MEGABYTE, self._warm),
         )
         pool.schedule(int)  # the first task starts the children; no recording has to wait
         return pool
@@ -170,8 +177,8 @@ def _end(pool: ProcessPool) -> None:
     pool.join()
 
 
-def _prepare(most_bytes: int) -> None:
-    """Make a child warm, and let it take so much memory more and no more."""
+def _prepare(most_bytes: int, warm: Semaphore) -> None:
+    """Make a child warm, say so, and let it take so much memory more and no more."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
 
     # Signals to the parent's group are the parent's: it says when a child ends, and then at once.
@@ -179,6 +186,7 @@ def _prepare(most_bytes: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = _data_bytes() + most_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    warm.release()
 
 
 def _data_bytes() -> int:
