@@ -29,6 +29,9 @@ TEMPLATE = "template_blank"
 
 CreateDatabase = Callable[[], Awaitable[str]]
 
+# A shell that runs the tests in the background ignores Ctrl-C on behalf of all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def packages() -> Packages:
