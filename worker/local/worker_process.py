@@ -24,6 +24,7 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         """Bind to a process whose stderr is a pipe of JSON lines."""
         self.process = process
+        self.said: list[bytes] = []  # every line, whether or not somebody waits for it
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._pump = asyncio.create_task(self._read())
 
@@ -64,6 +65,7 @@ class WorkerProcess:
         """Empty the pipe always: a worker blocks on a full one."""
         assert self.process.stderr is not None  # noqa: S101 - the pipe that was asked for
         async for line in self.process.stderr:
+            self.said.append(line)
             self._lines.put_nowait(line)
         self._lines.put_nowait(b"")
 
