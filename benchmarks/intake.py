@@ -108,6 +108,7 @@ async def _backfill(run: Run, connection: Connection, settings: Settings) -> Non
             "each streamed, hashed and inserted, as many at once, nothing else",
         )
     )
+    await sweep.sweep()  # of what the floor inserted, nothing is in the register
     idle, bare = [], []
     for _ in range(run.sizes.singles):
         started = time.perf_counter()
