@@ -42,7 +42,7 @@ async def run(settings: Settings) -> None:
         store = ObjectStore(connection, settings.c3d_bucket)
 
         def requeued() -> None:
-            loop.ring()
+            loop.ring()  # made below, when nothing forbids the start any more
 
         intake = make_intake(connection, settings, requeued)
         context.push_async_callback(intake.close)

@@ -250,10 +250,6 @@ async def rate_from_now(queue: Queue, seconds: float) -> float | None:
     """Completions a second from now on, for so many seconds."""
     begin = time.time()
     await asyncio.sleep(seconds)
-    return await rate(queue, begin, time.time())
-
-
-async def rate(queue: Queue, begin: float, end: float) -> float | None:
-    """Completions a second between two moments."""
+    end = time.time()
     count = len([at for at in await queue.completions(begin) if at <= end])
     return count / (end - begin) if count >= ENOUGH else None

@@ -20,7 +20,7 @@ from tests.faults.scene import (
     Stage,
     busy,
     full_only,
-    rate,
+    rate_from_now,
     slow_download,
 )
 
@@ -157,11 +157,9 @@ async def busy_rate(scene: Scene) -> float | None:
     with scene.proxy.trouble(OBJECTS, slow_download):
         async with busy(queue):
             await asyncio.sleep(1.0)
-            began = time.time()
-            await asyncio.sleep(WINDOW)
-            ended = time.time()
+            found = await rate_from_now(queue, WINDOW)
         await queue.until_done(seconds=60)
-    return await rate(queue, began, ended)
+    return found
 
 
 async def insert_now_and_then(scene: Scene) -> None:

@@ -22,7 +22,7 @@ from tests.faults.scene import (
     Stage,
     busy,
     full_only,
-    rate,
+    rate_from_now,
     recovery,
     slow_download,
 )
@@ -153,9 +153,7 @@ async def test_fifty_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
         with scene.proxy.trouble(OBJECTS, slow_download):
             await scene.queue.add(SESSIONS)
             await scene.fleet.members[0].until("session_done")
-            began = time.time()
-            await asyncio.sleep(WINDOW)
-            injected = time.time()
+            before = await rate_from_now(scene.queue, WINDOW)
             for _ in range(KILLS):
                 await asyncio.sleep(dice.uniform(0.1, 1.2))
                 dice.choice(scene.fleet.members).kill()
@@ -163,12 +161,8 @@ async def test_fifty_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
             async with busy(scene.queue):
                 recovered = await recovery(scene, lifted, [])
                 await asyncio.sleep(SETTLE)
-                again = time.time()
-                await asyncio.sleep(WINDOW)
-                ended = time.time()
+                after = await rate_from_now(scene.queue, WINDOW)
             await scene.queue.until_done(seconds=300)
-        before = await rate(scene.queue, began, injected)
-        after = await rate(scene.queue, again, ended)
         ratio = after / before if before and after else None
         name = f"{KILLS} kills at random moments, {WORKERS} workers"
         outcome = await stage.outcome(name, scene, plan, recovered - lifted, ratio)

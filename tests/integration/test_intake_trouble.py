@@ -20,6 +20,7 @@ from tests.integration.uploads import (
     sessions,
     settings_of,
     sweep_of,
+    wait_over,
 )
 from worker.backend.intake_register import IntakeRegister
 from worker.backend.object_store import Measured, ObjectStore
@@ -65,14 +66,6 @@ async def test_storage_in_trouble_ends_a_pass_and_the_next_goes_on_behind(clinic
             assert rule.hits == MOST_IN_A_ROW
         assert await sweep.sweep() == 1
         assert await sweep.sweep() == MOST_IN_A_ROW
-
-
-async def wait_over(clinic: Clinic) -> None:
-    """Let everything that was put off be due."""
-    await clinic.database.execute(
-        "update public.storage_intake set held_until = clock_timestamp() - interval '1 second'"
-        " where outcome = 'taking'"
-    )
 
 
 async def test_an_error_of_the_workers_own_is_refused_in_the_end(

@@ -18,7 +18,7 @@ from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import cut, lose_reply, say, spoil
 from tests.integration.clinic import Clinic
 from tests.integration.commands import command
-from tests.integration.uploads import RECORDING, empty_clinic, numbered
+from tests.integration.uploads import RECORDING, empty_clinic, numbered, wait_over
 from worker.local.announcing import announce_uploads
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
@@ -68,12 +68,6 @@ async def suffer(clinic: Clinic, proxy: Proxy) -> None:
         await asyncio.sleep(1.0)
 
 
-async def due_again(clinic: Clinic) -> None:
-    await clinic.database.execute(
-        "update public.storage_intake set held_until = now() where outcome = 'taking'"
-    )
-
-
 async def finished(clinic: Clinic, sessions: int) -> None:
     async with asyncio.timeout(90):
         while sum((await clinic.counts()).values()) < sessions:
@@ -97,7 +91,7 @@ async def test_nothing_planted_gets_out(clinic: Clinic, tmp_path: Path) -> None:
         async with through.worker(tmp_path, **webhook, **quick) as worker:
             await worker.until("realtime_ready")
             await suffer(clinic, proxy)
-            await due_again(clinic)
+            await wait_over(clinic)
             await finished(clinic, 16)
             async with httpx.AsyncClient() as http:
                 face = f"http://127.0.0.1:{webhook['HTTP_PORT']}"

@@ -82,3 +82,11 @@ async def sessions(clinic: Clinic) -> list[dict[str, Any]]:
         "select * from public.therapy_sessions order by created_at, id"
     )
     return [dict(row) for row in rows]
+
+
+async def wait_over(clinic: Clinic) -> None:
+    """Let everything that was put off be due."""
+    await clinic.database.execute(
+        "update public.storage_intake set held_until = clock_timestamp() - interval '1 second'"
+        " where outcome = 'taking'"
+    )
