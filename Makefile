@@ -30,7 +30,7 @@ test-contract: $(INSTALLED)  ## the contract against SUPABASE_URL, SUPABASE_SECR
 	CONTRACT=1 $(BIN)/pytest -m contract tests/integration
 
 fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (about ten minutes)
-	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/test_mutations.py --timeout 7200
+	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/extraction/test_mutations.py --timeout 7200
 
 bench: $(INSTALLED)  ## each measurement beside its rival, in one run; docs/benchmarks.md (BENCH=quick: tiny)
 	$(BIN)/python -m benchmarks

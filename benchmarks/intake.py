@@ -20,13 +20,13 @@ from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
+from worker.intake.factory import make_intake, make_sweep
 from worker.local.announcing import announce_uploads
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
-from worker.phase_one import make_intake, make_sweep
+from worker.observing.logs import configure_logs
 from worker.settings import DEFAULT_BUCKET, Settings
-from worker.telemetry import configure_logs
 
 GHOSTLY = ghostly_recording(seconds=65.0)
 SETTLE = 2.0  # seconds

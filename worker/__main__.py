@@ -4,7 +4,7 @@
 def main() -> None:
     """Run the command line."""
     # Imported here because every child process imports this module, and needs none of it.
-    from worker.cli import main as command  # noqa: PLC0415
+    from worker.commands.cli import main as command  # noqa: PLC0415
 
     command()
 

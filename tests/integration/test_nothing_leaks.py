@@ -17,7 +17,7 @@ import pytest
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import cut, lose_reply, say, spoil
 from tests.integration.clinic import Clinic
-from tests.integration.commands import command
+from tests.integration.command_line import command
 from tests.integration.uploads import RECORDING, empty_clinic, numbered, wait_over
 from worker.local.announcing import announce_uploads
 from worker.local.stack import StackInfo

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.clinic import Clinic
-from tests.integration.commands import command
+from tests.integration.command_line import command
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import NewSession
 from worker.extraction.analytics import STATISTICS_VERSION

@@ -11,11 +11,11 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from tests.integration.clinic import Clinic, clinic_of
-from worker.bucket_sweep import BucketSweep
-from worker.intake import Intake
+from worker.intake.bucket_sweep import BucketSweep
+from worker.intake.factory import make_intake, make_sweep
+from worker.intake.intake import Intake
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
-from worker.phase_one import make_intake, make_sweep
 from worker.settings import DEFAULT_BUCKET, Settings
 
 RECORDING = ghostly_recording(seconds=5.0)

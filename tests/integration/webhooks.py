@@ -11,10 +11,10 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 
-from worker.intake import Intake
+from worker.intake.intake import Intake
+from worker.intake.webhook_service import ADDRESS, MOST_AT_ONCE, TakesIn, WebhookService
+from worker.intake.webhook_signature import Signatures
 from worker.settings import DEFAULT_BUCKET
-from worker.webhook_service import ADDRESS, MOST_AT_ONCE, TakesIn, WebhookService
-from worker.webhook_signature import Signatures
 
 SECRET = "whsec_dGVzdHMgcGxhbnQgc2VjcmV0cywgYXMgbG9uZyBhcyB0aGlz"
 OTHER_SECRET = "whsec_YW5vdGhlciBzZWNyZXQsIGp1c3QgYXMgbG9uZyBhcyB0aGlz"

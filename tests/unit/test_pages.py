@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from docs.run_snippets import SNIPPETS
-from worker import metrics
 from worker.backend.queue_report import QueueReport
-from worker.cli import app
+from worker.commands.cli import app
+from worker.observing import metrics
 from worker.settings import settings_names
 
 PROJECT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.heartbeat import LONGEST_SILENCE
+from worker.observing.watchdog import LONGEST_SILENCE
 from worker.settings import Settings
 
 UNIT = Path(__file__).parents[2] / "deploy" / "c3d-worker.service"

@@ -1,1 +1,4 @@
-"""One module for each door of Supabase. No flow in here."""
+"""One module for each part of Supabase that the worker talks to; errors come out sorted.
+
+No flow is in here: nothing waits for work, retries, or decides what becomes of a session.
+"""

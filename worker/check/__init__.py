@@ -1,1 +1,4 @@
-"""Looks at everything the worker needs before it needs it. Each finding has its cure."""
+"""An installation, looked at before it is needed: finding by finding, each with its cure.
+
+What the worker does about trouble while it runs is not here.
+"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from worker.backend.connection import Connection, connect
-from worker.backend.doorbell import ConnectionLostError, rehearse
 from worker.backend.installation import Installation, Report
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.object_store import ObjectStore
+from worker.backend.realtime_listener import ConnectionLostError, rehearse
 from worker.check import key
 from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, well

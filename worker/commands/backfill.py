@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from worker.backfill import Backfilled, backfill
 from worker.commands.terminal import backfilled, counting
+from worker.intake.backfill import Backfilled, backfill
 from worker.settings import Settings
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker.errors import C3DError
 from worker.extraction.statistics import ChannelStatistics
-from worker.inspection import Inspected
+from worker.reports.inspection import Inspected
 
 NO_VALUE = "—"  # the file does not say
 UNITS = {

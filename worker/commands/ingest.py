@@ -17,8 +17,8 @@ from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
 from worker.commands.terminal import ingested, outline, sending
 from worker.errors import C3DError, PermanentError
-from worker.ingest import Ingest, make_ingest
-from worker.inspection import inspect_file
+from worker.intake.ingest import Ingest, make_ingest
+from worker.reports.inspection import inspect_file
 from worker.settings import Settings
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from worker.commands.display import channels, recording
 from worker.errors import C3DError
-from worker.inspection import inspect_file
+from worker.reports.inspection import inspect_file
 
 
 def inspect_files(

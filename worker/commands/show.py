@@ -11,8 +11,8 @@ from rich.console import Console
 from worker.commands.display import channels, facts
 from worker.commands.terminal import outline
 from worker.extraction.statistics import ChannelStatistics
+from worker.reports.show import look_up
 from worker.settings import Settings
-from worker.show import look_up
 
 
 async def show_session(settings: Settings, session: UUID, console: Console) -> None:

@@ -17,8 +17,8 @@ from rich.text import Text
 from worker.backend.connection import Connection, connect
 from worker.backend.queue_report import QueueReports, RefusedUpload, SessionError
 from worker.errors import UnavailableError
+from worker.reports.status import STATES, Status, error_as_json, look
 from worker.settings import Settings
-from worker.status import STATES, Status, error_as_json, look
 
 EVERY = 3.0  # seconds between two looks
 INDENTED = (0, 0, 0, 2)  # cells: a reason stands below what it is about

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from worker.backend.intake_register import Outcome, Taken
-from worker.backfill import Backfilled
+from worker.intake.backfill import Backfilled
 
 WORDS = {
     Outcome.SESSION: "new session",

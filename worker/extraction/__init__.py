@@ -1,1 +1,1 @@
-"""C3D bytes to facts. Pure: no network, no asyncio, no Supabase."""
+"""From the bytes of a C3D file to its facts: no network, no asyncio, no Supabase."""

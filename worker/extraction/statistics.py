@@ -15,9 +15,9 @@ import numpy as np
 
 from worker.errors import C3DError, UnsupportedC3DError
 from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.running_statistics import Tally
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
-from worker.extraction.tally import Tally
 
 MOST_BINS = 60  # a sparkline fits a terminal's line
 BINS_A_SESSION = 512  # shared by its channels

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 
+from worker.intake.webhook_service import ADDRESS
 from worker.local.ports import HOST, choose
 from worker.local.stack import StackInfo
-from worker.webhook_service import ADDRESS
 
 # Protects nothing: the stack and its worker listen on 127.0.0.1.
 WEBHOOK_SECRET = "whsec_bG9jYWwgc3RhY2sgb25seSwgcHJvdGVjdHMgbm90aGluZw=="  # noqa: S105 - see above

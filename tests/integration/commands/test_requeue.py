@@ -1,0 +1,200 @@
+"""`c3d-worker requeue`: by ids, all that failed, all that were migrated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.command_line import command
+from tests.integration.queue_calls import MAX_ATTEMPTS, add, claim, row, technical_row
+from tests.integration.uploads import RECORDING
+from worker.local.stack import StackInfo
+
+MANY = 2500  # more than two calls take
+
+
+@pytest.fixture
+async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
+    async with clinic_of(migrated_stack) as opened:
+        yield opened
+
+
+async def failed(clinic: Clinic, code: str = "c3d_truncated") -> UUID:
+    return await add(
+        clinic.database,
+        processing_status="failed",
+        processing_attempts=MAX_ATTEMPTS,
+        processing_due_at=None,
+        processing_error=f"{code}: It is wrong.",
+    )
+
+
+async def migrated(clinic: Clinic, **values: str) -> UUID:
+    session = await add(clinic.database, processing_status="completed", **values)
+    await clinic.database.execute(
+        "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "
+        "values ($1, 33, null)",
+        session,
+    )
+    return session
+
+
+async def status(clinic: Clinic, session: UUID) -> str:
+    return str((await row(clinic.database, session))["processing_status"])
+
+
+async def test_named_sessions_are_requeued_and_each_is_answered(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    one, other, unknown = await failed(clinic), await failed(clinic), uuid4()
+    ids = [str(session) for session in (one, other, unknown)]
+    code, printed, _ = await command(
+        clinic.stack, tmp_path, "requeue", *ids, "--reason", "[a] reason"
+    )
+    assert code == 1
+    assert printed.splitlines() == [
+        f"{one}: pending",
+        f"{other}: pending",
+        f"{unknown}: missing",
+        "2 of 3 sessions are pending.",
+    ]
+    found = await row(clinic.database, one)
+    assert (found["processing_status"], found["processing_attempts"]) == ("pending", 0)
+    assert found["processing_error"] == "requeued: [a] reason"
+
+
+async def test_running_ones_are_refused_and_completed_ones_unless_forced(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    running = await add(clinic.database)
+    await claim(clinic.database, uuid4())
+    completed = await migrated(clinic)
+    ids = (str(running), str(completed))
+    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", *ids)
+    assert printed.count("refused") == 2
+    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", *ids, "--force")
+    assert code == 1
+    assert f"{running}: refused\n{completed}: pending" in printed
+
+
+async def test_all_that_failed_are_requeued_and_nothing_else(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    sessions = [await failed(clinic), await failed(clinic, "object_missing")]
+    others = [
+        await migrated(clinic),
+        await add(clinic.database, processing_status="skipped"),
+    ]
+    before = [await row(clinic.database, session) for session in others]
+    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed")
+    assert (code, printed) == (0, "2 failed sessions requeued.\n")
+    assert [await status(clinic, session) for session in sessions] == ["pending"] * 2
+    assert [await row(clinic.database, session) for session in others] == before
+    assert await claim(clinic.database, uuid4())
+
+
+async def test_a_code_picks_those_that_failed_of_it(clinic: Clinic, tmp_path: Path) -> None:
+    truncated, missing = await failed(clinic), await failed(clinic, "object_missing")
+    arguments = ("requeue", "--failed", "--code", "c3d_truncated")
+    _, printed, _ = await command(clinic.stack, tmp_path, *arguments, "--dry-run")
+    assert printed == "1 failed session of c3d_truncated would be requeued.\n"
+    assert await status(clinic, truncated) == "failed"
+    _, printed, _ = await command(clinic.stack, tmp_path, *arguments)
+    assert printed == "1 failed session of c3d_truncated requeued.\n"
+    assert (await status(clinic, truncated), await status(clinic, missing)) == ("pending", "failed")
+
+
+async def test_those_without_a_code_are_called_unknown(clinic: Clinic, tmp_path: Path) -> None:
+    legacy = await add(clinic.database, processing_status="failed")
+    await failed(clinic)
+    arguments = ("requeue", "--failed", "--code", "unknown")
+    _, printed, _ = await command(clinic.stack, tmp_path, *arguments)
+    assert printed.startswith("1 failed session ")
+    assert await status(clinic, legacy) == "pending"
+
+
+async def test_migrated_sessions_with_a_c3d_are_requeued(clinic: Clinic, tmp_path: Path) -> None:
+    old = await migrated(clinic)
+    renamed = await migrated(clinic, file_path="P005/blob-17", original_filename="a.C3D")
+    table = await migrated(clinic, file_path="P005/a.csv", original_filename="a.csv")
+    read = await migrated(clinic)
+    await clinic.database.execute(
+        "update public.c3d_technical_data set extracted_at = now() where session_id = $1", read
+    )
+    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--migrated")
+    assert (code, printed) == (0, "2 migrated sessions requeued.\n")
+    for session, expected in (
+        (old, "pending"),
+        (renamed, "pending"),
+        (table, "completed"),
+        (read, "completed"),
+    ):
+        assert await status(clinic, session) == expected
+
+
+async def test_old_values_stay_where_reading_fails_and_give_way_where_it_succeeds(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    good, bad = await clinic.session(RECORDING), await clinic.session(b"no recording")
+    await clinic.database.execute(
+        "update public.therapy_sessions set processing_status = 'completed'"
+    )
+    await clinic.database.execute(
+        "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "
+        "select id, 25, null from public.therapy_sessions"
+    )
+    await command(clinic.stack, tmp_path, "requeue", "--migrated")
+    async with clinic.worker(tmp_path, SWEEP_SECONDS="1"):
+        await clinic.until_done([good, bad])
+    assert (await status(clinic, good), await status(clinic, bad)) == ("completed", "failed")
+    read, kept = [await technical_row(clinic.database, session) for session in (good, bad)]
+    assert read is not None
+    assert kept is not None
+    assert (read["sampling_rate"], kept["sampling_rate"]) == (33.0, 25.0)
+    assert (read["extracted_at"] is None, kept["extracted_at"]) == (False, None)
+    assert kept["frame_count"] is None
+
+
+async def test_thousands_are_requeued_each_once(clinic: Clinic, tmp_path: Path) -> None:
+    await clinic.database.execute(
+        """
+        insert into public.therapy_sessions (
+          file_path, file_hash, file_size_bytes, original_filename,
+          processing_status, processing_error
+        )
+        select 'P005/' || n || '.c3d', 'hash ' || n, 1, n || '.c3d', 'failed', 'rejected: No.'
+        from generate_series(1, $1) as n
+        """,
+        MANY,
+    )
+    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed", "--dry-run")
+    assert printed == f"{MANY:,} failed sessions would be requeued.\n"
+    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed")
+    assert printed == f"{MANY:,} failed sessions requeued.\n"
+    assert await clinic.counts() == {"pending": MANY}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--failed", "--migrated"),
+        ("--failed", str(uuid4())),
+        ("--migrated", "--code", "rejected"),
+        ("--failed", "--force"),
+        ("--dry-run", str(uuid4())),
+        ("no-uuid",),
+    ],
+)
+async def test_a_contradictory_call_changes_nothing(
+    clinic: Clinic, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    session = await failed(clinic)
+    code, printed, complained = await command(clinic.stack, tmp_path, "requeue", *arguments)
+    assert (code, printed) == (2, "")
+    assert "Usage" in complained
+    assert await status(clinic, session) == "failed"

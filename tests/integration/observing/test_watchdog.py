@@ -1,0 +1,168 @@
+"""What systemd hears of the worker, and when it hears nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.interrupter import Interrupter
+from tests.integration.uploads import settings_of
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession
+from worker.local.recordings import ghostly_recording
+from worker.local.stack import StackInfo
+from worker.local.worker_process import worker_process
+from worker.observing.watchdog import EVERY, Heartbeat
+from worker.processing.claim_loop import ClaimLoop
+
+NEVER = "3600"  # seconds between two sweeps
+GAP = 3 * EVERY  # seconds; what is silent for longer does not beat
+
+
+class Manager:
+    """A service manager's ear: the socket that NOTIFY_SOCKET names."""
+
+    def __init__(self, address: str) -> None:
+        """Listen on a path, or on an abstract name that begins with @."""
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self._socket.settimeout(0)
+
+    async def hear(self, seconds: float = GAP) -> str:
+        """Wait for the next message; TimeoutError: there is none in time."""
+        async with asyncio.timeout(seconds):
+            return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
+
+    async def silent(self, seconds: float = GAP) -> bool:
+        """Forget what was said, and say whether nothing more comes."""
+        try:
+            while True:
+                await self.hear(0.1)
+        except TimeoutError:
+            pass
+        try:
+            await self.hear(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    path = str(tmp_path / "notify")
+    listening = Manager(path if request.param == "path" else f"@c3d-{uuid4()}")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
+    async with clinic_of(migrated_stack) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _worker(
+    stack: StackInfo, folder: Path, manager: Manager, **settings: str
+) -> AsyncIterator[int]:
+    """An idle worker that has said it is ready; its process id."""
+    settings = {"SWEEP_SECONDS": NEVER, "NOTIFY_SOCKET": manager.address, **settings}
+    async with worker_process(stack, folder, **settings) as worker:
+        assert await manager.hear(20.0) == "READY=1"
+        yield worker.process.pid
+
+
+async def test_an_idle_worker_feeds_the_watchdog_and_says_when_it_stops(
+    clinic: Clinic, manager: Manager, tmp_path: Path
+) -> None:
+    async with _worker(clinic.stack, tmp_path, manager):
+        for _ in range(4):
+            assert await manager.hear() == "WATCHDOG=1"
+    heard = await manager.hear()
+    while heard == "WATCHDOG=1":
+        heard = await manager.hear()
+    assert heard == "STOPPING=1"
+
+
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+async def test_a_worker_that_stands_still_falls_silent(
+    clinic: Clinic, manager: Manager, tmp_path: Path
+) -> None:
+    async with _worker(clinic.stack, tmp_path, manager) as pid:
+        assert not await manager.silent()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert await manager.silent()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await manager.hear() == "WATCHDOG=1"
+
+
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+async def test_a_supabase_that_hangs_is_no_reason_to_kill_the_worker(
+    clinic: Clinic, manager: Manager, tmp_path: Path
+) -> None:
+    async with (
+        Interrupter(clinic.stack).serve() as line,
+        _worker(line.stack, tmp_path, manager, LEASE_SECONDS="5", SWEEP_SECONDS="1"),
+    ):
+        line.freeze()
+        until = time.monotonic() + 12.0
+        while time.monotonic() < until:
+            assert await manager.hear() == "WATCHDOG=1"
+        line.mend()
+        session = await clinic.session(ghostly_recording(seconds=5.0))
+        await clinic.until(session, "completed", seconds=60.0)
+
+
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+async def test_a_turn_that_never_ends_falls_silent(
+    clinic: Clinic, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
+    stuck, hanging, freed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Stuck(MetadataService):
+        """Its call outlives its own time limit."""
+
+        async def claim(self, *arguments: Any, **named: Any) -> list[ClaimedSession]:
+            if stuck.is_set():
+                hanging.set()
+                with suppress(asyncio.CancelledError):
+                    await freed.wait()
+                await freed.wait()
+            return await super().claim(*arguments, **named)
+
+    async def process(_: ClaimedSession) -> None:
+        raise AssertionError
+
+    heartbeat = Heartbeat(longest_silence=GAP)
+    settings = settings_of(clinic.stack, sweep_seconds=1, lease_seconds=5)
+    loop = ClaimLoop(Stuck(clinic.connection.supabase), process, settings, heartbeat)
+    running = asyncio.create_task(loop.run())
+    assert await manager.hear() == "WATCHDOG=1"
+    assert heartbeat.steady
+    stuck.set()
+    await hanging.wait()
+    assert await manager.silent(1.5 * GAP)
+    assert not heartbeat.steady
+    freed.set()
+    assert await manager.hear() == "WATCHDOG=1"
+    assert heartbeat.steady
+    loop.stop()
+    await running

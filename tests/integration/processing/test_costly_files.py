@@ -1,0 +1,82 @@
+"""A recording that hangs or kills its reader fails with a reason, and the worker goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.integration.clinic import Clinic
+from worker.backend.metadata_service import MetadataService
+from worker.backend.object_store import ObjectStore
+from worker.extraction.isolation import Extracted, Isolation, extract
+from worker.local.recordings import ghostly_recording
+from worker.processing.claim_loop import ClaimLoop
+from worker.processing.processor import Processor
+from worker.settings import Settings
+
+pytestmark = pytest.mark.contract  # holds on any Supabase
+
+RECORDING = ghostly_recording(seconds=5.0)
+
+
+def read(path: Path, *, samples: bool) -> Extracted:
+    """Hang on, or die of, files that say so: no real recording is known that does it."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"HANG":
+        time.sleep(60)
+    if start == b"KILL":
+        os._exit(9)
+    return extract(path, samples=samples)
+
+
+@asynccontextmanager
+async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
+    settings = Settings(
+        _env_file=None,
+        supabase_url=clinic.stack.url,
+        supabase_secret_key=SecretStr(clinic.stack.secret_key),
+        sweep_seconds=1,
+        max_attempts=3,
+    )
+    metadata = MetadataService(clinic.connection.supabase)
+    store = ObjectStore(clinic.connection, clinic.bucket)
+    processor = Processor(metadata, store, isolation, settings)
+    loop = ClaimLoop(metadata, processor.process, settings)
+    running = asyncio.create_task(loop.run())
+    yield loop
+    loop.stop()
+    await running
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds_allowed", "said"),
+    [(b"HANG", 3, "took longer"), (b"KILL", 10, "ended the process")],
+)
+async def test_three_costly_files_in_a_row_leave_the_next_session_served_at_once(
+    clinic: Clinic, content: bytes, seconds_allowed: int, said: str
+) -> None:
+    costly = [await clinic.session(content + bytes([number])) for number in range(3)]
+    with closing(
+        Isolation(seconds=seconds_allowed, megabytes=512, children=1, read=read)
+    ) as isolation:
+        async with _served(clinic, isolation) as loop:
+            await clinic.until_done(costly)
+            good = await clinic.session(RECORDING)
+            loop.ring()
+            row = await clinic.until(good, "completed", "failed")
+    assert row["processing_status"] == "completed"
+    for session in costly:
+        row = await clinic.row(session)
+        assert row["processing_status"] == "failed"
+        assert row["processing_error"].startswith("c3d_too_costly: ")
+        assert said in row["processing_error"]
+        assert row["processing_attempts"] == 1
+        assert await clinic.technical(session) is None

@@ -1,0 +1,38 @@
+"""The pulse of the claim loop, and a service manager that does not listen."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.observing.sd_notify import notify
+from worker.observing.watchdog import Heartbeat
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody", "/" + "long" * 100])
+def test_nobody_listens_and_nothing_fails(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify("READY=1")
+
+
+def test_a_listener_that_does_not_read_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        for _ in range(2000):  # far more than its queue takes
+            notify("WATCHDOG=1")
+
+
+def test_a_loop_is_steady_until_it_is_silent_for_too_long() -> None:
+    heartbeat = Heartbeat(longest_silence=0.2)
+    heartbeat.beat()
+    assert heartbeat.steady
+    time.sleep(0.25)
+    assert not heartbeat.steady
+    heartbeat.beat()
+    assert heartbeat.steady

@@ -1,0 +1,140 @@
+"""Finished sessions travel together when there are several, and alone without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession, Completion, Finished
+from worker.errors import RejectedError, UnavailableError
+from worker.processing.batch_completer import LINGER, MOST_AT_ONCE, Completions
+
+
+class Calls(MetadataService):
+    """Keeps what was handed in, call by call, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.trouble: Exception | None = None
+        self.rejected: set[ClaimedSession] = set()
+        self.poison: set[ClaimedSession] = set()
+
+    async def complete_all(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+        self.sizes.append(len(finished))
+        await asyncio.sleep(0.01)
+        if self.trouble:
+            raise self.trouble
+        if any(each.session in self.poison for each in finished):
+            raise UnavailableError("A trigger raised.")
+        return [
+            RejectedError("No.") if each.session in self.rejected else Completion.COMPLETED
+            for each in finished
+        ]
+
+
+def finished() -> Finished:
+    session = ClaimedSession(uuid4(), uuid4(), "P005/a.c3d", "0" * 64, 1000, 1, abandoned=False)
+    return Finished(session, {}, "0" * 64, {})
+
+
+async def test_one_alone_is_handed_in_at_once() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    async with asyncio.timeout(LINGER / 2):
+        assert await completions.complete(finished()) is Completion.COMPLETED
+    assert calls.sizes == [1]
+
+
+async def test_one_waits_for_those_under_way_but_not_for_long() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    with completions.under_way():
+        first = asyncio.create_task(completions.complete(finished()))
+        await asyncio.sleep(LINGER / 4)
+        second = asyncio.create_task(completions.complete(finished()))
+        await asyncio.sleep(LINGER / 4)
+        assert calls.sizes == []
+        await asyncio.gather(first, second)  # although one is still under way
+    assert calls.sizes == [2]
+
+
+async def test_the_last_one_under_way_ends_the_waiting() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    with completions.under_way():
+        first = asyncio.create_task(completions.complete(finished()))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(LINGER / 2):
+        await first
+
+
+async def test_a_call_carries_no_more_than_its_most() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    many = [completions.complete(finished()) for _ in range(2 * MOST_AT_ONCE + 1)]
+    assert set(await asyncio.gather(*many)) == {Completion.COMPLETED}
+    assert calls.sizes == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+
+
+async def test_one_that_is_rejected_costs_no_other() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    bad, good = finished(), finished()
+    calls.rejected.add(bad.session)
+    outcomes = await asyncio.gather(
+        completions.complete(bad), completions.complete(good), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], RejectedError)
+    assert outcomes[1] is Completion.COMPLETED
+
+
+async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    calls.trouble = UnavailableError("Away.")
+    outcomes = await asyncio.gather(
+        *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in outcomes} == {UnavailableError}
+    calls.trouble = None
+    assert await completions.complete(finished()) is Completion.COMPLETED
+
+
+async def test_one_that_fails_its_call_blames_no_other() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    bad, *good = [finished() for _ in range(5)]
+    calls.poison.add(bad.session)
+    outcomes = await asyncio.gather(
+        *(completions.complete(each) for each in (bad, *good)), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], UnavailableError)
+    assert outcomes[1:] == [Completion.COMPLETED] * 4
+
+
+async def test_who_is_told_to_wait_asks_no_more() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    calls.trouble = UnavailableError("Slow down.", retry_after=5.0)
+    await asyncio.gather(
+        *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
+    )
+    assert calls.sizes == [3]
+
+
+async def test_one_that_is_cancelled_is_not_sent() -> None:
+    calls = Calls()
+    completions = Completions(calls)
+    with completions.under_way():
+        dropped = asyncio.create_task(completions.complete(finished()))
+        kept = asyncio.create_task(completions.complete(finished()))
+        await asyncio.sleep(0)
+        dropped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dropped
+    assert await kept is Completion.COMPLETED
+    assert calls.sizes == [1]

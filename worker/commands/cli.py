@@ -1,0 +1,264 @@
+"""The commands people type. Nothing else knows the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import shlex
+import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+
+from worker.backend.requeueing import Requeueable
+from worker.commands.backfill import backfill_bucket
+from worker.commands.check import check_installation
+from worker.commands.migrations import FOLDER, project, write_migrations
+from worker.commands.requeue import requeue_all, requeue_named
+from worker.commands.status import list_failed, show_status
+from worker.errors import StackError, WorkerError
+from worker.observing.logs import configure_logs
+from worker.service.run import run as run_worker
+from worker.settings import Settings, load_settings
+
+REFUSED, WRONG_CALL = 1, 2  # exit codes
+
+app = typer.Typer(
+    name="c3d-worker",
+    help="Gives every EMG therapy session uploaded to Supabase its technical row.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; an error of this project is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except WorkerError as error:
+        Console(stderr=True).print(f"[bold red]{error.code}[/]: ", end="")
+        print(error, file=sys.stderr)  # noqa: T201 - a terminal is what this module is for
+        sys.exit(WRONG_CALL)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("c3d-session-worker"))
+        raise typer.Exit
+
+
+@app.command()
+def run() -> None:
+    """Serve sessions until stopped: hear, claim, download, read, complete."""
+    settings = load_settings()
+    configure_logs(settings)
+    asyncio.run(run_worker(settings))
+
+
+@app.command()
+def ingest(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    *,
+    patient: Annotated[
+        str | None, typer.Option(help="The patient's code, which becomes the folder.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Upload what is no C3D recording, too.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the sessions to their end and print their rows.")
+    ] = False,
+) -> None:
+    """Upload recordings and give each its session. What is known already is not sent again."""
+    settings = load_settings()
+    _quiet(settings)
+    from worker.commands.ingest import ingest_files  # noqa: PLC0415 - needs numpy
+
+    if not asyncio.run(ingest_files(files, settings, Console(), patient, force=force, wait=wait)):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def backfill() -> None:
+    """Give every object in the bucket its session. Interrupted, it goes on where it ended."""
+    settings = load_settings()
+    _quiet(settings)
+    if not asyncio.run(backfill_bucket(settings, Console())):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> None:
+    """Print a session, its technical row and its channels' statistics, kept or computed anew."""
+    settings = load_settings()
+    configure_logs(settings)
+    from worker.commands.show import show_session  # noqa: PLC0415 - needs numpy
+
+    asyncio.run(show_session(settings, session, Console()))
+
+
+@app.command()
+def check(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at everything the worker needs, and name each cure; exit code 1 if something failed."""
+    settings = load_settings()
+    _quiet(settings, "ERROR")
+    if not asyncio.run(check_installation(settings, Console(), as_json=as_json)):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def status(
+    *,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the failed sessions, the newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many of them.")] = 50,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with --watch one object a line.")
+    ] = False,
+) -> None:
+    """Count what waits, what is done and what failed, and show what went wrong last."""
+    settings = load_settings()
+    _quiet(settings)
+    if failed and watch:
+        raise typer.BadParameter("--failed and --watch do not go together.")
+    if failed:
+        asyncio.run(list_failed(settings, Console(), limit, as_json=as_json))
+        return
+    with suppress(KeyboardInterrupt):
+        asyncio.run(show_status(settings, Console(), watch=watch, as_json=as_json))
+
+
+@app.command()
+def requeue(
+    sessions: Annotated[list[UUID] | None, typer.Argument(help="The sessions' ids.")] = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    code: Annotated[
+        str | None, typer.Option(help="With --failed: only those of this error code.")
+    ] = None,
+    migrated: Annotated[
+        bool, typer.Option("--migrated", help="All whose values come from the old system.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
+    force: Annotated[bool, typer.Option("--force", help="With ids: completed ones, too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --failed or --migrated: only count.")
+    ] = False,
+) -> None:
+    """Have sessions tried again: those named, or all of a kind; exit code 1 if one was not."""
+    if [bool(sessions), failed, migrated].count(True) != 1:
+        raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
+    if code and not failed:
+        raise typer.BadParameter("--code goes with --failed.")
+    if (force and not sessions) or (dry_run and sessions):
+        raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
+    settings = load_settings()
+    _quiet(settings)
+    if sessions:
+        if not asyncio.run(requeue_named(settings, sessions, Console(), reason, force=force)):
+            raise typer.Exit(REFUSED)
+        return
+    which = Requeueable.FAILED if failed else Requeueable.MIGRATED
+    asyncio.run(requeue_all(settings, which, Console(), reason, code, dry_run=dry_run))
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
+    ] = False,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Read every sample as well, channel by channel.")
+    ] = False,
+) -> None:
+    """Show what the worker would write for files on this machine. Needs no Supabase."""
+    from worker.commands.inspect import inspect_files  # noqa: PLC0415 - needs numpy
+
+    if not inspect_files(files, Console(), as_json=as_json, statistics=statistics):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def migrations(
+    to: Annotated[
+        Path, typer.Option("--to", file_okay=False, help="The folder; made if need be.")
+    ] = FOLDER,
+) -> None:
+    """Write the migrations for `supabase db push`. No other file of their name is overwritten."""
+    written = write_migrations(to)
+    for path in written.new:
+        typer.echo(path)
+    typer.echo(f"{len(written.new)} written, {len(written.there_already)} were there already.")
+    if to.resolve().parts[-2:] == FOLDER.parts:
+        home = shlex.quote(str(to.resolve().parent.parent))
+        typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
+    else:
+        typer.echo(
+            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
+        )
+
+
+@app.command()
+def local(
+    *,
+    data: Annotated[
+        Path, typer.Option(help="Where the stack keeps its data; a second start finds it again.")
+    ] = Path(".local-stack"),
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Any free ports, not those of config.toml.")
+    ] = False,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Write the ready .env here as well.")
+    ] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Apply the migrations as well: `supabase db push`.")
+    ] = False,
+) -> None:
+    """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
+    serve = _extra("worker.commands.local").serve_local
+    asyncio.run(serve(data, free_ports=free_ports, env_file=env_file, push=push))
+
+
+@app.command()
+def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False)] = None) -> None:
+    """Take one recording all the way, from upload to technical row, on a local stack."""
+    show = _extra("worker.commands.demo")
+    if not asyncio.run(show.demo(file, project(), Console())):
+        raise typer.Exit(REFUSED)
+
+
+def _quiet(settings: Settings, level: str = "WARNING") -> None:
+    """Log only what is wrong: the command itself says what was done."""
+    configure_logs(settings.model_copy(update={"log_level": level}))
+
+
+def _extra(module: str) -> Any:
+    """Import what the worker itself does without."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise StackError(
+            f"The local stack needs {error.name}. "
+            "Install it with `pip install 'c3d-session-worker[local]'`."
+        ) from None

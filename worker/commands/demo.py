@@ -1,0 +1,139 @@
+"""The main job, end to end on the local stack, each step shown with its time."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+
+from worker.backend import rest
+from worker.backend.connection import Connection
+from worker.backend.metadata_service import TECHNICAL
+from worker.commands.display import facts
+from worker.errors import C3DError
+from worker.intake.ingest import object_name
+from worker.local.announcing import announce_uploads
+from worker.local.migrated import connected, migrate
+from worker.local.packages import ensure_installed
+from worker.local.recordings import ghostly_recording
+from worker.local.stack import Ports, StackInfo, local_stack
+from worker.local.worker_process import WorkerProcess, worker_process
+from worker.reports.inspection import Inspected, inspect_file
+from worker.settings import DEFAULT_BUCKET
+
+PATIENT = "P005"
+RECORDING = "Ghostly_Emg_demo.c3d"
+STEPS = {
+    "webhook_heard": "webhook of the upload received, its signature is good",
+    "object_taken": "object streamed and hashed: a new session, pending",
+    "insert_heard": "insert heard over Realtime",
+    "session_claimed": "session claimed",
+    "downloaded": "object streamed, its size and hash are the session's",
+    "read": "channels and rates read",
+    "session_done": "technical row written, session {outcome}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Narrator:
+    """Prints a line a step, with the seconds since the upload began."""
+
+    console: Console
+    began: float  # wall clock, as the worker's own log lines have it
+
+    def tell(self, step: str, at: float | None = None) -> None:
+        """Print `step`, done at the wall-clock time `at` (default: now)."""
+        seconds = (time.time() if at is None else at) - self.began
+        self.console.print(f"[cyan]{seconds:8.3f} s[/]  {step}", highlight=False)
+
+
+async def demo(file: Path | None, project: Path, console: Console) -> bool:
+    """Carry one recording from upload to technical row.
+
+    Args:
+        file: the recording; without it a generated one, shaped as GHOSTLY writes them.
+        project: the folder that holds `supabase/`.
+        console: where the steps are shown.
+
+    Returns:
+        Whether the row in the database equals what `inspect` reads from the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="c3d-demo-") as folder:
+        recording = file or _generated(Path(folder))
+        setup = Narrator(console, time.time())
+        packages = ensure_installed(setup.tell)
+        setup.tell("local stack packages are there")
+        async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
+            setup.tell("local stack is up: PostgreSQL, PostgREST, Storage, Realtime")
+            await migrate(stack, project, packages)
+            setup.tell("migrations applied with `supabase db push`")
+            webhook = await announce_uploads(stack)
+            async with worker_process(stack, Path(folder), **webhook) as worker:
+                await worker.until("realtime_ready")
+                setup.tell("worker runs as its own process and listens")
+                session = await _travel(recording, stack, worker, console)
+                return await _shown(session, inspect_file(recording), stack, worker, console)
+
+
+def _generated(folder: Path) -> Path:
+    path = folder / RECORDING
+    path.write_bytes(ghostly_recording())
+    return path
+
+
+async def _travel(
+    recording: Path, stack: StackInfo, worker: WorkerProcess, console: Console
+) -> UUID:
+    """Upload the recording and follow it to its end; the rest happens by itself."""
+    content = await asyncio.to_thread(recording.read_bytes)
+    object_path = f"{PATIENT}/{object_name(recording.stem)}.c3d"
+    console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
+    story = Narrator(console, time.time())
+    async with connected(stack) as connection:
+        bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
+        await bucket.upload(object_path, content)
+        story.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
+    async for event in worker.follow(until="session_done"):
+        if step := STEPS.get(event["event"]):
+            story.tell(
+                step.format_map(event), datetime.fromisoformat(event["timestamp"]).timestamp()
+            )
+    return UUID(event["session"])
+
+
+async def _shown(
+    session: UUID, inspected: Inspected, stack: StackInfo, worker: WorkerProcess, console: Console
+) -> bool:
+    """Show the row and the overview, and hold the row against what `inspect` reads."""
+    async with connected(stack) as connection:
+        technical = await _row(connection, TECHNICAL, "session_id", session)
+        overview = await _row(connection, "session_overview", "session_id", session)
+    if technical:
+        console.print(facts("\nc3d_technical_data", technical))
+    console.print(facts("\nsession_overview", overview or {}))
+    console.print(f"\nworker: peak memory {worker.peak_megabytes():.0f} MB", highlight=False)
+    if isinstance(inspected.found, C3DError):
+        console.print(f"[yellow]The recording is refused, as it should be[/]: {inspected.found}")
+        return False
+    expected = inspected.found.row()
+    read_back = {name: (technical or {}).get(name) for name in expected}
+    if read_back != expected:
+        console.print(f"[red]The row differs from what inspect reads[/]: {expected}")
+        return False
+    console.print("[green]The row read back through PostgREST equals what `inspect` reads.[/]")
+    return True
+
+
+async def _row(
+    connection: Connection, table: str, key: str, session: UUID
+) -> dict[str, Any] | None:
+    query = connection.supabase.table(table).select("*").eq(key, str(session))
+    found = await rest.rows(query)
+    return found[0] if found else None

@@ -1,0 +1,118 @@
+"""From a file on this machine to a session: upload it, take it in, and follow it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from worker.backend import rest
+from worker.backend.connection import Connection
+from worker.backend.intake_register import Outcome, Taken
+from worker.backend.metadata_service import SESSIONS
+from worker.backend.uploads import Uploads
+from worker.errors import PathTakenError, SettingError, UploadRefusedError
+from worker.intake.factory import make_intake
+from worker.intake.intake import HEALABLE, RECORDING, Intake, is_recording
+from worker.settings import Settings
+
+LOOK_AGAIN = 0.5  # seconds between two looks at a session, or at another worker's intake
+OUTSIDE_KEYS = re.compile(r"[^\w!\-.*'() &$@=;:+,?]", re.ASCII)  # what Storage takes in no key
+HASH_DIGITS = 8  # tell apart two files of the same name
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Brings files in, one after the other."""
+
+    connection: Connection
+    intake: Intake
+    uploads: Uploads
+    pattern: re.Pattern[str]
+
+    async def bring(
+        self, file: Path, patient: str | None, on_bytes: Callable[[int], None]
+    ) -> Taken:
+        """Upload a file and take it in; one whose content has a session is not even uploaded.
+
+        Raises:
+            SettingError: PATIENT_ID_PATTERN would not find the patient.
+            UploadRefusedError, UnavailableError, OSError: as `Uploads.upload`.
+        """
+        path = self._path(file, patient)
+        digest = await asyncio.to_thread(_sha256, file)
+        known = await self.intake.metadata.known(digest, path)
+        if known and known.status not in HEALABLE:
+            await self.intake.cache.hit(known.id)
+            return Taken(Outcome.DUPLICATE, known.id)
+        object_id = await self._upload(path, file, digest, on_bytes)
+        while True:  # the webhook may have been faster, in another worker
+            taken = await self.intake.announced(object_id, "")
+            if taken is None:
+                raise UploadRefusedError(f"The object of {file.name} is gone again.")
+            if taken.outcome is not Outcome.TAKING:
+                return taken
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def finished(self, session: UUID) -> dict[str, Any]:
+        """Wait until a worker has finished the session, and return its row."""
+        query = self.connection.supabase.table(SESSIONS).select("*").eq("id", str(session))
+        while True:
+            rows = await rest.rows(query)
+            if not rows or rows[0]["processing_status"] not in {"pending", "processing"}:
+                return rows[0] if rows else {}
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _upload(
+        self, path: str, file: Path, digest: str, on_bytes: Callable[[int], None]
+    ) -> UUID:
+        """Upload it beside a namesake, if there is one, and never over it."""
+        try:
+            return await self.uploads.upload(path, file, on_bytes)
+        except PathTakenError:
+            stem = path[: -len(RECORDING)]
+            path = f"{stem}-{digest[:HASH_DIGITS]}{RECORDING}"
+        try:
+            return await self.uploads.upload(path, file, on_bytes)
+        except PathTakenError:  # this very file, uploaded before and not taken in yet
+            return await self.uploads.find(path)
+
+    def _path(self, file: Path, patient: str | None) -> str:
+        name = object_name(file.name)
+        path = f"{object_name(patient)}/{name}" if patient else name
+        if patient:
+            found = self.pattern.search(path)
+            if not found or found[self.pattern.groups] != patient:
+                raise SettingError(
+                    f"PATIENT_ID_PATTERN ({self.pattern.pattern}) does not find {patient!r} in the "
+                    "path of the upload. Correct one of the two."
+                )
+        return path if is_recording(path) else path + RECORDING
+
+
+def make_ingest(connection: Connection, settings: Settings) -> Ingest:
+    """Ingest as the settings say."""
+    return Ingest(
+        connection,
+        make_intake(connection, settings),
+        Uploads(connection, settings.c3d_bucket),
+        re.compile(settings.patient_id_pattern),
+    )
+
+
+def object_name(name: str) -> str:
+    """Write a file's name in the characters that Storage takes: accents go, others become `_`."""
+    plain = unicodedata.normalize("NFKD", name)
+    plain = "".join(each for each in plain if not unicodedata.combining(each))
+    return OUTSIDE_KEYS.sub("_", plain)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

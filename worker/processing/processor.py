@@ -1,0 +1,172 @@
+"""Phase 2 for one session: download, check, read, complete. Or fail, with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from worker.backend.metadata_service import MetadataService
+from worker.backend.object_store import ObjectStore
+from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
+from worker.backoff import backoff
+from worker.errors import (
+    DiskFullError,
+    HashMismatchError,
+    PermanentError,
+    RetryableError,
+    UnavailableError,
+    UnexpectedError,
+    WorkerError,
+)
+from worker.extraction.isolation import Isolation
+from worker.extraction.section import PREFIX_BYTES
+from worker.observing import metrics
+from worker.observing.logs import whereabouts
+from worker.processing.batch_completer import Completions
+from worker.processing.stopwatch import Stopwatch
+from worker.settings import Settings
+
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+MEGABYTE = 1_000_000
+FIRST_RETRY, LONGEST_RETRY = 5.0, 600.0  # seconds until a session is tried again
+
+log = structlog.get_logger(__name__)
+
+
+class Processor:
+    """Carries one claimed session to its end."""
+
+    def __init__(
+        self,
+        metadata: MetadataService,
+        store: ObjectStore,
+        isolation: Isolation,
+        settings: Settings,
+    ) -> None:
+        """Bind; nothing is sent yet."""
+        self._metadata = metadata
+        self._store = store
+        self._isolation = isolation
+        self._settings = settings
+        self._completions = Completions(metadata)
+        self._slots = asyncio.Semaphore(settings.concurrency)
+
+    async def process(self, session: ClaimedSession) -> None:
+        """Complete `session`, or record what is wrong with it.
+
+        Raises:
+            UnavailableError: no session is to blame; this one is untouched, to be released.
+        """
+        watch = Stopwatch()
+        outcome: Completion | Failure
+        code: str | None = None
+        try:
+            outcome = await self._complete(session, watch)
+        except UnavailableError:
+            raise
+        except PermanentError as error:
+            outcome, code = await self._fail(session, error), error.code
+        except RetryableError as error:
+            outcome, code = await self._fail_for_now(session, error), error.code
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs one session
+            log.error("unexpected", session=str(session.id), error=whereabouts(error))  # noqa: TRY400
+            what = f"The worker failed on {session.file_path} ({type(error).__name__})."
+            outcome = await self._fail_for_now(session, UnexpectedError(what))
+            code = UnexpectedError.code
+        metrics.session_done(outcome, code, watch.steps)
+        # The sentence is in the table; file names can name patients, so no log repeats it.
+        log.info(
+            "session_done",
+            outcome=str(outcome),
+            session=str(session.id),
+            attempt=session.attempt,
+            seconds=round(watch.seconds, 3),
+            **{f"{step}_seconds": round(seconds, 3) for step, seconds in watch.steps.items()},
+            **({"code": code} if code else {}),
+        )
+
+    async def _complete(self, session: ClaimedSession, watch: Stopwatch) -> Completion:
+        # A slot is for the heavy part only: what waits to be handed in holds up nobody.
+        with self._completions.under_way():
+            async with self._slots:
+                finished = await self._read(session, watch)
+        with watch.step("complete"):
+            return await self._completions.complete(finished)
+
+    async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
+        start_only = self._start_is_enough(session)
+        with _temporary_file() as file:
+            with watch.step("download"):
+                content_hash = await (self._start if start_only else self._download)(session, file)
+            log.debug("downloaded", session=str(session.id))
+            # The child opens this process's file anew.
+            path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+            with watch.step("read"):
+                extracted = await asyncio.to_thread(
+                    self._isolation.run, path, session.file_path, samples=not start_only
+                )
+            log.debug("read", session=str(session.id))
+        return Finished(
+            session,
+            technical=extracted.technical,
+            content_hash=content_hash,
+            game=extracted.game,
+            statistics=extracted.statistics or None,
+        )
+
+    def _start_is_enough(self, session: ClaimedSession) -> bool:
+        """Whether less than the whole object is to be fetched.
+
+        Not where that is no less, nor where the hash is none: it is to be replaced by a measured
+        one.
+        """
+        return (
+            self._settings.read_mode == "header"
+            and session.file_size_bytes > PREFIX_BYTES
+            and SHA256.fullmatch(session.file_hash) is not None
+        )
+
+    async def _start(self, session: ClaimedSession, file: BinaryIO) -> None:
+        """Fetch the metadata; the rest of the file is a hole, so that its length is right."""
+        path, size = session.file_path, session.file_size_bytes
+        await self._store.fetch_start(path, file, most_bytes=PREFIX_BYTES, size=size)
+        file.truncate(size)
+
+    async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
+        """Fetch the object, hold its size and hash against the session's, return its hash."""
+        most_bytes = self._settings.max_file_mb * MEGABYTE
+        measured = await self._store.fetch(
+            session.file_path, file, size=session.file_size_bytes, most_bytes=most_bytes
+        )
+        # A legacy hash of something else than the content cannot be checked; completing
+        # replaces it by the one measured.
+        claimed = session.file_hash
+        if SHA256.fullmatch(claimed) and claimed.lower() != measured:
+            raise HashMismatchError(
+                f"{session.file_path} has the SHA-256 {measured}, its session says {claimed}."
+            )
+        return measured
+
+    async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
+        return await self._metadata.fail(session, error, max_attempts=self._settings.max_attempts)
+
+    async def _fail_for_now(self, session: ClaimedSession, error: WorkerError) -> Failure:
+        """Spend an attempt; the last one ends as `failed`."""
+        seconds = backoff(session.attempt, first=FIRST_RETRY, most=LONGEST_RETRY)
+        return await self._metadata.fail(
+            session, error, max_attempts=self._settings.max_attempts, retry_seconds=seconds
+        )
+
+
+def _temporary_file() -> BinaryIO:
+    """Open a file without a name: a recording is gone with the worker even when it is killed."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise DiskFullError(f"No temporary file can be made ({error.strerror}).") from error

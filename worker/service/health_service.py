@@ -1,0 +1,86 @@
+"""The HTTP face for people and machines that watch: does it live, can it serve, what did it do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker.errors import UnavailableError
+from worker.observing import metrics
+from worker.observing.watchdog import Heartbeat
+from worker.service.queue_stats import Lookout
+
+
+class Claims(Protocol):
+    """What claims sessions: the claim loop."""
+
+    @property
+    def trouble(self) -> UnavailableError | None:
+        """Why claiming is paused, if it is."""
+
+
+class Listens(Protocol):
+    """What hears of inserts: the doorbell."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether inserts are heard now."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthService:
+    """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
+
+    heartbeat: Heartbeat
+    lookout: Lookout
+    loop: Claims
+    doorbell: Listens
+
+    def routes(self) -> list[Route]:
+        """Return the three routes."""
+        return [
+            Route("/healthz", self.health),
+            Route("/readyz", self.readiness),
+            Route("/metrics", self.measurements),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        """Say whether the claim loop turns; if not, only a restart of the worker helps."""
+        if self.heartbeat.steady:
+            return PlainTextResponse("The claim loop turns.\n")
+        sentence = f"The claim loop has stood still for {self.heartbeat.silence:.0f} s.\n"
+        return PlainTextResponse(sentence, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def readiness(self, _: Request) -> Response:
+        """Say whether sessions are served.
+
+        Without Realtime the sweep finds them, so its loss is told and nothing more.
+        """
+        reachable = await self.lookout.reachable()
+        sweep = self._sweep()
+        ready = reachable and sweep == "turning"
+        said = {
+            "ready": ready,
+            "supabase": "reachable" if reachable else "unreachable",
+            "realtime": "ready" if self.doorbell.ready else "lost",
+            "sweep": sweep,
+        }
+        return JSONResponse(said, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def measurements(self, _: Request) -> Response:
+        """Give every measurement; without Supabase those of the queue are left out."""
+        reachable = await self.lookout.reachable()
+        report = await self.lookout.look() if reachable else None
+        content = metrics.exposition(report, reachable=reachable)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+    def _sweep(self) -> str:
+        if not self.heartbeat.steady:
+            return "stuck"
+        return f"paused: {self.loop.trouble.code}" if self.loop.trouble else "turning"

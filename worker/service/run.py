@@ -1,0 +1,107 @@
+"""The long-running process: intake, doorbell, claim loop and HTTP face; their start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack, closing
+
+import structlog
+
+from worker.backend.connection import Connection, connect
+from worker.backend.metadata_service import MetadataService
+from worker.backend.object_store import ObjectStore
+from worker.backend.queue_report import QueueReports
+from worker.backend.realtime_listener import Doorbell, Ring
+from worker.extraction.isolation import Isolation
+from worker.intake.factory import make_intake, make_sweep, webhook_routes
+from worker.observing import metrics
+from worker.observing.sd_notify import READY, STOPPING, notify
+from worker.observing.watchdog import Heartbeat
+from worker.processing.claim_loop import ClaimLoop
+from worker.processing.processor import Processor
+from worker.service.health_service import HealthService
+from worker.service.http_server import HttpFace, bind
+from worker.service.queue_stats import Lookout
+from worker.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Serve sessions until SIGTERM or SIGINT; a second signal hurries the end.
+
+    Raises:
+        UnavailableError: at the start, what the worker needs is not there; its code and
+            sentence say what.
+        SettingError: the port of the HTTP face is taken.
+    """
+    async with AsyncExitStack() as context:
+        connection = await context.enter_async_context(connect(settings))
+        metadata = MetadataService(connection.supabase)
+        store = ObjectStore(connection, settings.c3d_bucket)
+
+        def requeued() -> None:
+            loop.ring()  # made below, when nothing forbids the start any more
+
+        intake = make_intake(connection, settings, requeued)
+        context.push_async_callback(intake.close)
+        await metadata.check()
+        await store.check()
+        await intake.register.left()  # its migration is applied
+        listener = (
+            context.enter_context(bind(settings.http_host, settings.http_port))
+            if settings.http_port
+            else None
+        )
+
+        # Whatever may forbid the start has been asked; children cost the most to start.
+        isolation = context.enter_context(
+            closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
+        )
+        processor = Processor(metadata, store, isolation, settings)
+        heartbeat = Heartbeat()
+        loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
+        doorbell = make_doorbell(connection, loop)
+        sweep = make_sweep(intake, settings)
+        health = HealthService(
+            heartbeat, Lookout(QueueReports(connection.supabase)), loop, doorbell
+        )
+        routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
+        face = HttpFace(routes, listener) if listener else None
+        side_tasks: list[asyncio.Task[None]] = []
+
+        def stop() -> None:
+            notify(STOPPING)
+            if face:
+                face.stop()
+            for task in side_tasks:
+                task.cancel()
+            loop.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
+        notify(READY)
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(doorbell.run())
+            side_tasks.append(group.create_task(sweep.run()))
+            if face:
+                group.create_task(face.run())
+            await loop.run()
+            listening.cancel()
+        log.info("worker_stopped")
+
+
+def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
+    """Realtime, waking the claim loop."""
+
+    def ring(why: Ring) -> None:
+        if why is Ring.GAP:
+            metrics.realtime_lost()
+        elif why is Ring.READY:
+            metrics.realtime_ready()
+        log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
+        loop.ring()
+
+    return Doorbell(connection.url, connection.key, ring)
