@@ -32,10 +32,10 @@ from benchmarks import (
     local_stack,
     several_workers,
 )
+from benchmarks.harness import PROJECT
 from benchmarks.report import table, write_page
 from benchmarks.run import Run
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.stage import PROJECT
 
 BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "backlog": backlog.measure,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
-from benchmarks.stage import PROJECT
+from benchmarks.harness import PROJECT
 from worker.extraction import isolation
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess, worker_process

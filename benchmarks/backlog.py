@@ -8,26 +8,26 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from benchmarks.actors import Rival, floor, ready_worker, rival
+from benchmarks.harness import Harness, Recording, sessions_of_the_game
 from benchmarks.measurement import Target, compared, in_turn
 from benchmarks.relay import Relay
 from benchmarks.run import Run
-from benchmarks.stage import Recording, Stage, sessions_of_the_game
 
 SETTLE = 0.3  # seconds for a worker that just started to be quiet
 
 
 async def measure(run: Run) -> None:
     """Compare with the floor and with the straightforward worker."""
-    stage = await run.stage()
+    harness = await run.harness()
     contents = sessions_of_the_game(run.sizes.session_seconds)
-    stock = await stage.stock("game", contents, run.sizes.backlog)
-    few = stock[: run.sizes.straightforward]
-    async with floor(stage.stack) as bare, rival(stage.stack, "straightforward") as plain:
+    recordings = await harness.recordings("game", contents, run.sizes.backlog)
+    few = recordings[: run.sizes.straightforward]
+    async with floor(harness.stack) as bare, rival(harness.stack, "straightforward") as plain:
         ours, lowest, simple = await in_turn(
             run.sizes.rounds,
-            lambda: worked_off(stage, stock),
-            lambda: told(stage, stock, bare),
-            lambda: told(stage, few, plain),
+            lambda: worked_off(harness, recordings),
+            lambda: told(harness, recordings, bare),
+            lambda: told(harness, few, plain),
         )
     run.add(
         compared(
@@ -47,21 +47,21 @@ async def measure(run: Run) -> None:
             target=Target("ratio", 5, at_least=True),
         ),
     )
-    await _requests(run, stage, stock)
+    await _requests(run, harness, recordings)
 
 
-async def _requests(run: Run, stage: Stage, stock: Sequence[Recording]) -> None:
+async def _requests(run: Run, harness: Harness, recordings: Sequence[Recording]) -> None:
     """Count in rounds of their own: whoever counts costs time."""
-    async with Relay(stage.stack).serve() as relay:
-        await worked_off(stage, stock, relay)
-        ours = _each(relay, len(stock))
+    async with Relay(harness.stack).serve() as relay:
+        await worked_off(harness, recordings, relay)
+        ours = _each(relay, len(recordings))
         async with floor(relay.stack) as bare:
-            await stage.clear()
-            sessions = await stage.insert(stock)
+            await harness.clear()
+            sessions = await harness.insert(recordings)
             relay.reset()
             await bare.work()
-            await stage.written(sessions)
-        lowest = _each(relay, len(stock))
+            await harness.written(sessions)
+        lowest = _each(relay, len(recordings))
     run.add(
         compared(
             "HTTP requests in a backlog",
@@ -81,42 +81,42 @@ def _each(relay: Relay, sessions: int) -> Counter[str]:
 
 
 async def worked_off(
-    stage: Stage, stock: Sequence[Recording], relay: Relay | None = None, workers: int = 1
+    harness: Harness, recordings: Sequence[Recording], relay: Relay | None = None, workers: int = 1
 ) -> float:
     """Return sessions a second of workers that are given a backlog."""
-    await stage.clear()
+    await harness.clear()
     async with asyncio.TaskGroup() as group:
         done = asyncio.Event()
         started = [asyncio.Event() for _ in range(workers)]
         for each in started:
-            group.create_task(_serve(stage, relay, each, done))
+            group.create_task(_serve(harness, relay, each, done))
         await asyncio.gather(*(each.wait() for each in started))
         await asyncio.sleep(SETTLE)
         if relay:
             relay.reset()
-        rate = await _rate(stage, await stage.insert(stock))
+        rate = await _rate(harness, await harness.insert(recordings))
         done.set()
     return rate
 
 
-async def told(stage: Stage, stock: Sequence[Recording], program: Rival) -> float:
+async def told(harness: Harness, recordings: Sequence[Recording], program: Rival) -> float:
     """Return sessions a second of a rival that is told to work."""
-    await stage.clear()
-    sessions = await stage.insert(stock)
+    await harness.clear()
+    sessions = await harness.insert(recordings)
     await program.work()
-    return await _rate(stage, sessions)
+    return await _rate(harness, sessions)
 
 
 async def _serve(
-    stage: Stage, relay: Relay | None, started: asyncio.Event, done: asyncio.Event
+    harness: Harness, relay: Relay | None, started: asyncio.Event, done: asyncio.Event
 ) -> None:
-    async with ready_worker(relay.stack if relay else stage.stack, stage.folder):
+    async with ready_worker(relay.stack if relay else harness.stack, harness.folder):
         started.set()
         await done.wait()
 
 
-async def _rate(stage: Stage, sessions: Sequence[UUID]) -> float:
+async def _rate(harness: Harness, sessions: Sequence[UUID]) -> float:
     """Count from the first tenth on: until then a worker hears of them and gets warm."""
-    written = await stage.written(sessions)
+    written = await harness.written(sessions)
     first = len(written) // 10
     return (len(written) - 1 - first) / (written[-1] - written[first])

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import asyncpg
 
+from benchmarks.harness import PROJECT
 from benchmarks.measurement import Series, Target, compared
 from benchmarks.run import Run
-from benchmarks.stage import PROJECT
 from worker.local.packages import ensure_installed
 from worker.local.postgres import cluster, create_database
 from worker.local.supabase_cli import push
@@ -22,7 +22,7 @@ BATCH = 10
 LOAD = """
 insert into public.therapy_sessions (
   file_path, file_hash, file_size_bytes, original_filename,
-  processing_status, processing_due_at, processing_lease, created_at)
+  processing_status, processing_due_at, processing_claim, created_at)
 select 'P005/' || n || '.c3d', md5(n::text) || md5('and ' || n), 1000, n || '.c3d',
   $3, case $3 when 'pending' then clock_timestamp() - interval '1 second' * (n % 100000) end,
   case when $3 <> 'pending' then gen_random_uuid() end,

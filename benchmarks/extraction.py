@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import CORPUS
 from benchmarks.measurement import Measurement, Series
 from benchmarks.run import Run
-from benchmarks.stage import CORPUS
 from worker.local.recordings import ghostly_recording
 
 PAIRS = (

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from benchmarks.actors import floor, ready_worker
+from benchmarks.harness import Harness, Recording
 from benchmarks.large_files import write_recording
 from benchmarks.measurement import Series, Target, compared
 from benchmarks.processes import watched
 from benchmarks.relay import Relay
 from benchmarks.run import Run
-from benchmarks.stage import Recording, Stage
 from worker.settings import Settings
 
 SETTLE = 1.5  # seconds for who just started
@@ -25,27 +25,27 @@ ROOM = {"MAX_FILE_MB": "2000", "EXTRACT_SECONDS": "900"}
 
 async def measure(run: Run) -> None:
     """Grow the recordings, then compare the longest with the shortest."""
-    stage = await run.stage()
+    harness = await run.harness()
     library: dict[int, Recording] = {}
     for size in run.sizes.files:
-        file = stage.folder / f"{size}.c3d"
+        file = harness.folder / f"{size}.c3d"
         write_recording(file, size)
-        library[size] = await stage.upload(f"P006/{size}.c3d", file)
+        library[size] = await harness.upload(f"P006/{size}.c3d", file)
         file.unlink()
-    await _verified(run, stage, library)
+    await _verified(run, harness, library)
     if "read_mode" in Settings.model_fields:
-        await _header_only(run, stage, library)
+        await _header_only(run, harness, library)
     else:
         run.skip("Header mode was not measured: this worker has no READ_MODE.")
 
 
-async def _verified(run: Run, stage: Stage, library: Mapping[int, Recording]) -> None:
+async def _verified(run: Run, harness: Harness, library: Mapping[int, Recording]) -> None:
     ours: dict[int, list[tuple[float, float]]] = defaultdict(list)
     bare: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for _ in range(run.sizes.rounds):
         for size, recording in library.items():
-            ours[size].append(await _by_worker(stage, recording))
-            bare[size].append(await _by_floor(stage, recording))
+            ours[size].append(await _by_worker(harness, recording))
+            bare[size].append(await _by_floor(harness, recording))
     for size in library:
         run.add(
             compared(
@@ -81,22 +81,22 @@ async def _verified(run: Run, stage: Stage, library: Mapping[int, Recording]) ->
         )
 
 
-async def _header_only(run: Run, stage: Stage, library: Mapping[int, Recording]) -> None:
+async def _header_only(run: Run, harness: Harness, library: Mapping[int, Recording]) -> None:
     small, large = min(library), max(library)
     seconds: dict[int, list[float]] = defaultdict(list)
     received: dict[int, list[float]] = defaultdict(list)
     async with (
-        Relay(stage.stack).serve() as relay,
-        ready_worker(relay.stack, stage.folder, READ_MODE="header", **ROOM) as worker,
+        Relay(harness.stack).serve() as relay,
+        ready_worker(relay.stack, harness.folder, READ_MODE="header", **ROOM) as worker,
     ):
         for _ in range(run.sizes.rounds * HEADER_READS):
             for size in (small, large):
-                await stage.clear()
+                await harness.clear()
                 relay.reset()
-                sessions = await stage.insert([library[size]])
+                sessions = await harness.insert([library[size]])
                 await worker.until("session_claimed")
                 claimed = time.perf_counter()
-                seconds[size].append((await stage.written(sessions))[0] - claimed)
+                seconds[size].append((await harness.written(sessions))[0] - claimed)
                 await worker.until("session_done")
                 received[size].append(relay.received / 1e6)
     for what, unit, values in (("time", "s", seconds), ("bytes received", "MB", received)):
@@ -112,27 +112,27 @@ async def _header_only(run: Run, stage: Stage, library: Mapping[int, Recording])
         )
 
 
-async def _by_worker(stage: Stage, recording: Recording) -> tuple[float, float]:
+async def _by_worker(harness: Harness, recording: Recording) -> tuple[float, float]:
     """Seconds from the claim to the visible row, and the peak memory of a fresh worker, in MB."""
-    await stage.clear()
-    async with ready_worker(stage.stack, stage.folder, **ROOM) as worker:
+    await harness.clear()
+    async with ready_worker(harness.stack, harness.folder, **ROOM) as worker:
         await asyncio.sleep(SETTLE)
         async with watched(worker.process.pid) as peak:
-            sessions = await stage.insert([recording])
+            sessions = await harness.insert([recording])
             await worker.until("session_claimed")
             claimed = time.perf_counter()
-            seconds = (await stage.written(sessions))[0] - claimed
+            seconds = (await harness.written(sessions))[0] - claimed
         return seconds, peak.megabytes
 
 
-async def _by_floor(stage: Stage, recording: Recording) -> tuple[float, float]:
-    await stage.clear()
-    sessions = await stage.insert([recording])
-    async with floor(stage.stack) as bare, watched(bare.process.pid) as peak:
+async def _by_floor(harness: Harness, recording: Recording) -> tuple[float, float]:
+    await harness.clear()
+    sessions = await harness.insert([recording])
+    async with floor(harness.stack) as bare, watched(bare.process.pid) as peak:
         await asyncio.sleep(SETTLE)
         claimed = time.perf_counter()
         await bare.work()
-        seconds = (await stage.written(sessions))[0] - claimed
+        seconds = (await harness.written(sessions))[0] - claimed
     return seconds, peak.megabytes
 
 

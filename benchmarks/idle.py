@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.actors import ready_worker, rival
+from benchmarks.harness import open_harness
 from benchmarks.measurement import Measurement, Target
 from benchmarks.processes import megabytes, processor_seconds
 from benchmarks.relay import Relay
 from benchmarks.run import Run
-from benchmarks.stage import open_stage
 from worker.settings import Settings
 
 SETTLE = 5.0  # seconds for what belongs to the start
@@ -32,11 +32,11 @@ async def measure(run: Run) -> None:
     # As it is without further settings: with the sweep of the bucket, so of an empty one.
     every = Settings.model_fields["bucket_sweep_seconds"].default
     async with (
-        open_stage(run.subfolder("idle")) as stage,
-        Relay(stage.stack).serve() as relay,
+        open_harness(run.subfolder("idle")) as harness,
+        Relay(harness.stack).serve() as relay,
     ):
         async with ready_worker(
-            relay.stack, stage.folder, BUCKET_SWEEP_SECONDS=str(every)
+            relay.stack, harness.folder, BUCKET_SWEEP_SECONDS=str(every)
         ) as worker:
             ours = await _idle(relay, worker.process.pid, run.sizes.idle_seconds)
         async with rival(relay.stack, "straightforward", LOOK_EVERY) as plain:

@@ -11,9 +11,9 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from benchmarks.actors import CONCURRENCY, ready_worker
+from benchmarks.harness import numbered, open_harness
 from benchmarks.measurement import Measurement, Target, compared
 from benchmarks.run import Run
-from benchmarks.stage import numbered, open_stage
 from worker.backend import rest
 from worker.backend.connection import Connection, connect
 from worker.backend.metadata_service import SESSIONS, MetadataService
@@ -34,17 +34,17 @@ SETTLE = 2.0  # seconds
 
 async def measure(run: Run) -> None:
     """Measure on a stack of its own: a sweep takes in whatever else lies in the bucket."""
-    async with open_stage(run.subfolder("intake")) as stage:
+    async with open_harness(run.subfolder("intake")) as harness:
         settings = Settings(
             _env_file=None,
             log_level="WARNING",
-            supabase_url=stage.stack.url,
-            supabase_secret_key=SecretStr(stage.stack.secret_key),
+            supabase_url=harness.stack.url,
+            supabase_secret_key=SecretStr(harness.stack.secret_key),
         )
         configure_logs(settings)
         async with connect(settings) as connection:
-            await _memory(run, stage.stack, connection, stage.folder)
-            await _latency(run, stage.stack, connection, stage.folder)
+            await _memory(run, harness.stack, connection, harness.folder)
+            await _latency(run, harness.stack, connection, harness.folder)
             await _backfill(run, connection, settings)
 
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.actors import ready_worker, rival
+from benchmarks.harness import Harness, Recording, sessions_of_the_game
 from benchmarks.measurement import Measurement, Target, percentile
 from benchmarks.run import Run
-from benchmarks.stage import Recording, Stage, sessions_of_the_game
 
 SETTLE = 1.0  # seconds for who just started
 PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
@@ -19,16 +19,16 @@ PERCENTILES = {50: 1.3, 95: 2.0}  # and the target of each
 
 async def measure(run: Run) -> None:
     """Compare with what cannot be avoided: Realtime's delivery and three requests."""
-    stage = await run.stage()
+    harness = await run.harness()
     contents = sessions_of_the_game(run.sizes.session_seconds)
-    stock = await stage.stock("alone", contents, run.sizes.singles)
+    recordings = await harness.recordings("alone", contents, run.sizes.singles)
     ours: list[float] = []
     other: list[float] = []
     for _ in range(run.sizes.rounds):
-        async with ready_worker(stage.stack, stage.folder):
-            ours += await _one_after_another(stage, stock)
-        async with rival(stage.stack, "bare_bell"):
-            other += await _one_after_another(stage, stock)
+        async with ready_worker(harness.stack, harness.folder):
+            ours += await _one_after_another(harness, recordings)
+        async with rival(harness.stack, "bare_listener"):
+            other += await _one_after_another(harness, recordings)
     for percent, bound in PERCENTILES.items():
         run.add(
             Measurement(
@@ -45,13 +45,13 @@ async def measure(run: Run) -> None:
         )
 
 
-async def _one_after_another(stage: Stage, stock: Sequence[Recording]) -> list[float]:
-    await stage.clear()
+async def _one_after_another(harness: Harness, recordings: Sequence[Recording]) -> list[float]:
+    await harness.clear()
     await asyncio.sleep(SETTLE)
     waits = []
-    for recording in stock:
+    for recording in recordings:
         await asyncio.sleep(random.uniform(*PAUSE))
-        sessions = await stage.insert([recording])
+        sessions = await harness.insert([recording])
         inserted = time.perf_counter()
-        waits.append((await stage.written(sessions))[0] - inserted)
+        waits.append((await harness.written(sessions))[0] - inserted)
     return waits

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks.harness import Harness, open_harness
 from benchmarks.measurement import Measurement, Series
 from benchmarks.report import CIRCUMSTANCES, RESULTS
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Stage, open_stage
 
 YARDSTICK = bytes(20_000_000)
 
@@ -38,15 +38,15 @@ class Run:
     skipped: list[str] = field(default_factory=list)
     yardstick: list[float] = field(default_factory=list)  # ms
     load: list[float] = field(default_factory=list)
-    _stage: Stage | None = None
+    _harness: Harness | None = None
 
-    async def stage(self) -> Stage:
+    async def harness(self) -> Harness:
         """Return the stack that most benchmarks share, started by the first of them."""
-        if self._stage is None:
-            self._stage = await self.context.enter_async_context(
-                open_stage(self.subfolder("shared"))
+        if self._harness is None:
+            self._harness = await self.context.enter_async_context(
+                open_harness(self.subfolder("shared"))
             )
-        return self._stage
+        return self._harness
 
     def subfolder(self, name: str) -> Path:
         """Return a folder of that name for a benchmark's files."""

@@ -17,16 +17,20 @@ SHORT = 0.5  # seconds of recording: the waiting is measured, not the two cores 
 
 async def measure(run: Run) -> None:
     """Compare several workers with one."""
-    stage = await run.stage()
+    harness = await run.harness()
     counts = run.sizes.workers
     contents = [ghostly_recording(SHORT)]
-    stock = await stage.stock("late", contents, run.sizes.late_backlog * max(counts))
-    async with Relay(stage.stack, object_delay=ANSWER_SECONDS).serve() as relay:
+    recordings = await harness.recordings("late", contents, run.sizes.late_backlog * max(counts))
+    async with Relay(harness.stack, object_delay=ANSWER_SECONDS).serve() as relay:
         found = await in_turn(
             run.sizes.rounds,
             *(
                 partial(
-                    worked_off, stage, stock[: run.sizes.late_backlog * count], relay, workers=count
+                    worked_off,
+                    harness,
+                    recordings[: run.sizes.late_backlog * count],
+                    relay,
+                    workers=count,
                 )
                 for count in counts
             ),

@@ -252,7 +252,7 @@ class FileDiffersError(SetupError):
     """A file is where another one of the same name was to be written."""
 
     code = "file_differs"
-    cure = "Nothing was written. Move it away, or name another folder."
+    cure = "Nothing was written. Move it away, or name another place."
 
 
 class StackError(SetupError):

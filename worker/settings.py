@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import find_dotenv
+from dotenv import dotenv_values, find_dotenv
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,9 +19,13 @@ from worker.errors import SettingError
 
 DEFAULT_BUCKET = "c3d-files"  # the one that the migrations create
 LEGACY_KEY = "SUPABASE_SERVICE_ROLE_KEY"
+RENAMED: Mapping[str, str] = {  # old names, which are still read
+    "SWEEP_SECONDS": "POLL_SECONDS",
+    "DRAIN_SECONDS": "SHUTDOWN_TIMEOUT_SECONDS",
+}
 SIGNING_PREFIX = "whsec_"  # Standard Webhooks' mark of a secret
 NUMBERS = {"int_parsing": "a whole number", "float_parsing": "a number"}
-LEAST_SIGNING_BYTES = 24  # Standard Webhooks' least entropy
+MIN_SIGNING_BYTES = 24  # Standard Webhooks' least entropy
 
 
 def _project_url(value: str) -> str:
@@ -54,7 +60,7 @@ def _signing_secret(value: SecretStr) -> SecretStr:
         length = len(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError):
         length = 0
-    if f"{prefix}_" != SIGNING_PREFIX or length < LEAST_SIGNING_BYTES:
+    if f"{prefix}_" != SIGNING_PREFIX or length < MIN_SIGNING_BYTES:
         raise ValueError(
             "must be whsec_ and 24 bytes or more in base64; "
             'make one with: echo "whsec_$(openssl rand -base64 32)"'
@@ -105,7 +111,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, ge=1, le=100)
     """Tries before a session whose trouble is its own ends as `failed`."""
 
-    sweep_seconds: float = Field(30, ge=1, le=3600)
+    poll_seconds: float = Field(
+        30, ge=1, le=3600, validation_alias=AliasChoices("POLL_SECONDS", "SWEEP_SECONDS")
+    )
     """How often the table is read whatever Realtime says: the longest a lost event delays."""
 
     bucket_sweep_seconds: float = Field(60, ge=0, le=86400)
@@ -125,7 +133,12 @@ class Settings(BaseSettings):
     extract_mb: int = Field(512, ge=64, le=65536)
     """A recording that takes more memory to read is failed as `c3d_too_costly`."""
 
-    drain_seconds: float = Field(20, ge=0, le=3600)
+    shutdown_timeout_seconds: float = Field(
+        20,
+        ge=0,
+        le=3600,
+        validation_alias=AliasChoices("SHUTDOWN_TIMEOUT_SECONDS", "DRAIN_SECONDS"),
+    )
     """How long a stopping worker may go on with the sessions in hand before it releases them."""
 
     http_host: str = Field("127.0.0.1", min_length=1)
@@ -157,7 +170,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingError: a setting is missing or malformed; the sentence names it and its cure.
     """
-    file = find_dotenv(usecwd=True) or None
+    file = _env_file()
     try:
         return Settings(_env_file=file, **overrides)
     except UnicodeDecodeError:
@@ -166,9 +179,20 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingError(_sentences(error)) from None  # the cause would repeat the values
 
 
+def renamed_settings() -> dict[str, str]:
+    """Return the old names that are set, each with the name that replaces it."""
+    file = _env_file()
+    names = {name.upper() for name in (*os.environ, *(dotenv_values(file) if file else ()))}
+    return {old: new for old, new in RENAMED.items() if old in names}
+
+
 def settings_names() -> frozenset[str]:
     """Every environment variable that is read."""
-    return frozenset(name.upper() for name in Settings.model_fields) | {LEGACY_KEY}
+    return frozenset(name.upper() for name in Settings.model_fields) | {LEGACY_KEY, *RENAMED}
+
+
+def _env_file() -> str | None:
+    return find_dotenv(usecwd=True) or None
 
 
 def _sentences(error: ValidationError) -> str:

@@ -23,7 +23,7 @@ set local client_min_messages = warning;
 alter table public.therapy_sessions
   add column if not exists processing_attempts integer not null default 0,
   add column if not exists processing_due_at timestamptz,
-  add column if not exists processing_lease uuid,
+  add column if not exists processing_claim uuid,
   add column if not exists processing_error text;
 
 set local client_min_messages = notice;
@@ -40,7 +40,7 @@ begin
   from (values
     ('processing_attempts', 'integer'),
     ('processing_due_at', 'timestamp with time zone'),
-    ('processing_lease', 'uuid'),
+    ('processing_claim', 'uuid'),
     ('processing_error', 'text')
   ) as wanted (name, type)
   join (
@@ -94,7 +94,7 @@ begin
     processing_status = 'pending',
     processing_error = format('legacy_status: The session said %s before the queue was installed. It is tried again.', quote_literal(processing_status))
   where processing_status not in ('pending', 'processing', 'completed', 'failed', 'skipped')
-    or (processing_status = 'processing' and processing_lease is null);
+    or (processing_status = 'processing' and processing_claim is null);
   get diagnostics put_back = row_count;
   if put_back > 0 then
     raise notice '% sessions of an old or unknown state are pending; processing_error keeps what they said.', put_back;
@@ -159,7 +159,7 @@ begin
   select array_agg(held.id) into taken
   from public.therapy_sessions as held
   where held.processing_status = 'processing'
-    and held.processing_lease = claim_sessions.claim;
+    and held.processing_claim = claim_sessions.claim;
 
   if taken is not null then
     -- The caller counts its lease from this call. One that came alone may have been abandoned.
@@ -232,7 +232,7 @@ begin
     set
       processing_status = 'processing',
       processing_attempts = s.processing_attempts + 1,
-      processing_lease = claim_sessions.claim,
+      processing_claim = claim_sessions.claim,
       processing_due_at = right_now + make_interval(secs => claim_sessions.lease_seconds)
     where s.id = any (taken);
   end if;
@@ -298,7 +298,7 @@ begin
   where s.id = complete_session.session
   for update;
 
-  if not found or held.processing_lease is distinct from complete_session.claim then
+  if not found or held.processing_claim is distinct from complete_session.claim then
     return 'lost';
   elsif held.processing_status = 'completed' then
     return 'completed';
@@ -428,7 +428,7 @@ begin
   where s.id = fail_session.session
   for update;
 
-  if not found or held.processing_lease is distinct from fail_session.claim then
+  if not found or held.processing_claim is distinct from fail_session.claim then
     return 'lost';
   elsif held.processing_status in ('pending', 'failed') then
     return held.processing_status;  -- said already
@@ -474,7 +474,7 @@ begin
     from public.therapy_sessions as s
     where s.id = any (release_sessions.sessions)
       and s.processing_status = 'processing'
-      and s.processing_lease = any (release_sessions.claims)
+      and s.processing_claim = any (release_sessions.claims)
     order by s.id  -- the same order everywhere, so that two calls never wait for each other
     for update
   )
@@ -492,7 +492,7 @@ begin
   from public.therapy_sessions as s
   where s.id = any (release_sessions.sessions)
     and s.processing_status = 'pending'
-    and s.processing_lease = any (release_sessions.claims)
+    and s.processing_claim = any (release_sessions.claims)
   order by s.id;
 end
 $$;
@@ -515,7 +515,7 @@ as $$
     from public.therapy_sessions as s
     where s.id = any (extend_lease.sessions)
       and s.processing_status = 'processing'
-      and s.processing_lease = any (extend_lease.claims)
+      and s.processing_claim = any (extend_lease.claims)
     order by s.id
     for update
   ),
@@ -562,7 +562,7 @@ begin
     processing_status = 'pending',
     processing_attempts = 0,
     processing_due_at = clock_timestamp(),
-    processing_lease = null,
+    processing_claim = null,
     processing_error = concat('requeued: ', requeue_session.reason)
   where s.id = requeue_session.session;
 

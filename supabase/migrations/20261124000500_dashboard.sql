@@ -124,7 +124,7 @@ comment on column public.therapy_sessions.processing_attempts is
   'How often a worker has begun to read the file. A session given back unharmed, at a shutdown for example, does not count.';
 comment on column public.therapy_sessions.processing_due_at is
   'While pending: not to be tried before this time. While processing: until then the worker has it to itself. Empty when finished.';
-comment on column public.therapy_sessions.processing_lease is
+comment on column public.therapy_sessions.processing_claim is
   'Under which claim a worker took the session last. It stays after the end, so that a repeated call is recognised.';
 comment on column public.therapy_sessions.processing_error is
   'Why it failed last, or why it is tried again: a code, then a sentence with what helps.';

@@ -108,7 +108,7 @@ $$;
 
 -- Hold ---------------------------------------------------------------------------------------
 
-create or replace function public.hold_object(object uuid, version text, lease_seconds integer)
+create or replace function public.extend_object_lease(object uuid, version text, lease_seconds integer)
 returns boolean
 language sql
 volatile
@@ -117,9 +117,9 @@ set search_path = ''
 as $$
   with held as (
     update public.storage_intake as i
-    set held_until = clock_timestamp() + make_interval(secs => hold_object.lease_seconds)
-    where i.object_id = hold_object.object
-      and i.version = hold_object.version
+    set held_until = clock_timestamp() + make_interval(secs => extend_object_lease.lease_seconds)
+    where i.object_id = extend_object_lease.object
+      and i.version = extend_object_lease.version
       and i.outcome = 'taking'
     returning 1
   )
@@ -170,7 +170,7 @@ $$;
 
 -- What is left -------------------------------------------------------------------------------
 
-create or replace function public.count_untaken_objects(bucket text, every_file boolean default false)
+create or replace function public.count_pending_objects(bucket text, every_file boolean default false)
 returns table (waiting bigint, held bigint)
 language plpgsql  -- which, unlike sql, is created where there is no Storage
 stable
@@ -186,8 +186,8 @@ begin
   from storage.objects as o
   left join public.storage_intake as i
     on i.object_id = o.id and i.version = coalesce(o.version, '')
-  where o.bucket_id = count_untaken_objects.bucket
-    and (o.name ilike '%.c3d' or count_untaken_objects.every_file)
+  where o.bucket_id = count_pending_objects.bucket
+    and (o.name ilike '%.c3d' or count_pending_objects.every_file)
     and o.name not like '%.emptyFolderPlaceholder'
     and (i.object_id is null or i.outcome = 'taking');
 end
@@ -195,7 +195,7 @@ $$;
 
 -- The session of a content -------------------------------------------------------------------
 
-create or replace function public.known_session(file_hash text, file_path text)
+create or replace function public.find_session(file_hash text, file_path text)
 returns table (session_id uuid, session_path text, status text, taken_in boolean)
 language sql
 stable
@@ -205,13 +205,13 @@ as $$
   with known as (
     select s.id, s.file_path, s.processing_status, 1 as preference
     from public.therapy_sessions as s
-    where s.file_hash in (lower(known_session.file_hash), upper(known_session.file_hash))
+    where s.file_hash in (lower(find_session.file_hash), upper(find_session.file_hash))
     union all
     -- The old system hashed path and size: there the path says whose object it is, until that
     -- object was taken in. Whatever comes to the path later is another recording.
     select s.id, s.file_path, s.processing_status, 2
     from public.therapy_sessions as s
-    where s.file_path = known_session.file_path
+    where s.file_path = find_session.file_path
       and s.file_hash !~* '^[0-9a-f]{64}$'
       and not exists (select from public.storage_intake as i where i.session_id = s.id)
   )
@@ -227,7 +227,7 @@ $$;
 
 -- Adopt --------------------------------------------------------------------------------------
 
-create or replace function public.adopt_object(
+create or replace function public.relink_session(
   session uuid,
   bucket text,
   object_path text,
@@ -245,7 +245,7 @@ declare
 begin
   select s.* into known
   from public.therapy_sessions as s
-  where s.id = adopt_object.session
+  where s.id = relink_session.session
   for update;
 
   if not found then
@@ -257,31 +257,31 @@ begin
       known.processing_status = 'failed'
       and coalesce(known.processing_error, '') ~ '^(object_missing|size_mismatch|hash_mismatch): '
     ) or (
-      known.processing_status = 'skipped' and adopt_object.object_path ilike '%.c3d'
+      known.processing_status = 'skipped' and relink_session.object_path ilike '%.c3d'
     );
-  homeless := known.file_path <> adopt_object.object_path and not exists (
+  homeless := known.file_path <> relink_session.object_path and not exists (
     select
     from storage.objects as o
-    where o.bucket_id = adopt_object.bucket and o.name = known.file_path
+    where o.bucket_id = relink_session.bucket and o.name = known.file_path
   );
 
   if heals then
     update public.therapy_sessions as s
     set
-      file_path = adopt_object.object_path,
-      file_size_bytes = adopt_object.size_bytes,
+      file_path = relink_session.object_path,
+      file_size_bytes = relink_session.size_bytes,
       processing_status = 'pending',
       processing_attempts = 0,
       processing_due_at = clock_timestamp(),
-      processing_lease = null,
+      processing_claim = null,
       processing_error = 'requeued: Its recording was uploaded again.'
-    where s.id = adopt_object.session;
+    where s.id = relink_session.session;
     return 'requeued';
   elsif homeless then
     update public.therapy_sessions as s
-    set file_path = adopt_object.object_path
-    where s.id = adopt_object.session;
-    return 'adopted';
+    set file_path = relink_session.object_path
+    where s.id = relink_session.session;
+    return 'relinked';
   end if;
 
   return 'kept';
@@ -292,20 +292,20 @@ $$;
 
 revoke execute on function
   public.claim_objects(text, integer, integer, text, uuid, boolean),
-  public.hold_object(uuid, text, integer),
+  public.extend_object_lease(uuid, text, integer),
   public.record_intake(uuid, text, text, text, uuid, text),
-  public.count_untaken_objects(text, boolean),
-  public.known_session(text, text),
-  public.adopt_object(uuid, text, text, bigint)
+  public.count_pending_objects(text, boolean),
+  public.find_session(text, text),
+  public.relink_session(uuid, text, text, bigint)
 from public, anon, authenticated;
 
 grant execute on function
   public.claim_objects(text, integer, integer, text, uuid, boolean),
-  public.hold_object(uuid, text, integer),
+  public.extend_object_lease(uuid, text, integer),
   public.record_intake(uuid, text, text, text, uuid, text),
-  public.count_untaken_objects(text, boolean),
-  public.known_session(text, text),
-  public.adopt_object(uuid, text, text, bigint)
+  public.count_pending_objects(text, boolean),
+  public.find_session(text, text),
+  public.relink_session(uuid, text, text, bigint)
 to service_role;
 
 -- In words -----------------------------------------------------------------------------------
@@ -325,13 +325,13 @@ comment on column public.storage_intake.held_until is
 
 comment on function public.claim_objects(text, integer, integer, text, uuid, boolean) is
   'Gives the caller objects of a bucket that nobody has taken in, in the order of their names, and holds them for lease_seconds. Only .c3d files, unless every_file.';
-comment on function public.hold_object(uuid, text, integer) is
+comment on function public.extend_object_lease(uuid, text, integer) is
   'Holds an object that is being taken in for lease_seconds from now. False: it is not being taken in any more.';
 comment on function public.record_intake(uuid, text, text, text, uuid, text) is
   'Writes what became of an object, once: the first outcome stays and is returned.';
-comment on function public.count_untaken_objects(text, boolean) is
+comment on function public.count_pending_objects(text, boolean) is
   'How many objects of a bucket wait to be taken in, and how many are being taken in.';
-comment on function public.known_session(text, text) is
+comment on function public.find_session(text, text) is
   'The session that holds a content already, if any, and whether an upload of it was taken in before. A session of the old system is known by its path.';
-comment on function public.adopt_object(uuid, text, text, bigint) is
-  'Points a session to an upload of its own content. One that failed for want of it is read anew: requeued. One whose object is gone gets the new path: adopted. Any other: kept.';
+comment on function public.relink_session(uuid, text, text, bigint) is
+  'Points a session to an upload of its own content. One that failed for want of it is read anew: requeued. One whose object is gone gets the new path: relinked. Any other: kept.';

@@ -14,7 +14,7 @@ returns table (
   skipped bigint,
   due bigint,
   stuck bigint,
-  longest_due_seconds double precision,
+  oldest_due_age_seconds double precision,
   completed_in_10_minutes bigint,
   failed_by_code jsonb,
   uploads_refused bigint,

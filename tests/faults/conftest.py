@@ -1,4 +1,4 @@
-"""The stage of the faults: a stack of their own, since they kill its parts."""
+"""The harness of the faults: a stack of their own, since they kill its parts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import PROJECT, RunningStack
 from tests.faults.ledger import FULL_ROWS, SHORT_ROWS, Row, table, write
-from tests.faults.scene import FULL, Stage
-from tests.faults.stock import Queue, Recording, filled
+from tests.faults.recordings import Queue, Recording, filled
+from tests.faults.scenario import FULL, Harness
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 
@@ -48,25 +48,28 @@ def faulty_stack(
 
 
 @pytest.fixture(scope="session")
-def stock(faulty_stack: RunningStack) -> list[Recording]:
-    """Recordings enough for the longest scene, uploaded once."""
+def recordings(faulty_stack: RunningStack) -> list[Recording]:
+    """Recordings enough for the longest scenario, uploaded once."""
     return asyncio.run(filled(faulty_stack.info, RECORDINGS))
 
 
 @pytest.fixture
-def stage(
-    faulty_stack: RunningStack, stock: list[Recording], tmp_path: Path, pytestconfig: pytest.Config
-) -> Stage:
-    """Where a test plays its scene."""
+def harness(
+    faulty_stack: RunningStack,
+    recordings: list[Recording],
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> Harness:
+    """Where a test plays its scenario."""
     rows = pytestconfig.stash.setdefault(ROWS, [])
 
     def report(row: Row) -> None:
         rows.append(row)
         write(row, FULL_ROWS if FULL else SHORT_ROWS)
 
-    return Stage(
+    return Harness(
         faulty_stack,
-        lambda: Queue(faulty_stack.info.database_url, stock),
+        lambda: Queue(faulty_stack.info.database_url, recordings),
         tmp_path,
         report,
     )

@@ -19,8 +19,8 @@ from worker.local.stack import StackInfo
 from worker.settings import settings_names
 
 RESTART_AFTER = 0.3  # seconds, as RestartSec
-STOP_WITHIN = 40.0  # seconds; more than DRAIN_SECONDS
-SELDOM_LINES = frozenset({"supabase_in_trouble", "realtime_lost", "lease_lost", "claiming_paused"})
+STOP_WITHIN = 40.0  # seconds; more than SHUTDOWN_TIMEOUT_SECONDS
+SELDOM_LINES = frozenset({"supabase_unavailable", "realtime_lost", "lease_lost", "claiming_paused"})
 ORPHANS_WITHIN = 5.0  # seconds in which the children of a killed worker have to end
 LAST_WORDS = 40  # lines that are kept to be shown
 
@@ -76,7 +76,7 @@ class Member:
 
 
 class Fleet:
-    """All workers of a scene."""
+    """All workers of a scenario."""
 
     def __init__(self, stack: StackInfo, folder: Path, settings: Mapping[str, str]) -> None:
         """`stack` as the workers see it; `settings` are environment variables."""
@@ -88,7 +88,7 @@ class Fleet:
             "LOG_FORMAT": "json",
             "HTTP_PORT": "0",  # several beside each other
             "LOG_LEVEL": "DEBUG",
-            "BUCKET_SWEEP_SECONDS": "0",  # the scene decides what becomes a session
+            "BUCKET_SWEEP_SECONDS": "0",  # the scenario decides what becomes a session
             **settings,
         }
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What every scene measured: a table for people and `build/faults.json` for programs."""
+"""What every scenario measured: a table for people and `build/faults.json` for programs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.faults.bell_line import BellLine
+from tests.faults.realtime_proxy import RealtimeProxy
 from tests.faults.rules import Answer, Exchange, Rule, Trouble
 from worker.local.stack import StackInfo
 
@@ -38,7 +38,7 @@ class Proxy:
         self._port = 0
         self._http: aiohttp.ClientSession | None = None
         self._open: dict[int, asyncio.Transport | None] = {}
-        self.bell = BellLine(lambda path: f"ws://{HOST}:{urlsplit(stack.url).port}{path}")
+        self.bell = RealtimeProxy(lambda path: f"ws://{HOST}:{urlsplit(stack.url).port}{path}")
 
     @property
     def stack(self) -> StackInfo:

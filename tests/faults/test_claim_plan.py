@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import PROJECT
-from tests.faults.scene import FULL
+from tests.faults.scenario import FULL
 from worker.local.packages import Packages
 from worker.local.postgres import cluster
 from worker.local.supabase_cli import push
@@ -25,7 +25,7 @@ INDEX = "therapy_sessions_unfinished"
 LOAD = """
 insert into public.therapy_sessions (
   file_path, file_hash, file_size_bytes, original_filename,
-  processing_status, processing_due_at, processing_lease, created_at)
+  processing_status, processing_due_at, processing_claim, created_at)
 select 'P005/' || n || '.c3d', md5(n::text) || md5('and ' || n), 1000, n || '.c3d',
   $3, case $3 when 'completed' then null
               when 'processing' then clock_timestamp() + interval '1 hour'

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import RunningStack
 from tests.faults.rules import say
-from tests.faults.scene import Plan, Scene, Stage, full_only
+from tests.faults.scenario import Harness, Plan, Scenario, full_only
 from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role
 
 TERMINATE = """
@@ -26,79 +26,79 @@ WITHIN = 10.0  # seconds, for a part of the stack to return
 pytestmark = pytest.mark.timeout(240)
 
 
-async def test_a_restart_of_postgres_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        before = scene.running.postmaster()
+async def test_a_restart_of_postgres_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        before = scenario.running.postmaster()
         before.send_signal(signal.SIGINT)
         async with asyncio.timeout(WITHIN):
-            while before.is_running() or not await answers(scene.running):
+            while before.is_running() or not await answers(scenario.running):
                 await asyncio.sleep(0.02)
 
-    outcome = await stage.suffer("PostgreSQL restarted", fault)
+    outcome = await harness.run_fault("PostgreSQL restarted", fault)
     outcome.check()
 
 
 @full_only
-async def test_a_crash_of_postgres_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        before = scene.running.postmaster()
+async def test_a_crash_of_postgres_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        before = scenario.running.postmaster()
         for process in [*before.children(recursive=True), before]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         async with asyncio.timeout(WITHIN):
-            while before.is_running() or not await answers(scene.running):
+            while before.is_running() or not await answers(scenario.running):
                 await asyncio.sleep(0.02)
 
-    outcome = await stage.suffer("PostgreSQL killed", fault)
+    outcome = await harness.run_fault("PostgreSQL killed", fault)
     outcome.check()
 
 
 @full_only
-async def test_terminating_every_backend_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_terminating_every_backend_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         for _ in range(10):
             try:
-                connection = await asyncpg.connect(superuser(scene.running))
+                connection = await asyncpg.connect(superuser(scenario.running))
                 await connection.execute(TERMINATE)
                 await connection.close()
             except DATABASE_ERRORS:
                 pass  # the other side terminates, too
             await asyncio.sleep(0.3)
 
-    outcome = await stage.suffer("every backend terminated", fault)
+    outcome = await harness.run_fault("every backend terminated", fault)
     outcome.check()
 
 
-async def test_a_postgrest_that_is_killed_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_a_postgrest_that_is_killed_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         for _ in range(3):
-            postgrest(scene.running).kill()
+            postgrest(scenario.running).kill()
             await asyncio.sleep(1.0)
 
-    outcome = await stage.suffer("PostgREST killed and restarted", fault)
+    outcome = await harness.run_fault("PostgREST killed and restarted", fault)
     outcome.check()
 
 
 @full_only
-async def test_a_postgrest_that_hangs_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        hanging = postgrest(scene.running)
+async def test_a_postgrest_that_hangs_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        hanging = postgrest(scenario.running)
         hanging.suspend()
         await asyncio.sleep(8.0)
         hanging.resume()
 
-    outcome = await stage.suffer("PostgREST frozen for longer than a lease", fault)
+    outcome = await harness.run_fault("PostgREST frozen for longer than a lease", fault)
     outcome.check()
 
 
 @full_only
-async def test_having_no_connection_left_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_having_no_connection_left_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         taken: list[asyncpg.Connection[asyncpg.Record]] = []
         until = time.monotonic() + HOLD
         while time.monotonic() < until:
             try:
-                taken.append(await asyncpg.connect(superuser(scene.running)))
+                taken.append(await asyncpg.connect(superuser(scenario.running)))
             except DATABASE_ERRORS:
                 # Full; whoever else holds one loses it to the next round.
                 mine = [each.get_server_pid() for each in taken]
@@ -106,49 +106,51 @@ async def test_having_no_connection_left_loses_nothing(stage: Stage) -> None:
         assert len(taken) > 80
         await asyncio.gather(*(each.close() for each in taken))
 
-    outcome = await stage.suffer("all connections taken", fault)
+    outcome = await harness.run_fault("all connections taken", fault)
     outcome.check(attempts=0)
 
 
 @full_only
 @pytest.mark.parametrize("status", [502, 503])
-async def test_a_gateway_page_instead_of_an_answer_loses_nothing(stage: Stage, status: int) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble("^/rest/", say(status)):
+async def test_a_gateway_page_instead_of_an_answer_loses_nothing(
+    harness: Harness, status: int
+) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble("^/rest/", say(status)):
             await asyncio.sleep(HOLD)
 
-    outcome = await stage.suffer(f"HTTP {status} with HTML from the REST gateway", fault)
+    outcome = await harness.run_fault(f"HTTP {status} with HTML from the REST gateway", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_a_page_that_says_ok_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble("^/rest/", say(200)):
+async def test_a_page_that_says_ok_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble("^/rest/", say(200)):
             await asyncio.sleep(HOLD)
 
-    outcome = await stage.suffer("HTTP 200 with HTML from the REST gateway", fault)
+    outcome = await harness.run_fault("HTTP 200 with HTML from the REST gateway", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_being_asked_to_wait_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble("^/rest/", say(429, '{"message": "slow"}', Retry_After="2")):
+async def test_being_asked_to_wait_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble("^/rest/", say(429, '{"message": "slow"}', Retry_After="2")):
             await asyncio.sleep(HOLD)
 
-    outcome = await stage.suffer("HTTP 429 from the REST gateway", fault)
+    outcome = await harness.run_fault("HTTP 429 from the REST gateway", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_a_network_that_is_gone_loses_nothing(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        await scene.proxy.vanish()
+async def test_a_network_that_is_gone_loses_nothing(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        await scenario.proxy.vanish()
         await asyncio.sleep(HOLD)
-        await scene.proxy.return_again()
+        await scenario.proxy.return_again()
 
-    outcome = await stage.suffer("network gone", fault, Plan())
+    outcome = await harness.run_fault("network gone", fault, Plan())
     outcome.check(attempts=0)
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.faults.scene import Plan, Scene, Stage, full_only
+from tests.faults.scenario import Harness, Plan, Scenario, full_only
 
 CLOCK = Path(__file__).parent / "clock"
 HOUR = 3600.0  # seconds
@@ -23,17 +23,19 @@ pytestmark = pytest.mark.timeout(240)
 
 @full_only
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
-async def test_a_clock_that_jumps_loses_nothing(stage: Stage, tmp_path: Path, jump: float) -> None:
+async def test_a_clock_that_jumps_loses_nothing(
+    harness: Harness, tmp_path: Path, jump: float
+) -> None:
     clock = tmp_path / "clock"
     clock.write_bytes(struct.pack("d", 0.0))
 
-    async def fault(scene: Scene) -> Sequence[UUID]:
+    async def fault(scenario: Scenario) -> Sequence[UUID]:
         # Every reading child has a recording in hand when it happens.
-        held = [child for member in (0, 1) for child in scene.children(member)]
+        held = [child for member in (0, 1) for child in scenario.children(member)]
         for child in held:
             child.suspend()
         await asyncio.sleep(1.0)
-        struck = await scene.in_hand()
+        struck = await scenario.active()
         with clock.open("r+b") as file:  # the same inode: the workers have it mapped
             file.write(struct.pack("d", jump))
         await asyncio.sleep(0.5)
@@ -45,7 +47,7 @@ async def test_a_clock_that_jumps_loses_nothing(stage: Stage, tmp_path: Path, ju
     settings = {"PYTHONPATH": str(CLOCK), "CLOCK_FILE": str(clock)}
     direction = "forward" if jump > 0 else "back"
     name = f"clock jumps an hour {direction}"
-    outcome = await stage.suffer(name, fault, Plan(settings=settings))
+    outcome = await harness.run_fault(name, fault, Plan(settings=settings))
     outcome.check(attempts=0)
 
 
@@ -60,8 +62,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-async def test_a_full_disk_is_no_sessions_fault(stage: Stage, small_disk: Path) -> None:
-    async def fault(_scene: Scene) -> None:
+async def test_a_full_disk_is_no_sessions_fault(harness: Harness, small_disk: Path) -> None:
+    async def fault(_scenario: Scenario) -> None:
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as file:
             try:
@@ -73,5 +75,5 @@ async def test_a_full_disk_is_no_sessions_fault(stage: Stage, small_disk: Path) 
         filler.unlink()
 
     plan = Plan(settings={"TMPDIR": str(small_disk)})
-    outcome = await stage.suffer("temporary folder full", fault, plan)
+    outcome = await harness.run_fault("temporary folder full", fault, plan)
     outcome.check(attempts=0)

@@ -9,15 +9,15 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.faults.bell_line import Line
 from tests.faults.proxy import OBJECTS
-from tests.faults.scene import (
+from tests.faults.realtime_proxy import Line
+from tests.faults.scenario import (
     FULL,
-    MOST_RECOVERY,
+    MAX_RECOVERY,
     WINDOW,
+    Harness,
     Plan,
-    Scene,
-    Stage,
+    Scenario,
     busy,
     full_only,
     rate_from_now,
@@ -31,88 +31,88 @@ WRITTEN_AT = """
 select extract(epoch from at)::float8 as at from public.writes where session_id = $1
 """
 
-Hold: TypeAlias = "Callable[[Scene], Awaitable[None]]"
+Hold: TypeAlias = "Callable[[Scenario], Awaitable[None]]"
 
 pytestmark = pytest.mark.timeout(300)
 
 
-async def closed(scene: Scene) -> None:
-    await scene.proxy.bell.close()
+async def closed(scenario: Scenario) -> None:
+    await scenario.proxy.bell.close()
 
 
-async def reset(scene: Scene) -> None:
-    scene.proxy.bell.reset()
+async def reset(scenario: Scenario) -> None:
+    scenario.proxy.bell.reset()
 
 
-async def frozen(scene: Scene) -> None:
-    scene.proxy.bell.treat(Line.FROZEN)
+async def frozen(scenario: Scenario) -> None:
+    scenario.proxy.bell.treat(Line.FROZEN)
     await asyncio.sleep(HOLD)
-    scene.proxy.bell.treat(Line.OPEN)
+    scenario.proxy.bell.treat(Line.OPEN)
 
 
-async def half_open(scene: Scene) -> None:
+async def half_open(scenario: Scenario) -> None:
     """The socket that is there never says a word again; a new one would work."""
-    await scene.proxy.bell.next_echo()
-    scene.proxy.bell.treat(Line.FROZEN)
-    scene.proxy.bell.treat_new(Line.OPEN)
+    await scenario.proxy.bell.next_echo()
+    scenario.proxy.bell.treat(Line.FROZEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def silent(scene: Scene) -> None:
-    await scene.proxy.bell.next_echo()
-    scene.proxy.bell.treat(Line.SILENT)
-    scene.proxy.bell.treat_new(Line.OPEN)
+async def silent(scenario: Scenario) -> None:
+    await scenario.proxy.bell.next_echo()
+    scenario.proxy.bell.treat(Line.SILENT)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def zombie(scene: Scene) -> None:
-    await scene.proxy.bell.next_echo()
-    scene.proxy.bell.treat(Line.ZOMBIE)
-    scene.proxy.bell.treat_new(Line.OPEN)
+async def zombie(scenario: Scenario) -> None:
+    await scenario.proxy.bell.next_echo()
+    scenario.proxy.bell.treat(Line.ZOMBIE)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def refused(scene: Scene) -> None:
-    scene.proxy.bell.treat_new(Line.REFUSED)
-    scene.proxy.bell.reset()
+async def refused(scenario: Scenario) -> None:
+    scenario.proxy.bell.treat_new(Line.REFUSED)
+    scenario.proxy.bell.reset()
     await asyncio.sleep(HOLD)
-    scene.proxy.bell.treat_new(Line.OPEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def forbidden(scene: Scene) -> None:
-    scene.proxy.bell.treat_new(Line.FORBIDDEN)
-    scene.proxy.bell.reset()
+async def forbidden(scenario: Scenario) -> None:
+    scenario.proxy.bell.treat_new(Line.FORBIDDEN)
+    scenario.proxy.bell.reset()
     await asyncio.sleep(HOLD)
-    scene.proxy.bell.treat_new(Line.OPEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def unanswered(scene: Scene) -> None:
+async def unanswered(scenario: Scenario) -> None:
     """Connecting works, and then nothing comes, for as long as it lasts."""
-    scene.proxy.bell.treat_new(Line.SILENT)
-    scene.proxy.bell.reset()
+    scenario.proxy.bell.treat_new(Line.SILENT)
+    scenario.proxy.bell.reset()
     await asyncio.sleep(60.0)
-    scene.proxy.bell.treat_new(Line.OPEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def down_for_a_minute(scene: Scene) -> None:
-    scene.proxy.bell.treat_new(Line.REFUSED)
-    scene.proxy.bell.reset()
+async def down_for_a_minute(scenario: Scenario) -> None:
+    scenario.proxy.bell.treat_new(Line.REFUSED)
+    scenario.proxy.bell.reset()
     await asyncio.sleep(60.0)
-    scene.proxy.bell.treat_new(Line.OPEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def expired(scene: Scene) -> None:
-    await scene.proxy.bell.expire_tokens()
+async def expired(scenario: Scenario) -> None:
+    await scenario.proxy.bell.expire_tokens()
 
 
-async def unpublished(scene: Scene) -> None:
-    await scene.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
+async def unpublished(scenario: Scenario) -> None:
+    await scenario.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
     await asyncio.sleep(HOLD)
-    await scene.queue.execute("alter publication supabase_realtime add table therapy_sessions")
+    await scenario.queue.execute("alter publication supabase_realtime add table therapy_sessions")
 
 
-async def unpublished_while_joining(scene: Scene) -> None:
-    await scene.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
-    scene.proxy.bell.reset()
+async def unpublished_while_joining(scenario: Scenario) -> None:
+    await scenario.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
+    scenario.proxy.bell.reset()
     await asyncio.sleep(45.0)
-    await scene.queue.execute("alter publication supabase_realtime add table therapy_sessions")
+    await scenario.queue.execute("alter publication supabase_realtime add table therapy_sessions")
 
 
 @pytest.mark.parametrize(
@@ -135,26 +135,28 @@ async def unpublished_while_joining(scene: Scene) -> None:
         ),
     ],
 )
-async def test_the_bell_rings_again(stage: Stage, name: str, hold: Hold) -> None:
-    async with stage.scene(PLAN) as scene:
-        await scene.fleet.members[0].until("realtime_ready")
-        before = await busy_rate(scene)
-        missed = asyncio.create_task(insert_now_and_then(scene))
-        await hold(scene)
+async def test_the_bell_rings_again(harness: Harness, name: str, hold: Hold) -> None:
+    async with harness.scenario(PLAN) as scenario:
+        await scenario.fleet.members[0].until("realtime_ready")
+        before = await busy_rate(scenario)
+        missed = asyncio.create_task(insert_now_and_then(scenario))
+        await hold(scenario)
         lifted = time.time()
         missed.cancel()
-        recovered = await heard_again(scene)
-        after = await busy_rate(scene)
-        await scene.queue.until_done(seconds=60)
+        recovered = await heard_again(scenario)
+        after = await busy_rate(scenario)
+        await scenario.queue.until_done(seconds=60)
         ratio = after / before if before and after else None
-        outcome = await stage.outcome(f"Realtime {name}", scene, PLAN, recovered - lifted, ratio)
+        outcome = await harness.outcome(
+            f"Realtime {name}", scenario, PLAN, recovered - lifted, ratio
+        )
     outcome.check(attempts=0)
 
 
-async def busy_rate(scene: Scene) -> float | None:
+async def busy_rate(scenario: Scenario) -> float | None:
     """The rate of a busy worker; it is idle again afterwards."""
-    queue = scene.queue
-    with scene.proxy.trouble(OBJECTS, slow_download):
+    queue = scenario.queue
+    with scenario.proxy.trouble(OBJECTS, slow_download):
         async with busy(queue):
             await asyncio.sleep(1.0)
             found = await rate_from_now(queue, WINDOW)
@@ -162,43 +164,43 @@ async def busy_rate(scene: Scene) -> float | None:
     return found
 
 
-async def insert_now_and_then(scene: Scene) -> None:
+async def insert_now_and_then(scenario: Scenario) -> None:
     while True:
-        await scene.queue.add(1)
+        await scenario.queue.add(1)
         await asyncio.sleep(1.0)
 
 
-async def heard_again(scene: Scene) -> float:
+async def heard_again(scenario: Scenario) -> float:
     """Insert a session each half second; return when the first was done of three heard at once.
 
     One alone may be found by chance: the worker also looks whenever a connection is lost.
     """
     heard: list[float] = []
-    async with asyncio.timeout(MOST_RECOVERY):
+    async with asyncio.timeout(MAX_RECOVERY):
         while len(heard) < 3:
-            (session,) = await scene.queue.add(1)
+            (session,) = await scenario.queue.add(1)
             await asyncio.sleep(0.5)
-            done = await scene.queue.rows(WRITTEN_AT, session)
+            done = await scenario.queue.rows(WRITTEN_AT, session)
             heard = [*heard, done[0]["at"]] if done else []
     return heard[0]
 
 
 async def test_without_realtime_each_session_is_done_within_a_sweep_and_a_second(
-    stage: Stage,
+    harness: Harness,
 ) -> None:
     plan = Plan(workers=1, sweep=2)
     latencies = []
-    async with stage.scene(plan) as scene:
-        scene.proxy.bell.treat(Line.REFUSED)
-        await scene.fleet.members[0].until("realtime_lost")
+    async with harness.scenario(plan) as scenario:
+        scenario.proxy.bell.treat(Line.REFUSED)
+        await scenario.fleet.members[0].until("realtime_lost")
         for _ in range(20 if FULL else 5):
-            (session,) = await scene.queue.add(1)
+            (session,) = await scenario.queue.add(1)
             inserted = time.time()
-            await scene.queue.until_done(seconds=30)
-            found = await scene.queue.rows(WRITTEN_AT, session)
+            await scenario.queue.until_done(seconds=30)
+            found = await scenario.queue.rows(WRITTEN_AT, session)
             latencies.append(found[0]["at"] - inserted)
             await asyncio.sleep(0.37)
         name = "Realtime blocked entirely (slowest of all)"
-        outcome = await stage.outcome(name, scene, plan, max(latencies), None)
+        outcome = await harness.outcome(name, scenario, plan, max(latencies), None)
     outcome.check(attempts=0)
     assert max(latencies) <= plan.sweep + 1.0

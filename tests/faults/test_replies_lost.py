@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.proxy import OBJECTS
 from tests.faults.rules import answer_late, lose_reply, throttle
-from tests.faults.scene import Plan, Scene, Stage, full_only
+from tests.faults.scenario import Harness, Plan, Scenario, full_only
 
 LOST = 3.0  # seconds during which every reply is lost
 BAD_FILES = 12
@@ -19,63 +19,65 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "function", [pytest.param("claim_sessions", marks=full_only), "complete_sessions"]
 )
-async def test_a_reply_lost_loses_no_session_and_repeats_none(stage: Stage, function: str) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble(f"/rpc/{function}$", lose_reply) as rule:
+async def test_a_reply_lost_loses_no_session_and_repeats_none(
+    harness: Harness, function: str
+) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble(f"/rpc/{function}$", lose_reply) as rule:
             await asyncio.sleep(LOST)
         assert rule.hits
 
-    outcome = await stage.suffer(f"reply lost on {function}", fault)
+    outcome = await harness.run_fault(f"reply lost on {function}", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_a_failure_whose_reply_is_lost_is_kept_as_it_was_said(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble("/rpc/fail_session$", lose_reply) as rule:
-            scene.bad.update(await scene.add_bad(BAD_FILES))
+async def test_a_failure_whose_reply_is_lost_is_kept_as_it_was_said(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble("/rpc/fail_session$", lose_reply) as rule:
+            scenario.bad.update(await scenario.add_bad(BAD_FILES))
             await asyncio.sleep(LOST)
         assert rule.hits
 
-    outcome = await stage.suffer("reply lost on fail_session", fault)
+    outcome = await harness.run_fault("reply lost on fail_session", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_an_extension_whose_reply_is_lost_drops_no_session(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_an_extension_whose_reply_is_lost_drops_no_session(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         with (
-            scene.proxy.trouble(OBJECTS, throttle(8_000)),  # four seconds a recording
-            scene.proxy.trouble("/rpc/extend_lease$", lose_reply) as rule,
+            scenario.proxy.trouble(OBJECTS, throttle(8_000)),  # four seconds a recording
+            scenario.proxy.trouble("/rpc/extend_lease$", lose_reply) as rule,
         ):
             await asyncio.sleep(10.0)
         assert rule.hits
 
-    outcome = await stage.suffer("reply lost on extend_lease", fault)
+    outcome = await harness.run_fault("reply lost on extend_lease", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_a_release_whose_reply_is_lost_gives_back_one_attempt(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_a_release_whose_reply_is_lost_gives_back_one_attempt(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         with (
-            scene.proxy.trouble("/rpc/complete_sessions$", lose_reply, times=8),
-            scene.proxy.trouble("/rpc/release_sessions$", lose_reply) as rule,
+            scenario.proxy.trouble("/rpc/complete_sessions$", lose_reply, times=8),
+            scenario.proxy.trouble("/rpc/release_sessions$", lose_reply) as rule,
         ):
             await asyncio.sleep(LOST)
         assert rule.hits
 
-    outcome = await stage.suffer("reply lost on release_sessions", fault)
+    outcome = await harness.run_fault("reply lost on release_sessions", fault)
     outcome.check(attempts=0)
 
 
 @full_only
-async def test_a_claim_answered_after_its_lease_loses_no_session(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble("/rpc/claim_sessions$", answer_late(7.0)) as rule:
+async def test_a_claim_answered_after_its_lease_loses_no_session(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble("/rpc/claim_sessions$", answer_late(7.0)) as rule:
             await asyncio.sleep(10.0)
         assert rule.hits
 
     plan = Plan(allowed=16.0)  # the answers that are under way when it ends, and a lease
-    outcome = await stage.suffer("claims answered after their lease", fault, plan)
+    outcome = await harness.run_fault("claims answered after their lease", fault, plan)
     outcome.check()

@@ -16,10 +16,10 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.faults.bell_line import Line
 from tests.faults.proxy import OBJECTS
+from tests.faults.realtime_proxy import Line
 from tests.faults.rules import Trouble, cut, delay, lose_reply, refuse, say
-from tests.faults.scene import Plan, Scene, Stage, full_only
+from tests.faults.scenario import Harness, Plan, Scenario, full_only
 from tests.faults.test_database_faults import TERMINATE, answers, postgrest, superuser
 from worker.local.postgres import DATABASE_ERRORS
 
@@ -31,7 +31,7 @@ FLAT = 0.10
 FIRST = (0.1, 0.2)
 LAST = (0.9, 1.0)
 
-Upset: TypeAlias = "Callable[[Scene], Awaitable[None]]"
+Upset: TypeAlias = "Callable[[Scenario], Awaitable[None]]"
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Curve:
 @full_only
 @pytest.mark.timeout(SECONDS + 300)
 async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
-    stage: Stage, note: Callable[[str], None]
+    harness: Harness, note: Callable[[str], None]
 ) -> None:
     dice = random.Random(7)
     plan = Plan(
@@ -58,24 +58,24 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
         settings={"PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning"},
     )
     lost, twice, sessions = [], 0, 0
-    async with stage.scene(plan) as scene:
+    async with harness.scenario(plan) as scenario:
         curves: dict[str, Curve] = {}
-        watching = asyncio.create_task(watch(scene, curves))
+        watching = asyncio.create_task(watch(scenario, curves))
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            await scene.queue.start()
-            scene.queue.taken = 0
-            made = await scene.queue.add(ROUND)
+            await scenario.queue.start()
+            scenario.queue.taken = 0
+            made = await scenario.queue.add(ROUND)
             for _ in range(dice.randint(1, 3)):
                 await asyncio.sleep(dice.uniform(0.2, 1.0))
-                await dice.choice(UPSETS)(scene)
-            await scene.queue.until_done(seconds=90)
-            lost += await scene.queue.not_as("completed", "", made)
-            twice += await scene.queue.twice()
+                await dice.choice(UPSETS)(scenario)
+            await scenario.queue.until_done(seconds=90)
+            lost += await scenario.queue.not_as("completed", "", made)
+            twice += await scenario.queue.twice()
             sessions += len(made)
         assert not watching.done(), watching.result()
         watching.cancel()
-        unexpected, ends = scene.fleet.unexpected(), list(scene.fleet.exits)
+        unexpected, ends = scenario.fleet.unexpected(), list(scenario.fleet.exits)
     assert not lost, "\n".join(lost[:10])
     assert twice == 0
     assert not ends, "\n".join(ends)
@@ -92,12 +92,12 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
 SLACK = {"MB": 0.0, "descriptors": 2.0}  # a poll may meet one connection more
 
 
-async def watch(scene: Scene, curves: dict[str, Curve]) -> None:
+async def watch(scenario: Scenario, curves: dict[str, Curve]) -> None:
     """Weigh every worker once a second, until cancelled."""
     began = time.monotonic()
     while True:
         at = time.monotonic() - began
-        for member in scene.fleet.members:
+        for member in scenario.fleet.members:
             if member.process is None:
                 continue
             megabytes, descriptors = weighed(member.living())
@@ -119,72 +119,72 @@ def weighed(worker: psutil.Process) -> tuple[float, float]:
     return megabytes, descriptors
 
 
-async def _trouble(scene: Scene, path: str, trouble: Trouble, seconds: float) -> None:
-    with scene.proxy.trouble(path, trouble):
+async def _trouble(scenario: Scenario, path: str, trouble: Trouble, seconds: float) -> None:
+    with scenario.proxy.trouble(path, trouble):
         await asyncio.sleep(seconds)
 
 
-async def no_reply(scene: Scene) -> None:
-    await _trouble(scene, "^/rest/", lose_reply, 1.0)
+async def no_reply(scenario: Scenario) -> None:
+    await _trouble(scenario, "^/rest/", lose_reply, 1.0)
 
 
-async def no_rest(scene: Scene) -> None:
-    await _trouble(scene, "^/rest/", refuse, 2.0)
+async def no_rest(scenario: Scenario) -> None:
+    await _trouble(scenario, "^/rest/", refuse, 2.0)
 
 
-async def late_rest(scene: Scene) -> None:
-    await _trouble(scene, "^/rest/", delay(1.0), 3.0)
+async def late_rest(scenario: Scenario) -> None:
+    await _trouble(scenario, "^/rest/", delay(1.0), 3.0)
 
 
-async def broken_gateway(scene: Scene) -> None:
-    await _trouble(scene, "^/(rest|storage)/", say(502), 2.0)
+async def broken_gateway(scenario: Scenario) -> None:
+    await _trouble(scenario, "^/(rest|storage)/", say(502), 2.0)
 
 
-async def cut_downloads(scene: Scene) -> None:
-    await _trouble(scene, OBJECTS, cut, 2.0)
+async def cut_downloads(scenario: Scenario) -> None:
+    await _trouble(scenario, OBJECTS, cut, 2.0)
 
 
-async def network(scene: Scene) -> None:
-    await scene.proxy.vanish()
+async def network(scenario: Scenario) -> None:
+    await scenario.proxy.vanish()
     await asyncio.sleep(2.0)
-    await scene.proxy.return_again()
+    await scenario.proxy.return_again()
 
 
-async def bell_reset(scene: Scene) -> None:
-    scene.proxy.bell.reset()
+async def realtime_reset(scenario: Scenario) -> None:
+    scenario.proxy.bell.reset()
 
 
-async def bell_closed(scene: Scene) -> None:
-    await scene.proxy.bell.close()
+async def realtime_closed(scenario: Scenario) -> None:
+    await scenario.proxy.bell.close()
 
 
-async def bell_expired(scene: Scene) -> None:
-    await scene.proxy.bell.expire_tokens()
+async def realtime_expired(scenario: Scenario) -> None:
+    await scenario.proxy.bell.expire_tokens()
 
 
-async def bell_half_open(scene: Scene) -> None:
-    scene.proxy.bell.treat(Line.FROZEN)
-    scene.proxy.bell.treat_new(Line.OPEN)
+async def realtime_half_open(scenario: Scenario) -> None:
+    scenario.proxy.bell.treat(Line.FROZEN)
+    scenario.proxy.bell.treat_new(Line.OPEN)
 
 
-async def backends(scene: Scene) -> None:
+async def backends(scenario: Scenario) -> None:
     try:
-        connection = await asyncpg.connect(superuser(scene.running))
+        connection = await asyncpg.connect(superuser(scenario.running))
         await connection.execute(TERMINATE)
         await connection.close()
     except DATABASE_ERRORS:
         pass
 
 
-async def rest_killed(scene: Scene) -> None:
-    postgrest(scene.running).kill()
+async def rest_killed(scenario: Scenario) -> None:
+    postgrest(scenario.running).kill()
     await asyncio.sleep(1.0)
 
 
-async def database_restarted(scene: Scene) -> None:
-    before = scene.running.postmaster()
+async def database_restarted(scenario: Scenario) -> None:
+    before = scenario.running.postmaster()
     before.send_signal(signal.SIGINT)
-    while before.is_running() or not await answers(scene.running):
+    while before.is_running() or not await answers(scenario.running):
         await asyncio.sleep(0.05)
 
 
@@ -195,10 +195,10 @@ UPSETS: tuple[Upset, ...] = (
     broken_gateway,
     cut_downloads,
     network,
-    bell_reset,
-    bell_closed,
-    bell_expired,
-    bell_half_open,
+    realtime_reset,
+    realtime_closed,
+    realtime_expired,
+    realtime_half_open,
     backends,
     rest_killed,
     database_restarted,

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from tests.faults.proxy import OBJECTS
+from tests.faults.recordings import RECORDING, described
 from tests.faults.rules import Trouble, cut, delay, lose_reply, say, shorten, spoil, throttle
-from tests.faults.scene import FULL, Plan, Scene, Stage, full_only
-from tests.faults.stock import RECORDING, described
+from tests.faults.scenario import FULL, Harness, Plan, Scenario, full_only
 
 HOLD = 5.0  # seconds
 LONG = 120.0 if FULL else 3.0  # seconds
@@ -42,14 +42,14 @@ pytestmark = pytest.mark.timeout(360)
     ],
 )
 async def test_trouble_of_storage_is_no_sessions_fault(
-    stage: Stage, name: str, trouble: Trouble, seconds: float
+    harness: Harness, name: str, trouble: Trouble, seconds: float
 ) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble(OBJECTS, trouble) as rule:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
             await asyncio.sleep(seconds)
         assert rule.hits
 
-    outcome = await stage.suffer(f"Storage: {name}", fault)
+    outcome = await harness.run_fault(f"Storage: {name}", fault)
     outcome.check(attempts=0)
 
 
@@ -63,59 +63,61 @@ async def test_trouble_of_storage_is_no_sessions_fault(
     ],
 )
 async def test_a_good_recording_spoilt_on_the_way_is_read_in_the_end(
-    stage: Stage, name: str, trouble: Trouble
+    harness: Harness, name: str, trouble: Trouble
 ) -> None:
-    async def fault(scene: Scene) -> None:
-        with scene.proxy.trouble(OBJECTS, trouble) as rule:
+    async def fault(scenario: Scenario) -> None:
+        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
             await asyncio.sleep(2.0)
         assert rule.hits
 
-    outcome = await stage.suffer(f"Storage: {name}", fault)
+    outcome = await harness.run_fault(f"Storage: {name}", fault)
     outcome.check()
 
 
 @full_only
-async def test_an_object_of_other_bytes_fails_with_its_reason(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
+async def test_an_object_of_other_bytes_fails_with_its_reason(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
         changed = []
         for number in range(6):
             right = RECORDING[:-4] + b"good"[: 4 - 1] + bytes([number])
             wrong = RECORDING[:-4] + b"bad!"[: 4 - 1] + bytes([number])
             path = f"P005/changed-{number}.c3d"
-            await scene.upload(path, wrong)
+            await scenario.upload(path, wrong)
             changed.append(described(path, right))
-        sessions = await scene.queue.insert(changed)
-        scene.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
+        sessions = await scenario.queue.insert(changed)
+        scenario.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
 
     plan = Plan(settings={"MAX_ATTEMPTS": "2"})
-    outcome = await stage.suffer("Storage: wrong bytes at rest (hash)", fault, plan)
+    outcome = await harness.run_fault("Storage: wrong bytes at rest (hash)", fault, plan)
     outcome.check()
 
 
 @full_only
-async def test_an_object_that_comes_late_is_read(stage: Stage) -> None:
-    async def fault(scene: Scene) -> Sequence[UUID]:
+async def test_an_object_that_comes_late_is_read(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> Sequence[UUID]:
         files = {f"P005/late-{number}.c3d": RECORDING[:-4] + b"lat" + bytes([number])
                  for number in range(6)}  # fmt: skip
-        sessions = await scene.queue.insert([described(*file) for file in files.items()])
+        sessions = await scenario.queue.insert([described(*file) for file in files.items()])
         await asyncio.sleep(4.0)
         for file in files.items():
-            await scene.upload(*file)
+            await scenario.upload(*file)
         return sessions
 
     plan = Plan(allowed=25.0)  # what was tried twice waits ten seconds more
-    outcome = await stage.suffer("Storage: object missing, then there", fault, plan)
+    outcome = await harness.run_fault("Storage: object missing, then there", fault, plan)
     outcome.check()
 
 
 @full_only
-async def test_one_object_that_storage_cannot_read_holds_up_nobody(stage: Stage) -> None:
-    async def fault(scene: Scene) -> None:
-        unreadable = await scene.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")
-        await scene.queue.insert([unreadable])
-        with scene.proxy.trouble(f"{OBJECTS}P005/unreadable", say(500, '{"message": "x"}')) as rule:
+async def test_one_object_that_storage_cannot_read_holds_up_nobody(harness: Harness) -> None:
+    async def fault(scenario: Scenario) -> None:
+        unreadable = await scenario.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")
+        await scenario.queue.insert([unreadable])
+        with scenario.proxy.trouble(
+            f"{OBJECTS}P005/unreadable", say(500, '{"message": "x"}')
+        ) as rule:
             await asyncio.sleep(20.0)
             assert rule.hits
 
-    outcome = await stage.suffer("Storage: one object answers 500", fault)
+    outcome = await harness.run_fault("Storage: one object answers 500", fault)
     outcome.check()

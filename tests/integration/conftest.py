@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import PROJECT, CreateDatabase, RunningStack
-from tests.integration.clinic import Clinic, clinic_apart, clinic_of
 from tests.integration.databases import Connection, connected, execute
+from tests.integration.harness import Harness, harness_apart, harness_of
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 from worker.local.postgres import create_database
@@ -108,10 +108,10 @@ def project(request: pytest.FixtureRequest) -> StackInfo:
 
 
 @pytest_asyncio.fixture
-async def clinic(project: StackInfo) -> AsyncIterator[Clinic]:
-    """A clinic of one's own on any Supabase."""
+async def harness(project: StackInfo) -> AsyncIterator[Harness]:
+    """A harness of one's own on any Supabase."""
     if not os.environ.get("CONTRACT"):
-        async with clinic_of(project):  # what other tests left on the local stack
+        async with harness_of(project):  # what other tests left on the local stack
             pass
-    async with clinic_apart(project) as opened:
+    async with harness_apart(project) as opened:
         yield opened

@@ -16,9 +16,9 @@ import pytest
 
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import cut, lose_reply, say, spoil
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command
-from tests.integration.uploads import RECORDING, empty_clinic, numbered, wait_over
+from tests.integration.harness import Harness
+from tests.integration.uploads import RECORDING, empty_harness, numbered, wait_over
 from worker.local.announcing import announce_uploads
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
@@ -32,16 +32,16 @@ UNFINISHED = """select count(*) from public.therapy_sessions
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def upload(clinic: Clinic, number: int, content: bytes | None = None) -> None:
-    await clinic.upload(content or numbered(number), f"{PATIENT}/{NAME}-{number}.c3d")
+async def upload(harness: Harness, number: int, content: bytes | None = None) -> None:
+    await harness.upload(content or numbered(number), f"{PATIENT}/{NAME}-{number}.c3d")
 
 
-async def suffer(clinic: Clinic, proxy: Proxy) -> None:
+async def run_fault(harness: Harness, proxy: Proxy) -> None:
     """Upload amid every kind of trouble that has something to say."""
     troubles = [
         (OBJECTS, say(500, STORAGE_500)),
@@ -53,26 +53,26 @@ async def suffer(clinic: Clinic, proxy: Proxy) -> None:
     ]
     for number, (path, trouble) in enumerate(troubles):
         with proxy.trouble(path, trouble):
-            await upload(clinic, number)
-            await clinic.session(numbered(20 + number), path=f"{PATIENT}/{NAME}-{20 + number}.c3d")
+            await upload(harness, number)
+            await harness.session(numbered(20 + number), path=f"{PATIENT}/{NAME}-{20 + number}.c3d")
             await asyncio.sleep(1.2)
-    await upload(clinic, 10, RECORDING[: len(RECORDING) // 2])
-    await upload(clinic, 11, b"This is no recording.")
-    await clinic.session(numbered(12), uploaded=False, path=f"{PATIENT}/{NAME}-12.c3d")
-    await clinic.database.execute("delete from vault.secrets")  # the sweep alone finds the last
+    await upload(harness, 10, RECORDING[: len(RECORDING) // 2])
+    await upload(harness, 11, b"This is no recording.")
+    await harness.session(numbered(12), uploaded=False, path=f"{PATIENT}/{NAME}-12.c3d")
+    await harness.database.execute("delete from vault.secrets")  # the sweep alone finds the last
     ninth = f"{OBJECTS}{PATIENT}/{NAME}-9"
     with proxy.trouble(ninth, say(200)) as rule:  # another size than Storage says
-        await upload(clinic, 9)
+        await upload(harness, 9)
         async with asyncio.timeout(60):  # until a sweep is over its pause
             await rule.struck.wait()
         await asyncio.sleep(1.0)
 
 
-async def finished(clinic: Clinic, sessions: int) -> None:
+async def finished(harness: Harness, sessions: int) -> None:
     async with asyncio.timeout(90):
-        while sum((await clinic.counts()).values()) < sessions:
+        while sum((await harness.counts()).values()) < sessions:
             await asyncio.sleep(0.1)
-        while await clinic.database.fetchval(UNFINISHED):
+        while await harness.database.fetchval(UNFINISHED):
             await asyncio.sleep(0.1)
 
 
@@ -82,29 +82,29 @@ async def lines(worker: WorkerProcess) -> str:
     return "\n".join([str(event) async for event in worker.follow(until="worker_stopped")])
 
 
-async def test_nothing_planted_gets_out(clinic: Clinic, tmp_path: Path) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    planted = (NAME, clinic.stack.secret_key, webhook["WEBHOOK_SECRET"])
-    quick = {"SWEEP_SECONDS": "1", "BUCKET_SWEEP_SECONDS": "1", "MAX_ATTEMPTS": "2"}
-    async with Proxy(clinic.stack).serve() as proxy:
-        through = replace(clinic, stack=proxy.stack)
+async def test_nothing_planted_gets_out(harness: Harness, tmp_path: Path) -> None:
+    webhook = await announce_uploads(harness.stack)
+    planted = (NAME, harness.stack.secret_key, webhook["WEBHOOK_SECRET"])
+    quick = {"POLL_SECONDS": "1", "BUCKET_SWEEP_SECONDS": "1", "MAX_ATTEMPTS": "2"}
+    async with Proxy(harness.stack).serve() as proxy:
+        through = replace(harness, stack=proxy.stack)
         async with through.worker(tmp_path, **webhook, **quick) as worker:
             await worker.until("realtime_ready")
-            await suffer(clinic, proxy)
-            await wait_over(clinic)
-            await finished(clinic, 16)
+            await run_fault(harness, proxy)
+            await wait_over(harness)
+            await finished(harness, 16)
             async with httpx.AsyncClient() as http:
                 face = f"http://127.0.0.1:{webhook['HTTP_PORT']}"
                 metrics = (await http.get(f"{face}/metrics")).text
                 ready = (await http.get(f"{face}/readyz")).text
             logged = await lines(worker)
-    answers = await clinic.database.fetch("select content from net._http_response")
-    _, checked, complained = await command(clinic.stack, tmp_path, "check", "--json", **webhook)
+    answers = await harness.database.fetch("select content from net._http_response")
+    _, checked, complained = await command(harness.stack, tmp_path, "check", "--json", **webhook)
     for event in (
         "webhook_heard",
         "object_taken",
         "session_done",
-        "supabase_in_trouble",
+        "supabase_unavailable",
         "object_put_off",
         "bucket_sweep_failed",
     ):

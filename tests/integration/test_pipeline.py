@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command
+from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import NewSession
 from worker.extraction.analytics import STATISTICS_VERSION
@@ -24,19 +24,19 @@ NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
 
 
 async def test_a_recording_travels_from_upload_to_row_at_the_sound_of_the_bell(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER) as worker:
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER) as worker:
         await worker.until("realtime_ready")
-        await worker.until("bell")  # what this one finds is nothing
-        session = await clinic.session(RECORDING)
-        row = await clinic.until(session, "completed", "failed")
+        await worker.until("woken")  # what this one finds is nothing
+        session = await harness.session(RECORDING)
+        row = await harness.until(session, "completed", "failed")
 
     assert row["processing_status"] == "completed"
     assert row["processing_error"] is None
     assert row["processing_attempts"] == 1
     expected = read_metadata(RECORDING, len(RECORDING)).row()
-    technical = await clinic.technical(session)
+    technical = await harness.technical(session)
     assert technical is not None
     assert technical == expected
     assert technical["original_sampling_rate"] == 990.0
@@ -47,24 +47,24 @@ async def test_a_recording_travels_from_upload_to_row_at_the_sound_of_the_bell(
 
 
 async def test_sessions_inserted_before_the_worker_started_are_found(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(RECORDING)
-    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER):
-        row = await clinic.until(session, "completed", "failed")
+    session = await harness.session(RECORDING)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
 
 
-async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path: Path) -> None:
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
+async def test_a_requeued_session_is_found_by_the_sweep(harness: Harness, tmp_path: Path) -> None:
+    async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
         await worker.until("realtime_ready")
-        session = await clinic.session(b"no recording")
-        await clinic.until(session, "failed")
+        session = await harness.session(b"no recording")
+        await harness.until(session, "failed")
         code, printed, _ = await command(
-            clinic.stack, tmp_path, "requeue", str(session), "--reason", "tried again"
+            harness.stack, tmp_path, "requeue", str(session), "--reason", "tried again"
         )
         assert (code, printed) == (0, f"{session}: pending\n")
-        row = await clinic.until(session, "failed")
+        row = await harness.until(session, "failed")
     assert row["processing_attempts"] == 1
 
 
@@ -78,63 +78,63 @@ async def test_a_requeued_session_is_found_by_the_sweep(clinic: Clinic, tmp_path
     ids=["empty", "a PDF", "truncated"],
 )
 async def test_a_bad_file_fails_with_its_reason_and_the_worker_goes_on(
-    clinic: Clinic, tmp_path: Path, content: bytes, code: str
+    harness: Harness, tmp_path: Path, content: bytes, code: str
 ) -> None:
-    async with clinic.worker(tmp_path) as worker:
+    async with harness.worker(tmp_path) as worker:
         await worker.until("realtime_ready")
-        bad = await clinic.session(content)
-        good = await clinic.session(RECORDING)
-        failed = await clinic.until(bad, "completed", "failed")
-        completed = await clinic.until(good, "completed", "failed")
+        bad = await harness.session(content)
+        good = await harness.session(RECORDING)
+        failed = await harness.until(bad, "completed", "failed")
+        completed = await harness.until(good, "completed", "failed")
 
     assert failed["processing_status"] == "failed"
     assert failed["processing_error"].startswith(f"{code}: ")
-    assert await clinic.technical(bad) is None
+    assert await harness.technical(bad) is None
     assert completed["processing_status"] == "completed"
 
 
-async def test_a_changed_file_fails_by_size_or_by_hash(clinic: Clinic, tmp_path: Path) -> None:
+async def test_a_changed_file_fails_by_size_or_by_hash(harness: Harness, tmp_path: Path) -> None:
     other = ghostly_recording(seconds=10.0, seed=1)
     wrong_hash = hashlib.sha256(other).hexdigest()
-    shorter = await clinic.session(RECORDING, size=len(RECORDING) + 1)
-    longer = await clinic.session(other, size=len(other) - 1)
-    changed = await clinic.session(
+    shorter = await harness.session(RECORDING, size=len(RECORDING) + 1)
+    longer = await harness.session(other, size=len(other) - 1)
+    changed = await harness.session(
         ghostly_recording(seconds=10.0, seed=2), file_hash="0" * 63 + "1"
     )
     assert wrong_hash != "0" * 63 + "1"
-    async with clinic.worker(tmp_path, MAX_ATTEMPTS="2", SWEEP_SECONDS="1") as worker:
+    async with harness.worker(tmp_path, MAX_ATTEMPTS="2", POLL_SECONDS="1") as worker:
         for _ in range(3):
             first = await worker.until("session_done")
             assert first["outcome"] == "pending"  # the bytes may have been spoilt on the way
-        await clinic.until_done([shorter, longer, changed])
+        await harness.until_done([shorter, longer, changed])
     for session, code in [
         (shorter, "size_mismatch"),
         (longer, "size_mismatch"),
         (changed, "hash_mismatch"),
     ]:
-        row = await clinic.row(session)
+        row = await harness.row(session)
         assert row["processing_status"] == "failed"
         assert row["processing_error"].startswith(f"{code}: ")
-        assert await clinic.technical(session) is None
+        assert await harness.technical(session) is None
 
 
-async def test_a_file_beyond_the_limit_is_not_downloaded(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(b"small", size=2_000_001)
-    async with clinic.worker(tmp_path, MAX_FILE_MB="2"):
-        row = await clinic.until(session, "failed")
+async def test_a_file_beyond_the_limit_is_not_downloaded(harness: Harness, tmp_path: Path) -> None:
+    session = await harness.session(b"small", size=2_000_001)
+    async with harness.worker(tmp_path, MAX_FILE_MB="2"):
+        row = await harness.until(session, "failed")
     assert row["processing_error"].startswith("file_too_large: ")
     assert "MAX_FILE_MB" in row["processing_error"]
 
 
 async def test_a_missing_object_is_tried_again_and_heals_when_it_comes(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(RECORDING, uploaded=False, path="P005/late.c3d")
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
+    session = await harness.session(RECORDING, uploaded=False, path="P005/late.c3d")
+    async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
         await worker.until("session_done")
-        waiting = await clinic.row(session)
-        await clinic.upload(RECORDING, "P005/late.c3d")
-        row = await clinic.until(session, "completed", "failed")
+        waiting = await harness.row(session)
+        await harness.upload(RECORDING, "P005/late.c3d")
+        row = await harness.until(session, "completed", "failed")
     assert waiting["processing_status"] == "pending"
     assert waiting["processing_error"].startswith("object_missing: ")
     assert waiting["processing_due_at"] > waiting["updated_at"]
@@ -144,52 +144,54 @@ async def test_a_missing_object_is_tried_again_and_heals_when_it_comes(
 
 
 async def test_a_missing_object_fails_after_the_last_attempt(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(RECORDING, uploaded=False)
-    async with clinic.worker(tmp_path, MAX_ATTEMPTS="1"):
-        row = await clinic.until(session, "failed")
+    session = await harness.session(RECORDING, uploaded=False)
+    async with harness.worker(tmp_path, MAX_ATTEMPTS="1"):
+        row = await harness.until(session, "failed")
     assert row["processing_error"].startswith("object_missing: ")
 
 
-async def test_a_legacy_hash_gives_way_to_the_content_hash(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(RECORDING, file_hash="P005/a.c3d:1234")
-    async with clinic.worker(tmp_path):
-        row = await clinic.until(session, "completed", "failed")
+async def test_a_legacy_hash_gives_way_to_the_content_hash(
+    harness: Harness, tmp_path: Path
+) -> None:
+    session = await harness.session(RECORDING, file_hash="P005/a.c3d:1234")
+    async with harness.worker(tmp_path):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
     assert row["file_hash"] == hashlib.sha256(RECORDING).hexdigest()
 
 
 async def test_a_legacy_hash_of_known_content_ends_as_duplicate(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1"):
-        first = await clinic.session(RECORDING)
-        await clinic.until(first, "completed")
-        second = await clinic.session(RECORDING, file_hash="legacy-of-the-same")
-        row = await clinic.until(second, "completed", "failed")
+    async with harness.worker(tmp_path, POLL_SECONDS="1"):
+        first = await harness.session(RECORDING)
+        await harness.until(first, "completed")
+        second = await harness.session(RECORDING, file_hash="legacy-of-the-same")
+        row = await harness.until(second, "completed", "failed")
     assert row["processing_status"] == "failed"
     assert row["processing_error"].startswith("duplicate_content: ")
     assert str(first) in row["processing_error"]
 
 
-async def test_creating_a_session_twice_gives_the_first(clinic: Clinic) -> None:
-    service = MetadataService(clinic.connection.supabase)
-    new = NewSession(f"{clinic.prefix}a.c3d", f"legacy {clinic.prefix}", 1, "a.c3d", "P005")
+async def test_creating_a_session_twice_gives_the_first(harness: Harness) -> None:
+    service = MetadataService(harness.connection.supabase)
+    new = NewSession(f"{harness.prefix}a.c3d", f"legacy {harness.prefix}", 1, "a.c3d", "P005")
     first, created = await service.create_session(new)
     second, again = await service.create_session(new)
     assert (created, again) == (True, False)
     assert first == second
-    row = await clinic.row(first)
+    row = await harness.row(first)
     assert row["patient_id"] == "P005"
     assert row["processing_status"] == "pending"
-    assert await clinic.technical(first) is None
+    assert await harness.technical(first) is None
 
 
 async def test_two_workers_do_each_of_200_sessions_exactly_once(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await clinic.database.execute(
+    await harness.database.execute(
         """create table if not exists public.writes (session_id uuid, at timestamptz default now());
            truncate public.writes;
            create or replace function public.count_write() returns trigger language plpgsql as $$
@@ -201,34 +203,34 @@ async def test_two_workers_do_each_of_200_sessions_exactly_once(
     )
     try:
         files = [_numbered(number) for number in range(200)]
-        sessions = [await clinic.session(file) for file in files[:50]]
+        sessions = [await harness.session(file) for file in files[:50]]
         async with (
-            clinic.worker(tmp_path) as one,
-            clinic.worker(tmp_path) as two,
+            harness.worker(tmp_path) as one,
+            harness.worker(tmp_path) as two,
         ):
-            sessions += [await clinic.session(file) for file in files[50:]]
-            await clinic.until_done(sessions)
+            sessions += [await harness.session(file) for file in files[50:]]
+            await harness.until_done(sessions)
             assert {await one.stop(), await two.stop()} == {0}
-        assert await clinic.counts() == {"completed": 200}
-        written = await clinic.database.fetch("select session_id from public.writes")
+        assert await harness.counts() == {"completed": 200}
+        written = await harness.database.fetch("select session_id from public.writes")
         assert sorted(row["session_id"] for row in written) == sorted(sessions)
     finally:
-        await clinic.database.execute(
+        await harness.database.execute(
             """drop trigger count_write on public.c3d_technical_data;
                drop function public.count_write(); drop table public.writes"""
         )
 
 
-async def test_sigterm_finishes_what_is_in_hand(clinic: Clinic, tmp_path: Path) -> None:
-    sessions = [await clinic.session(_numbered(number)) for number in range(40)]
-    async with clinic.worker(tmp_path) as worker:
+async def test_sigterm_finishes_what_is_in_hand(harness: Harness, tmp_path: Path) -> None:
+    sessions = [await harness.session(_numbered(number)) for number in range(40)]
+    async with harness.worker(tmp_path) as worker:
         await worker.until("session_done")
         assert await worker.stop() == 0
-    counts = await clinic.counts()
+    counts = await harness.counts()
     assert set(counts) <= {"completed", "pending"}
     assert counts["completed"] >= 1
     assert sum(counts.values()) == len(sessions)
-    attempts = await clinic.database.fetch(
+    attempts = await harness.database.fetch(
         """select distinct processing_attempts from public.therapy_sessions
            where processing_status = 'pending' and id = any ($1)""",
         sessions,
@@ -236,15 +238,15 @@ async def test_sigterm_finishes_what_is_in_hand(clinic: Clinic, tmp_path: Path) 
     assert {row["processing_attempts"] for row in attempts} <= {0}
 
 
-async def test_no_log_line_holds_the_key_or_a_file_name(clinic: Clinic, tmp_path: Path) -> None:
-    async with clinic.worker(tmp_path) as worker:
+async def test_no_log_line_holds_the_key_or_a_file_name(harness: Harness, tmp_path: Path) -> None:
+    async with harness.worker(tmp_path) as worker:
         await worker.until("realtime_ready")
-        await clinic.session(b"bad", path="P005/planted-name.c3d")
+        await harness.session(b"bad", path="P005/planted-name.c3d")
         lines = [str(event) async for event in worker.follow(until="session_done")]
         await worker.stop()
     text = "\n".join(lines)
     assert "session_claimed" in text
-    assert clinic.stack.secret_key not in text
+    assert harness.stack.secret_key not in text
     assert "planted-name" not in text
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.harness import Harness, harness_of
 from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_sweep
 from worker.intake.intake import Intake
@@ -33,33 +33,33 @@ def settings_of(stack: StackInfo, **others: Any) -> Settings:
     return Settings(_env_file=None, supabase_url=stack.url, supabase_secret_key=key, **others)
 
 
-def intake_of(clinic: Clinic, **others: Any) -> Intake:
-    """Return an intake in this process, with the clinic's connection."""
-    return make_intake(clinic.connection, settings_of(clinic.stack, **others))
+def intake_of(harness: Harness, **others: Any) -> Intake:
+    """Return an intake in this process, with the harness's connection."""
+    return make_intake(harness.connection, settings_of(harness.stack, **others))
 
 
-def sweep_of(clinic: Clinic, **others: Any) -> BucketSweep:
+def sweep_of(harness: Harness, **others: Any) -> BucketSweep:
     """Return a sweep in this process, with an intake of its own."""
-    return make_sweep(intake_of(clinic, **others), settings_of(clinic.stack, **others))
+    return make_sweep(intake_of(harness, **others), settings_of(harness.stack, **others))
 
 
 @asynccontextmanager
-async def empty_clinic(stack: StackInfo) -> AsyncIterator[Clinic]:
-    """Open the clinic with an empty bucket and empty tables, announced to nobody."""
-    async with clinic_of(stack) as clinic:
-        await clinic.connection.supabase.storage.empty_bucket(DEFAULT_BUCKET)
-        await clinic.database.execute("delete from vault.secrets")
-        yield clinic
+async def empty_harness(stack: StackInfo) -> AsyncIterator[Harness]:
+    """Open the harness with an empty bucket and empty tables, announced to nobody."""
+    async with harness_of(stack) as harness:
+        await harness.connection.supabase.storage.empty_bucket(DEFAULT_BUCKET)
+        await harness.database.execute("delete from vault.secrets")
+        yield harness
 
 
-async def overwrite(clinic: Clinic, path: str, content: bytes) -> None:
+async def overwrite(harness: Harness, path: str, content: bytes) -> None:
     """Put other bytes where an object is."""
-    await clinic.connection.supabase.storage.from_(DEFAULT_BUCKET).update(path, content)
+    await harness.connection.supabase.storage.from_(DEFAULT_BUCKET).update(path, content)
 
 
-async def object_of(clinic: Clinic, path: str) -> tuple[UUID, str]:
+async def object_of(harness: Harness, path: str) -> tuple[UUID, str]:
     """The id and the version of an object."""
-    row = await clinic.database.fetchrow(
+    row = await harness.database.fetchrow(
         "select id, version from storage.objects where bucket_id = $1 and name = $2",
         DEFAULT_BUCKET,
         path,
@@ -68,25 +68,25 @@ async def object_of(clinic: Clinic, path: str) -> tuple[UUID, str]:
     return row["id"], row["version"]
 
 
-async def register(clinic: Clinic) -> list[tuple[str, str, UUID | None]]:
+async def register(harness: Harness) -> list[tuple[str, str, UUID | None]]:
     """Path, outcome and session of everything that was taken in, in that order."""
-    rows = await clinic.database.fetch(
+    rows = await harness.database.fetch(
         "select object_path, outcome, session_id from public.storage_intake order by taken_at"
     )
     return [tuple(row) for row in rows]
 
 
-async def sessions(clinic: Clinic) -> list[dict[str, Any]]:
+async def sessions(harness: Harness) -> list[dict[str, Any]]:
     """All sessions, the oldest first."""
-    rows = await clinic.database.fetch(
+    rows = await harness.database.fetch(
         "select * from public.therapy_sessions order by created_at, id"
     )
     return [dict(row) for row in rows]
 
 
-async def wait_over(clinic: Clinic) -> None:
+async def wait_over(harness: Harness) -> None:
     """Let everything that was put off be due."""
-    await clinic.database.execute(
+    await harness.database.execute(
         "update public.storage_intake set held_until = clock_timestamp() - interval '1 second'"
         " where outcome = 'taking'"
     )

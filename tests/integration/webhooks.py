@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 
 from worker.intake.intake import Intake
-from worker.intake.webhook_service import ADDRESS, MOST_AT_ONCE, TakesIn, WebhookService
+from worker.intake.webhook_service import ADDRESS, MAX_AT_ONCE, TakesIn, WebhookService
 from worker.intake.webhook_signature import Signatures
 from worker.settings import DEFAULT_BUCKET
 
@@ -56,7 +56,7 @@ def signed(
 class Face:
     """A webhook service, and how often it woke the sweep."""
 
-    def __init__(self, intake: Intake | TakesIn, *, most_at_once: int = MOST_AT_ONCE) -> None:
+    def __init__(self, intake: Intake | TakesIn, *, max_concurrent: int = MAX_AT_ONCE) -> None:
         """Serve `intake` in this process."""
         self.woken = 0
         self.service = WebhookService(
@@ -65,7 +65,7 @@ class Face:
             bucket=DEFAULT_BUCKET,
             every_file=False,
             wake_sweep=self._wake,
-            most_at_once=most_at_once,
+            max_concurrent=max_concurrent,
         )
         self._application = Starlette(routes=self.service.routes())
 

@@ -7,10 +7,10 @@ from worker.backoff import backoff
 
 def test_the_wait_doubles_up_to_the_cap_within_its_jitter() -> None:
     for failures, doubled in [(1, 1.0), (2, 2.0), (3, 4.0), (6, 30.0), (10_000, 30.0)]:
-        waits = [backoff(failures, first=1.0, most=30.0) for _ in range(100)]
+        waits = [backoff(failures, initial=1.0, maximum=30.0) for _ in range(100)]
         assert doubled / 2 <= min(waits)
         assert max(waits) <= doubled
 
 
 def test_two_workers_do_not_come_back_together() -> None:
-    assert len({backoff(3, first=1.0, most=30.0) for _ in range(10)}) > 1
+    assert len({backoff(3, initial=1.0, maximum=30.0) for _ in range(10)}) > 1

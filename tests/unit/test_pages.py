@@ -13,7 +13,6 @@ from docs.run_snippets import SNIPPETS
 from worker.backend.queue_report import QueueReport
 from worker.commands.cli import app
 from worker.observing import metrics
-from worker.settings import settings_names
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -69,11 +68,6 @@ def test_the_page_names_every_event_and_no_other() -> None:
     rows = " ".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| `"))
     also = part.partition("LOG_LEVEL=DEBUG")[2]
     assert set(re.findall(r"`(\w+)`", rows + also)) == logged
-
-
-def test_every_setting_is_in_the_example() -> None:
-    example = _read(PROJECT / ".env.example")
-    assert [name for name in sorted(settings_names()) if name not in example] == []
 
 
 @pytest.mark.parametrize("snippet", sorted(SNIPPETS.glob("*.sql")), ids=lambda path: path.stem)

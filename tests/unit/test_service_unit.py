@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.observing.watchdog import LONGEST_SILENCE
+from worker.observing.watchdog import MAX_SILENCE_SECONDS
 from worker.settings import Settings
 
 UNIT = Path(__file__).parents[2] / "deploy" / "c3d-worker.service"
-MOST_EXPOSURE = 3.0  # of 10, as `systemd-analyze security` counts
+MAX_EXPOSURE = 3.0  # of 10, as `systemd-analyze security` counts
 
 
 def _analyze(*arguments: str) -> str:
@@ -27,10 +27,10 @@ def _analyze(*arguments: str) -> str:
 
 def test_its_times_are_longer_than_the_worker_needs() -> None:
     unit = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE))
-    drain_seconds = Settings.model_fields["drain_seconds"].default
+    shutdown_timeout_seconds = Settings.model_fields["shutdown_timeout_seconds"].default
     assert unit["Type"] == "notify"
-    assert int(unit["WatchdogSec"]) > LONGEST_SILENCE
-    assert int(unit["TimeoutStopSec"]) > drain_seconds
+    assert int(unit["WatchdogSec"]) > MAX_SILENCE_SECONDS
+    assert int(unit["TimeoutStopSec"]) > shutdown_timeout_seconds
     assert (unit["Restart"], unit["KillMode"]) == ("always", "mixed")
 
 
@@ -45,4 +45,4 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 def test_it_is_hardened() -> None:
     said = _analyze("security", "--offline=true", str(UNIT))
     (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert float(exposure) < MOST_EXPOSURE
+    assert float(exposure) < MAX_EXPOSURE

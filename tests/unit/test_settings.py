@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SettingError
-from worker.settings import load_settings, settings_names
+from worker.settings import RENAMED, load_settings, renamed_settings, settings_names
 
 URL = "https://example.supabase.co"
 SECRET = "sb_secret_planted_by_a_test"
@@ -127,4 +127,25 @@ def test_a_number_that_is_none_is_told_in_plain_words(monkeypatch: pytest.Monkey
 def test_the_example_names_every_setting() -> None:
     example = Path(__file__).parents[2] / ".env.example"
     text = example.read_text(encoding="utf-8")
-    assert [name for name in settings_names() if f"{name}" not in text] == []
+    assert [name for name in settings_names() - set(RENAMED) if name not in text] == []
+
+
+@pytest.mark.usefixtures("complete")
+def test_an_old_name_is_still_read_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_SECONDS", "7")
+    (tmp_path / ".env").write_text("DRAIN_SECONDS=8\n")
+    settings = load_settings()
+    assert (settings.poll_seconds, settings.shutdown_timeout_seconds) == (7, 8)
+    assert renamed_settings() == {
+        "SWEEP_SECONDS": "POLL_SECONDS",
+        "DRAIN_SECONDS": "SHUTDOWN_TIMEOUT_SECONDS",
+    }
+
+
+@pytest.mark.usefixtures("complete")
+def test_the_new_name_outranks_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_SECONDS", "7")
+    monkeypatch.setenv("POLL_SECONDS", "9")
+    assert load_settings().poll_seconds == 9

@@ -23,8 +23,8 @@ REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 IN_TROUBLE = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LOCKED, HTTPStatus.TOO_MANY_REQUESTS}
 )
-MOST_RETRY_AFTER = 600.0  # seconds; a longer wish is cut, so that a typo cannot stop a worker
-MOST_MESSAGE = 200  # characters of a server's message that are repeated to people
+MAX_RETRY_AFTER = 600.0  # seconds; a longer wish is cut, so that a typo cannot stop a worker
+MAX_MESSAGE = 200  # characters of a server's message that are repeated to people
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ async def _described(response: httpx.Response) -> str:
     except (ValueError, httpx.HTTPError):
         return described
     message = body.get("message") if isinstance(body, dict) else None
-    return f"{described}: {str(message)[:MOST_MESSAGE].rstrip('.')}" if message else described
+    return f"{described}: {str(message)[:MAX_MESSAGE].rstrip('.')}" if message else described
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -114,4 +114,4 @@ def _retry_after(header: str | None) -> float | None:
             seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):  # no date, or one without a zone
         return None
-    return min(max(seconds, 0.0), MOST_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

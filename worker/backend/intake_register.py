@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IntakeResult:
     """An upload that was taken in."""
 
     outcome: Outcome
@@ -48,7 +48,7 @@ class ClaimedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class IntakeBacklog:
     """Objects of the bucket without an outcome."""
 
     waiting: int
@@ -82,7 +82,7 @@ class IntakeRegister:
             "version": held.version,
             "lease_seconds": seconds,
         }
-        await rest.value(self._supabase.rpc("hold_object", arguments))
+        await rest.value(self._supabase.rpc("extend_object_lease", arguments))
 
     async def release(self, held: ClaimedObject) -> None:
         """Give the object back, as if nobody had looked at it."""
@@ -90,7 +90,7 @@ class IntakeRegister:
         reserved = reserved.eq("version", held.version).eq("outcome", Outcome.TAKING)
         await rest.rows(reserved)
 
-    async def record(self, held: ClaimedObject, taken: Taken) -> Outcome:
+    async def record(self, held: ClaimedObject, taken: IntakeResult) -> Outcome:
         """Write what became of the object, once; return what is written."""
         arguments = {
             "object": str(held.id),
@@ -102,7 +102,7 @@ class IntakeRegister:
         }
         return await rest.word(self._supabase.rpc("record_intake", arguments), among=Outcome)
 
-    async def outcome(self, object_id: UUID) -> Taken | None:
+    async def outcome(self, object_id: UUID) -> IntakeResult | None:
         """What became of the object's last version, if anybody has looked at it."""
         rows = self._supabase.table(INTAKE).select("outcome", "session_id", "detail")
         rows = rows.eq("object_id", str(object_id)).order("taken_at", desc=True).limit(1)
@@ -110,15 +110,15 @@ class IntakeRegister:
         if not found:
             return None
         session = found[0]["session_id"]
-        return Taken(
+        return IntakeResult(
             Outcome(found[0]["outcome"]), UUID(session) if session else None, found[0]["detail"]
         )
 
-    async def left(self) -> Left:
+    async def left(self) -> IntakeBacklog:
         """Count the objects that wait, and those in some worker's hand."""
         arguments = {"bucket": self.bucket, "every_file": self.every_file}
-        (row,) = await rest.rows(self._supabase.rpc("count_untaken_objects", arguments))
-        return Left(row["waiting"], row["held"])
+        (row,) = await rest.rows(self._supabase.rpc("count_pending_objects", arguments))
+        return IntakeBacklog(row["waiting"], row["held"])
 
     async def _claim(self, which: dict[str, Any]) -> ClaimedObject | None:
         arguments = {

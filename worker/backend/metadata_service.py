@@ -15,13 +15,13 @@ from supabase import AsyncClient
 
 from worker.backend import rest
 from worker.backend.sessions import (
-    Adoption,
     ClaimedSession,
     Completion,
     Failure,
     Finished,
     KnownSession,
     NewSession,
+    Relinked,
 )
 from worker.errors import AlreadyThereError, RejectedError, UnavailableError, WorkerError
 
@@ -42,10 +42,10 @@ class MetadataService:
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
-        for table, key in ((SESSIONS, "processing_lease"), (TECHNICAL, "session_id")):
+        for table, key in ((SESSIONS, "processing_claim"), (TECHNICAL, "session_id")):
             await rest.rows(self._supabase.table(table).select(key).limit(1))
         await self.extend([], lease_seconds=1)
-        await self.complete_all([])  # of the youngest migration
+        await self.complete_many([])  # of the youngest migration
 
     # --- phase 1 ------------------------------------------------------------------------------
 
@@ -73,14 +73,14 @@ class MetadataService:
     async def known(self, file_hash: str, file_path: str) -> KnownSession | None:
         """Look for the session that holds a content; one of the old system is known by its path."""
         arguments = {"file_hash": file_hash, "file_path": file_path}
-        found = await rest.rows(self._supabase.rpc("known_session", arguments))
+        found = await rest.rows(self._supabase.rpc("find_session", arguments))
         if not found:
             return None
         row = found[0]
         session = UUID(row["session_id"])
         return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
 
-    async def adopt(self, session: UUID, bucket: str, path: str, *, size: int) -> Adoption:
+    async def relink(self, session: UUID, bucket: str, path: str, *, size: int) -> Relinked:
         """Point a session to another upload of its content, where its own does not serve.
 
         One that failed because its object was missing or changed is read anew.
@@ -91,7 +91,7 @@ class MetadataService:
             "object_path": path,
             "size_bytes": size,
         }
-        return await rest.word(self._supabase.rpc("adopt_object", arguments), among=Adoption)
+        return await rest.word(self._supabase.rpc("relink_session", arguments), among=Relinked)
 
     # --- phase 2 ------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class MetadataService:
             for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
         ]
 
-    async def complete_all(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
         """Write technical rows and statuses, all in one transaction, in one call.
 
         Returns:

@@ -36,11 +36,11 @@ STATUS_OF = {
     "AccessDenied": "403",
 }
 GRACE_SECONDS = 30.0  # on top, for the answer to begin
-MOST_BYTES = 2_147_483_647  # that a session's INTEGER holds
+MAX_BYTES = 2_147_483_647  # that a session's INTEGER holds
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ObjectDigest:
     """What was streamed."""
 
     size: int  # bytes
@@ -70,14 +70,14 @@ class ObjectStore:
         except ValueError as error:
             raise UnavailableError("Storage answered something else than a bucket.") from error
 
-    async def fetch(self, path: str, into: BinaryIO, *, size: int, most_bytes: int) -> str:
+    async def fetch(self, path: str, into: BinaryIO, *, size: int, max_bytes: int) -> str:
         """Stream the object at `path` into a file.
 
         Args:
             path: the object's key in the bucket.
             into: where its bytes are written.
             size: bytes the object must have.
-            most_bytes: bytes it may have at most.
+            max_bytes: bytes it may have at most.
 
         Returns:
             The SHA-256 of its content, in lower-case hex digits.
@@ -88,11 +88,11 @@ class ObjectStore:
             UnavailableError: Storage is in trouble, or slower than any network should be.
             DiskFullError: `into` cannot hold it.
         """
-        if size > most_bytes:
+        if size > max_bytes:
             raise FileTooLargeError(
-                f"{path} has {size:,} bytes; this worker takes {most_bytes:,} at most."
+                f"{path} has {size:,} bytes; this worker takes {max_bytes:,} at most."
             )
-        measured = await self._stream(path, into, most_bytes=size)
+        measured = await self._stream(path, into, max_bytes=size)
         if measured.size != size:
             more = "more than " if measured.size > size else ""
             raise SizeMismatchError(
@@ -100,8 +100,8 @@ class ObjectStore:
             )
         return measured.sha256
 
-    async def fetch_start(self, path: str, into: BinaryIO, *, most_bytes: int, size: int) -> None:
-        """Write the first bytes of the object at `path` into a file, `most_bytes` of them.
+    async def fetch_start(self, path: str, into: BinaryIO, *, max_bytes: int, size: int) -> None:
+        """Write the first bytes of the object at `path` into a file, `max_bytes` of them.
 
         `size` is the number of bytes that the whole object must have, and more than those.
 
@@ -112,8 +112,8 @@ class ObjectStore:
         received = 0
         try:
             async with (
-                asyncio.timeout(GRACE_SECONDS + most_bytes / SLOWEST),
-                self._get(path, {"Range": f"bytes=0-{most_bytes - 1}"}) as response,
+                asyncio.timeout(GRACE_SECONDS + max_bytes / SLOWEST),
+                self._get(path, {"Range": f"bytes=0-{max_bytes - 1}"}) as response,
             ):
                 whole = _whole_size(response)
                 if whole != size:
@@ -121,19 +121,19 @@ class ObjectStore:
                         f"{path} has {whole:,} bytes, its session says {size:,}."
                     )
                 async for chunk in response.aiter_raw():
-                    wanted = chunk[: most_bytes - received]
+                    wanted = chunk[: max_bytes - received]
                     received += len(wanted)
                     _write(into, wanted)
-                    if received == most_bytes:  # an answer without ranges would go on
+                    if received == max_bytes:  # an answer without ranges would go on
                         break
         except TimeoutError as error:
             raise UnavailableError("Storage was too slow for the start of an object.") from error
         except httpx.HTTPError as error:
             raise _no_answer(error) from error
-        if received < most_bytes:
+        if received < max_bytes:
             raise UnavailableError("Storage ended its answer too early.")
 
-    async def measure(self, path: str, *, size: int | None) -> Measured:
+    async def measure(self, path: str, *, size: int | None) -> ObjectDigest:
         """Stream the object at `path` and keep nothing of it but its size and its hash.
 
         Args:
@@ -145,38 +145,38 @@ class ObjectStore:
             SizeMismatchError: it has another size: it changed meanwhile.
             FileBeyondIntegerError: it has more bytes than a session can say.
         """
-        most = MOST_BYTES if size is None else size
-        measured = Measured(size or 0, "")
-        if most <= MOST_BYTES:
-            measured = await self._stream(path, None, most_bytes=most)
-        if measured.size > MOST_BYTES:
-            raise FileBeyondIntegerError(f"{path} has more than {MOST_BYTES:,} bytes.")
+        most = MAX_BYTES if size is None else size
+        measured = ObjectDigest(size or 0, "")
+        if most <= MAX_BYTES:
+            measured = await self._stream(path, None, max_bytes=most)
+        if measured.size > MAX_BYTES:
+            raise FileBeyondIntegerError(f"{path} has more than {MAX_BYTES:,} bytes.")
         if size is not None and measured.size != size:
             raise SizeMismatchError(f"{path} has not the {size:,} bytes that Storage says.")
         return measured
 
-    async def _stream(self, path: str, into: BinaryIO | None, *, most_bytes: int) -> Measured:
+    async def _stream(self, path: str, into: BinaryIO | None, *, max_bytes: int) -> ObjectDigest:
         """Hash the object, and write it `into` a file; stop at the first chunk beyond the most."""
         digest, received = hashlib.sha256(), 0
         try:
             async with (
-                asyncio.timeout(GRACE_SECONDS + most_bytes / SLOWEST),
+                asyncio.timeout(GRACE_SECONDS + max_bytes / SLOWEST),
                 self._get(path) as response,
             ):
                 async for chunk in response.aiter_raw():
                     received += len(chunk)
-                    if received > most_bytes:
+                    if received > max_bytes:
                         break
                     digest.update(chunk)
                     if into is not None:
                         _write(into, chunk)
         except TimeoutError as error:
             raise UnavailableError(
-                f"Storage was too slow for an object of {most_bytes:,} bytes."
+                f"Storage was too slow for an object of {max_bytes:,} bytes."
             ) from error
         except httpx.HTTPError as error:
             raise _no_answer(error) from error
-        return Measured(received, digest.hexdigest())
+        return ObjectDigest(received, digest.hexdigest())
 
     @asynccontextmanager
     async def _get(

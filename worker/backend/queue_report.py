@@ -42,7 +42,7 @@ class QueueReport:
     skipped: int
     due: int  # waiting, and not put off
     stuck: int  # their worker stopped
-    longest_due_seconds: float | None  # None: nothing is due
+    oldest_due_age_seconds: float | None  # None: nothing is due
     completed_in_10_minutes: int
     failed_by_code: Mapping[str, int]
     uploads_refused: int

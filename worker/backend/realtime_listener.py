@@ -33,13 +33,13 @@ READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
 ECHO_EVERY = 9.0  # seconds between two pings; each counts as two Realtime messages
 ECHO_GRACE = 4.0  # seconds for a ping to come back; a needless new connection costs little
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
-MOST_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two connections
+MAX_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
+INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
 
 log = structlog.get_logger(__name__)
 
 
-class Ring(StrEnum):
+class WakeReason(StrEnum):
     """Why the bell rings."""
 
     READY = "realtime ready"  # what was inserted before is not announced
@@ -51,7 +51,7 @@ class ConnectionLostError(Exception):
     """A Realtime connection ended; why is its message."""
 
 
-async def rehearse(url: str, key: str, *, seconds: float) -> None:
+async def probe(url: str, key: str, *, seconds: float) -> None:
     """Connect once, and wait until inserts would be heard.
 
     Raises:
@@ -70,10 +70,10 @@ async def rehearse(url: str, key: str, *, seconds: float) -> None:
                 await connection.close()
 
 
-class Doorbell:
+class RealtimeListener:
     """Keeps one Realtime connection alive and rings `ring` from it."""
 
-    def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
+    def __init__(self, url: str, key: str, ring: Callable[[WakeReason], None]) -> None:
         """Bind to a project's `url`. `ring` is called on the event loop and must not block."""
         self._url = f"{url}/realtime/v1"
         self._key = key
@@ -107,14 +107,14 @@ class Doorbell:
             finally:
                 self._discard(connection)
             failures = 1 if connection.was_ready else failures + 1
-            pause = backoff(failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+            pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
             log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
-            self._ring(Ring.GAP)
+            self._ring(WakeReason.GAP)
             await asyncio.sleep(pause)
 
-    def _ring(self, why: Ring) -> None:
-        if why is not Ring.INSERT:  # one may come late, from a connection that is closing
-            self._ready = why is Ring.READY
+    def _ring(self, why: WakeReason) -> None:
+        if why is not WakeReason.INSERT:  # one may come late, from a connection that is closing
+            self._ready = why is WakeReason.READY
         self._ring_out(why)
 
     def _discard(self, connection: _Connection) -> None:
@@ -127,7 +127,7 @@ class Doorbell:
 class _Connection:
     """One client, one channel, from connecting to the first doubt."""
 
-    def __init__(self, url: str, key: str, ring: Callable[[Ring], None]) -> None:
+    def __init__(self, url: str, key: str, ring: Callable[[WakeReason], None]) -> None:
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._ring = ring
         self._joined = asyncio.Event()
@@ -140,7 +140,7 @@ class _Connection:
         return self._ready.is_set()
 
     async def listen(self) -> None:
-        """Ring until the connection is in doubt.
+        """WakeReason until the connection is in doubt.
 
         Raises:
             ConnectionLostError, and whatever the client library raises.
@@ -148,7 +148,7 @@ class _Connection:
         channel = await self.join(READY_SECONDS)
         loop = asyncio.get_running_loop()
         born = loop.time()
-        while loop.time() - born < MOST_AGE:
+        while loop.time() - born < MAX_AGE:
             await self._ping(channel)
         raise ConnectionLostError("renewed before the platform cuts it")
 
@@ -228,10 +228,10 @@ class _Connection:
         if payload.extension == "postgres_changes" and payload.status == "ok":
             log.info("realtime_ready", again=self._ready.is_set())
             self._ready.set()
-            self._ring(Ring.READY)
+            self._ring(WakeReason.READY)
 
     def _on_insert(self, _payload: object) -> None:
-        self._ring(Ring.INSERT)
+        self._ring(WakeReason.INSERT)
 
     def _on_echo(self, _payload: object) -> None:
         self._echoed.set()

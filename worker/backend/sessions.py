@@ -51,11 +51,11 @@ class KnownSession:
     taken_in: bool  # an upload of it was taken in before
 
 
-class Adoption(StrEnum):
+class Relinked(StrEnum):
     """What became of a session whose content was uploaded again."""
 
     REQUEUED = "requeued"  # it had failed for want of it
-    ADOPTED = "adopted"  # its own object was gone
+    RELINKED = "relinked"  # its own object was gone
     KEPT = "kept"
     MISSING = "missing"
 

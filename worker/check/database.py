@@ -9,13 +9,13 @@ from worker.backend.installation import Report
 from worker.check.findings import Check, Finding, bad, good, warning
 from worker.check.schema import FUNCTIONS
 
-MOST_SKEW = 60.0  # seconds; a webhook is refused when it seems 5 minutes old
+MAX_SKEW = 60.0  # seconds; a webhook is refused when it seems 5 minutes old
 
 
 def clock(report: Report) -> Finding:
     """Whether this machine and the database agree on the time."""
     skew = report.skew_seconds
-    if abs(skew) <= MOST_SKEW:
+    if abs(skew) <= MAX_SKEW:
         return good(Check.CLOCK, "This machine and the database agree on the time.")
     return warning(
         Check.CLOCK,

@@ -6,7 +6,7 @@ from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation, Report
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.object_store import ObjectStore
-from worker.backend.realtime_listener import ConnectionLostError, rehearse
+from worker.backend.realtime_listener import ConnectionLostError, probe
 from worker.check import key
 from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, well
@@ -93,7 +93,7 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
     if not served or not well(each for each in found if each.check is Check.PUBLICATION):
         return unchecked(Check.REALTIME)
     try:
-        await rehearse(connection.url, connection.key, seconds=REALTIME_SECONDS)
+        await probe(connection.url, connection.key, seconds=REALTIME_SECONDS)
     except ConnectionLostError as error:
         return [
             bad(

@@ -64,7 +64,7 @@ MIGRATIONS = (
         columns=(
             "processing_attempts",
             "processing_due_at",
-            "processing_lease",
+            "processing_claim",
             "processing_error",
         ),
     ),
@@ -74,11 +74,11 @@ MIGRATIONS = (
         relations=("storage_intake",),
         functions=(
             "claim_objects",
-            "hold_object",
+            "extend_object_lease",
             "record_intake",
-            "count_untaken_objects",
-            "known_session",
-            "adopt_object",
+            "count_pending_objects",
+            "find_session",
+            "relink_session",
         ),
     ),
     Migration(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -24,9 +25,11 @@ from worker.commands.status import list_failed, show_status
 from worker.errors import StackError, WorkerError
 from worker.observing.logs import configure_logs
 from worker.service.run import run as run_worker
-from worker.settings import Settings, load_settings
+from worker.settings import Settings, load_settings, renamed_settings
 
 REFUSED, WRONG_CALL = 1, 2  # exit codes
+
+log = structlog.get_logger(__name__)
 
 app = typer.Typer(
     name="c3d-worker",
@@ -62,9 +65,7 @@ def _options(
 @app.command()
 def run() -> None:
     """Serve sessions until stopped: hear, claim, download, read, complete."""
-    settings = load_settings()
-    configure_logs(settings)
-    asyncio.run(run_worker(settings))
+    asyncio.run(run_worker(_settings(None)))
 
 
 @app.command()
@@ -82,8 +83,7 @@ def ingest(
     ] = False,
 ) -> None:
     """Upload recordings and give each its session. What is known already is not sent again."""
-    settings = load_settings()
-    _quiet(settings)
+    settings = _settings()
     from worker.commands.ingest import ingest_files  # noqa: PLC0415 - needs numpy
 
     if not asyncio.run(ingest_files(files, settings, Console(), patient, force=force, wait=wait)):
@@ -93,8 +93,7 @@ def ingest(
 @app.command()
 def backfill() -> None:
     """Give every object in the bucket its session. Interrupted, it goes on where it ended."""
-    settings = load_settings()
-    _quiet(settings)
+    settings = _settings()
     if not asyncio.run(backfill_bucket(settings, Console())):
         raise typer.Exit(REFUSED)
 
@@ -102,8 +101,7 @@ def backfill() -> None:
 @app.command()
 def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> None:
     """Print a session, its technical row and its channels' statistics, kept or computed anew."""
-    settings = load_settings()
-    configure_logs(settings)
+    settings = _settings(None)
     from worker.commands.show import show_session  # noqa: PLC0415 - needs numpy
 
     asyncio.run(show_session(settings, session, Console()))
@@ -115,8 +113,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at everything the worker needs, and name each cure; exit code 1 if something failed."""
-    settings = load_settings()
-    _quiet(settings, "ERROR")
+    settings = _settings("ERROR")
     if not asyncio.run(check_installation(settings, Console(), as_json=as_json)):
         raise typer.Exit(REFUSED)
 
@@ -136,8 +133,7 @@ def status(
     ] = False,
 ) -> None:
     """Count what waits, what is done and what failed, and show what went wrong last."""
-    settings = load_settings()
-    _quiet(settings)
+    settings = _settings()
     if failed and watch:
         raise typer.BadParameter("--failed and --watch do not go together.")
     if failed:
@@ -171,8 +167,7 @@ def requeue(
         raise typer.BadParameter("--code goes with --failed.")
     if (force and not sessions) or (dry_run and sessions):
         raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
-    settings = load_settings()
-    _quiet(settings)
+    settings = _settings()
     if sessions:
         if not asyncio.run(requeue_named(settings, sessions, Console(), reason, force=force)):
             raise typer.Exit(REFUSED)
@@ -231,13 +226,17 @@ def local(
     env_file: Annotated[
         Path | None, typer.Option(help="Write the ready .env here as well.")
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --env-file: keep another file beside it as ….old."),
+    ] = False,
     push: Annotated[
         bool, typer.Option("--push", help="Apply the migrations as well: `supabase db push`.")
     ] = False,
 ) -> None:
     """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
     serve = _extra("worker.commands.local").serve_local
-    asyncio.run(serve(data, free_ports=free_ports, env_file=env_file, push=push))
+    asyncio.run(serve(data, free_ports=free_ports, env_file=env_file, force=force, push=push))
 
 
 @app.command()
@@ -248,9 +247,16 @@ def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False
         raise typer.Exit(REFUSED)
 
 
-def _quiet(settings: Settings, level: str = "WARNING") -> None:
-    """Log only what is wrong: the command itself says what was done."""
-    configure_logs(settings.model_copy(update={"log_level": level}))
+def _settings(level: str | None = "WARNING") -> Settings:
+    """Read the settings and begin to log: from `level` on, or with None as the settings say.
+
+    A command itself says what was done, so it logs only what is wrong.
+    """
+    settings = load_settings()
+    configure_logs(settings.model_copy(update={"log_level": level}) if level else settings)
+    for old, new in renamed_settings().items():
+        log.warning("setting_renamed", old=old, new=new)
+    return settings
 
 
 def _extra(module: str) -> Any:

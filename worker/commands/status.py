@@ -20,7 +20,7 @@ from worker.errors import UnavailableError
 from worker.reports.status import STATES, Status, error_as_json, look
 from worker.settings import Settings
 
-EVERY = 3.0  # seconds between two looks
+WATCH_SECONDS = 3.0  # seconds between two looks
 INDENTED = (0, 0, 0, 2)  # cells: a reason stands below what it is about
 NO_ERROR = "It failed before this worker was installed."
 
@@ -70,7 +70,7 @@ async def _looks(
 ) -> AsyncIterator[tuple[Status | None, str]]:
     """Look again and again; where a look fails, say why instead."""
     while True:
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(WATCH_SECONDS)
         try:
             yield await look(connection, settings), ""
         except UnavailableError as error:
@@ -110,7 +110,7 @@ def _lines(seen: Status) -> Iterator[tuple[str, str]]:
     if queue.failed_by_code:
         codes = sorted(queue.failed_by_code.items(), key=lambda item: (-item[1], item[0]))
         yield "failed", ", ".join(f"{number:,} {code}" for code, number in codes)
-    waiting = queue.longest_due_seconds
+    waiting = queue.oldest_due_age_seconds
     yield "due", f"{queue.due:,}" + (f", the longest for {_long(waiting)}" if waiting else "")
     yield "stuck", f"{queue.stuck:,}" + (": their worker stopped" if queue.stuck else "")
     yield "throughput", f"{seen.sessions_a_minute:g} sessions a minute, over ten minutes"

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from worker.backend.intake_register import Outcome, Taken
+from worker.backend.intake_register import IntakeResult, Outcome
 from worker.intake.backfill import Backfilled
 
 WORDS = {
@@ -47,7 +47,7 @@ def backfilled(done: Backfilled) -> str:
     return said.strip() or "Every object of the bucket was taken in before."
 
 
-def ingested(name: str, taken: Taken) -> str:
+def ingested(name: str, taken: IntakeResult) -> str:
     """What became of a file, in a line."""
     about = taken.session or taken.detail or ""
     return f"{name}: {WORDS[taken.outcome]} {about}".rstrip()
@@ -55,5 +55,5 @@ def ingested(name: str, taken: Taken) -> str:
 
 def outline(session: Mapping[str, Any]) -> dict[str, Any]:
     """A session's row without what is printed elsewhere and what only the queue needs."""
-    hidden = {"analytics_cache", "processing_lease"}
+    hidden = {"analytics_cache", "processing_claim"}
     return {name: value for name, value in session.items() if name not in hidden}

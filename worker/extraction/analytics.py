@@ -10,8 +10,8 @@ from typing import Any
 from worker.extraction.statistics import ChannelStatistics
 
 STATISTICS_VERSION = 1  # raised whenever the same file would get other values
-MOST_BYTES = 63 * 1024  # of the list of channels
-LONGEST_NAME = 60  # characters
+MAX_BYTES = 63 * 1024  # of the list of channels
+MAX_NAME = 60  # characters
 
 
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     for channel in statistics:
         entry = _entry(channel)
         length += _jsonb_length(entry)
-        if length <= MOST_BYTES:
+        if length <= MAX_BYTES:
             channels.append(entry)
         else:
             omitted += 1
@@ -33,8 +33,8 @@ def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
 
 def _entry(channel: ChannelStatistics) -> dict[str, Any]:
     return {
-        "name": channel.name[:LONGEST_NAME],
-        "unit": channel.unit[:LONGEST_NAME],
+        "name": channel.name[:MAX_NAME],
+        "unit": channel.unit[:MAX_NAME],
         "samples": channel.samples,
         "min": _rounded(channel.minimum),
         "max": _rounded(channel.maximum),

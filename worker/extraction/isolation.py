@@ -177,14 +177,14 @@ def _end(pool: ProcessPool) -> None:
     pool.join()
 
 
-def _prepare(most_bytes: int, warm: Semaphore) -> None:
+def _prepare(max_bytes: int, warm: Semaphore) -> None:
     """Make a child warm, say so, and let it take so much memory more and no more."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
 
     # Signals to the parent's group are the parent's: it says when a child ends, and then at once.
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    limit = _data_bytes() + most_bytes
+    limit = _data_bytes() + max_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     warm.release()
 

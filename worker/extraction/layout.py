@@ -18,7 +18,7 @@ from worker.extraction.reader import Metadata
 from worker.extraction.section import BLOCK
 
 POINT_WORDS = 4  # x, y, z and residual
-MOST_ANALOG_WORDS = 65535  # header word 3 counts them in 16 bits
+MAX_ANALOG_WORDS = 65535  # header word 3 counts them in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _declared_layouts(metadata: Metadata, declared: DeclaredFrames) -> Iterable[
         _data_starts(metadata),
         _distinct(metadata.integer("POINT:USED"), metadata.header_integer("point_count")),
         _distinct(
-            words if words is not None and words <= MOST_ANALOG_WORDS else None,
+            words if words is not None and words <= MAX_ANALOG_WORDS else None,
             metadata.header_integer("analog_count"),
         ),
         _word_bytes(metadata),

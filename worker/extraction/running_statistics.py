@@ -7,7 +7,7 @@ import numpy as np
 from worker.extraction.samples import Values
 
 
-class Tally:
+class RunningStatistics:
     """What is kept of the samples seen so far, for every channel.
 
     Attributes:

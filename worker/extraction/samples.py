@@ -22,8 +22,8 @@ from worker.extraction.section import DEC, MIPS
 Values: TypeAlias = NDArray[np.float64]
 
 BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has 1.3 MB at most
-LONGEST_WORD = 16  # bits
-LEAST_SIGNED = -32768  # signed integers of C3D end at -32767: as an OFFSET this is +32768
+MAX_WORD = 16  # bits
+MIN_SIGNED = -32768  # signed integers of C3D end at -32767: as an OFFSET this is +32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_scaling(metadata: Metadata, channels: int) -> Scaling:
     """The scaling that the ANALOG group declares; 1 and 0 where it declares none."""
     unsigned = "UNSIGNED" in (text.upper() for text in metadata.texts("ANALOG:FORMAT"))
     offsets = [
-        abs(value) if value == LEAST_SIGNED else value
+        abs(value) if value == MIN_SIGNED else value
         for name in metadata.continued("ANALOG:OFFSET")
         for value in metadata.numbers(name, signed=not unsigned)
     ]
@@ -67,8 +67,8 @@ def known_rails(metadata: Metadata, layout: Layout, scaling: Scaling) -> Values 
     """
     if layout.word_bytes == REAL_BYTES:
         return None
-    bits = metadata.integer("ANALOG:BITS") or LONGEST_WORD
-    span = 2.0 ** min(bits, LONGEST_WORD)
+    bits = metadata.integer("ANALOG:BITS") or MAX_WORD
+    span = 2.0 ** min(bits, MAX_WORD)
     # A 12-bit converter that counts 0 … 4095 is often stored as signed, with an OFFSET of 2048.
     offset_binary = (np.abs(scaling.offset - span / 2) <= 1) | scaling.unsigned
     lowest = np.where(offset_binary, 0.0, -span / 2)

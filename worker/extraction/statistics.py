@@ -15,17 +15,17 @@ import numpy as np
 
 from worker.errors import C3DError, UnsupportedC3DError
 from worker.extraction.metadata import channel_names, channel_texts, open_recording
-from worker.extraction.running_statistics import Tally
+from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
 
-MOST_BINS = 60  # a sparkline fits a terminal's line
+MAX_BINS = 60  # a sparkline fits a terminal's line
 BINS_A_SESSION = 512  # shared by its channels
 FLAT = 1e-6  # of the greatest value: a few steps of a float32
 RAIL_WIDTH = 1e-3  # of the span: saturated reals jitter, as filters leave them
 NEAR_WIDTH = 1e-2  # of the span: an unsaturated signal has more samples here than at the rails
 CLIPPED = 1e-3  # share of samples at the rails
-CLIPPED_LEAST = 20  # samples at the rails
+CLIPPED_MIN = 20  # samples at the rails
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +74,30 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
     if not channels or not samples:
         return ()
     scaling = read_scaling(metadata, channels)
-    tally = Tally(channels, samples, bins=max(min(MOST_BINS, BINS_A_SESSION // channels), 1))
+    running = RunningStatistics(
+        channels, samples, bins=max(min(MAX_BINS, BINS_A_SESSION // channels), 1)
+    )
     for block in sample_blocks(stream, metadata, layout, scaling):
-        tally.add(block)
+        running.add(block)
     at_rails, near = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     rails = known_rails(metadata, layout, scaling)
-    low, high = _edges(tally, RAIL_WIDTH) if rails is None else rails
-    if np.any(tally.minimum <= low) or np.any(tally.maximum >= high):
-        nearly_low, nearly_high = _edges(tally, NEAR_WIDTH)
+    low, high = _edges(running, RAIL_WIDTH) if rails is None else rails
+    if np.any(running.minimum <= low) or np.any(running.maximum >= high):
+        nearly_low, nearly_high = _edges(running, NEAR_WIDTH)
         for block in sample_blocks(stream, metadata, layout, scaling):
             at_rails += np.count_nonzero((block <= low) | (block >= high), axis=1)
             if rails is None:
                 near += np.count_nonzero((block <= nearly_low) | (block >= nearly_high), axis=1)
-    flat = (tally.span <= FLAT * tally.greatest)[:, 0]
+    flat = (running.span <= FLAT * running.greatest)[:, 0]
     at_rails[flat] = 0
-    clipped = (at_rails >= np.maximum(CLIPPED_LEAST, CLIPPED * tally.numbers)) & (
+    clipped = (at_rails >= np.maximum(CLIPPED_MIN, CLIPPED * running.numbers)) & (
         near <= 2 * at_rails
     )
     names = channel_names(metadata, channels)
     units = channel_texts(metadata, "ANALOG:UNITS", channels)
     return tuple(
         _channel(
-            tally,
+            running,
             index,
             name=names[index],
             unit=units[index],
@@ -107,29 +109,36 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
     )
 
 
-def _edges(tally: Tally, width: float) -> tuple[Values, Values]:
+def _edges(running: RunningStatistics, width: float) -> tuple[Values, Values]:
     """Where the outer `width` of the observed span begins, at both ends; not around zero."""
-    low = np.where(tally.minimum == 0, -np.inf, tally.minimum + width * tally.span)
-    high = np.where(tally.maximum == 0, np.inf, tally.maximum - width * tally.span)
+    low = np.where(running.minimum == 0, -np.inf, running.minimum + width * running.span)
+    high = np.where(running.maximum == 0, np.inf, running.maximum - width * running.span)
     return low, high
 
 
 def _channel(
-    tally: Tally, index: int, *, name: str, unit: str, at_rails: int, flat: bool, clipped: bool
+    running: RunningStatistics,
+    index: int,
+    *,
+    name: str,
+    unit: str,
+    at_rails: int,
+    flat: bool,
+    clipped: bool,
 ) -> ChannelStatistics:
-    numbers = int(tally.numbers[index])
+    numbers = int(running.numbers[index])
     return ChannelStatistics(
         name=name,
         unit=unit,
         samples=numbers,
-        minimum=float(tally.minimum[index, 0]) if numbers else None,
-        maximum=float(tally.maximum[index, 0]) if numbers else None,
-        mean=float(tally.total[index]) / numbers if numbers else None,
-        rms=math.sqrt(tally.squares[index] / numbers) if numbers else None,
-        mean_absolute=float(tally.absolute[index].sum()) / numbers if numbers else None,
+        minimum=float(running.minimum[index, 0]) if numbers else None,
+        maximum=float(running.maximum[index, 0]) if numbers else None,
+        mean=float(running.total[index]) / numbers if numbers else None,
+        rms=math.sqrt(running.squares[index] / numbers) if numbers else None,
+        mean_absolute=float(running.absolute[index].sum()) / numbers if numbers else None,
         at_rails=at_rails / numbers if numbers else 0.0,
-        not_finite=tally.samples - numbers,
+        not_finite=running.samples - numbers,
         flat=flat,
         clipped=clipped,
-        envelope=tuple(float(level) for level in tally.envelope[index]),
+        envelope=tuple(float(level) for level in running.envelope[index]),
     )

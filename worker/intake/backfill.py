@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.backend.connection import connect
-from worker.backend.intake_register import Outcome, Taken
+from worker.backend.intake_register import IntakeResult, Outcome
 from worker.errors import WorkerError
 from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_sweep
 from worker.settings import Settings
 
-MOST_BARREN = 3  # passes in a row through which nothing gets
+MAX_BARREN = 3  # passes in a row through which nothing gets
 LOOK_AGAIN = 1.0  # seconds, while other workers have the rest in hand
 
 
@@ -49,7 +49,7 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
         done = Backfilled(left.waiting + left.held)
         show(done)
 
-        def on_taken(taken: Taken) -> None:
+        def on_taken(taken: IntakeResult) -> None:
             done.outcomes[taken.outcome] += 1
             show(done)
 
@@ -65,7 +65,7 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
     return done
 
 
-async def _to_the_end(sweep: BucketSweep, on_taken: Callable[[Taken], None]) -> int:
+async def _to_the_end(sweep: BucketSweep, on_taken: Callable[[IntakeResult], None]) -> int:
     """Sweep the whole bucket, past what cannot be taken in; raise that trouble at the end.
 
     Trouble that nothing gets through is everybody's, and raised at once.
@@ -73,7 +73,7 @@ async def _to_the_end(sweep: BucketSweep, on_taken: Callable[[Taken], None]) -> 
     trouble: WorkerError | None = None
     taken, barren = 0, 0
 
-    def count(one: Taken) -> None:
+    def count(one: IntakeResult) -> None:
         nonlocal taken
         taken += 1
         on_taken(one)
@@ -85,7 +85,7 @@ async def _to_the_end(sweep: BucketSweep, on_taken: Callable[[Taken], None]) -> 
         except WorkerError as error:
             trouble = error
         barren = 0 if taken > before else barren + 1
-        if not sweep.behind or barren == MOST_BARREN:
+        if not sweep.behind or barren == MAX_BARREN:
             break
     if trouble:
         raise trouble

@@ -12,15 +12,15 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from worker.backend.intake_register import ClaimedObject, Taken
+from worker.backend.intake_register import ClaimedObject, IntakeResult
 from worker.backoff import backoff
 from worker.errors import UnavailableError, WorkerError
 from worker.intake.intake import Intake
-from worker.observing.logs import whereabouts
+from worker.observing.logs import traceback_locations
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
-LEAST_PAUSE = 1.0  # seconds between two passes, however often it is woken
-MOST_IN_A_ROW = 8  # objects that meet trouble before the pass takes it for everybody's
+INITIAL_PAUSE, MAX_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
+MIN_PAUSE = 1.0  # seconds between two passes, however often it is woken
+MAX_IN_A_ROW = 8  # objects that meet trouble before the pass takes it for everybody's
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class BucketSweep:
                 taken = await self.sweep()
             except WorkerError as error:
                 failures += 1
-                pause = backoff(failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+                pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
                 said = {}
                 if isinstance(error, UnavailableError):
                     pause = max(pause, error.retry_after or 0.0)
@@ -61,12 +61,12 @@ class BucketSweep:
                 continue
             failures = 0
             log.debug("bucket_swept", taken=taken)
-            await asyncio.sleep(LEAST_PAUSE)
+            await asyncio.sleep(MIN_PAUSE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every_seconds or None):
                     await self._woken.wait()
 
-    async def sweep(self, on_taken: Callable[[Taken], None] = lambda _: None) -> int:
+    async def sweep(self, on_taken: Callable[[IntakeResult], None] = lambda _: None) -> int:
         """Take in what nobody has, and return how many objects that were.
 
         Raises:
@@ -88,7 +88,9 @@ class BucketSweep:
 class _Pass:
     """One way through the bucket, walked by several at once."""
 
-    def __init__(self, intake: Intake, on_taken: Callable[[Taken], None], after: str) -> None:
+    def __init__(
+        self, intake: Intake, on_taken: Callable[[IntakeResult], None], after: str
+    ) -> None:
         self._intake = intake
         self._on_taken = on_taken
         self._asking = asyncio.Lock()
@@ -99,9 +101,9 @@ class _Pass:
         self.trouble: WorkerError | None = None
 
     async def run(self) -> None:
-        while self._in_a_row < MOST_IN_A_ROW:
+        while self._in_a_row < MAX_IN_A_ROW:
             async with self._intake.slots:
-                with self._noting_trouble(MOST_IN_A_ROW):
+                with self._noting_trouble(MAX_IN_A_ROW):
                     claimed = await self._next()
                     if claimed is None:
                         return
@@ -121,7 +123,7 @@ class _Pass:
             self.trouble = error
             self._in_a_row += weight
         except Exception as error:  # noqa: BLE001 - see above
-            log.error("sweep_failed", error=whereabouts(error))  # noqa: TRY400 - see whereabouts
+            log.error("bucket_sweep_crashed", error=traceback_locations(error))  # noqa: TRY400
             self.trouble = UnavailableError(f"The sweep failed ({type(error).__name__}).")
             self._in_a_row += weight
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from worker.backend import rest
 from worker.backend.connection import Connection
-from worker.backend.intake_register import Outcome, Taken
+from worker.backend.intake_register import IntakeResult, Outcome
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.uploads import Uploads
 from worker.errors import PathTakenError, SettingError, UploadRefusedError
@@ -38,7 +38,7 @@ class Ingest:
 
     async def bring(
         self, file: Path, patient: str | None, on_bytes: Callable[[int], None]
-    ) -> Taken:
+    ) -> IntakeResult:
         """Upload a file and take it in; one whose content has a session is not even uploaded.
 
         Raises:
@@ -50,7 +50,7 @@ class Ingest:
         known = await self.intake.metadata.known(digest, path)
         if known and known.status not in HEALABLE:
             await self.intake.cache.hit(known.id)
-            return Taken(Outcome.DUPLICATE, known.id)
+            return IntakeResult(Outcome.DUPLICATE, known.id)
         object_id = await self._upload(path, file, digest, on_bytes)
         while True:  # the webhook may have been faster, in another worker
             taken = await self.intake.announced(object_id, "")

@@ -20,10 +20,10 @@ from uuid import UUID
 import structlog
 
 from worker.backend.cache_service import CacheService
-from worker.backend.intake_register import ClaimedObject, IntakeRegister, Outcome, Taken
+from worker.backend.intake_register import ClaimedObject, IntakeRegister, IntakeResult, Outcome
 from worker.backend.metadata_service import MetadataService
-from worker.backend.object_store import Measured, ObjectStore
-from worker.backend.sessions import Adoption, KnownSession, NewSession
+from worker.backend.object_store import ObjectDigest, ObjectStore
+from worker.backend.sessions import KnownSession, NewSession, Relinked
 from worker.backoff import backoff
 from worker.errors import (
     ObjectMissingError,
@@ -35,15 +35,15 @@ from worker.errors import (
     WorkerError,
 )
 from worker.observing import metrics
-from worker.observing.logs import whereabouts
+from worker.observing.logs import traceback_locations
 
 RECORDING = ".c3d"
 HEALABLE = frozenset({"failed", "skipped"})
 RENEWALS = 3  # of a reservation in its length
 # An object that meets trouble of its own is put off, and refused after nearly an hour: until then
 # it may have been Storage's trouble, and a refused version is never looked at again.
-FIRST_DELAY, LONGEST_DELAY, PATIENCE = 30.0, 600.0, 10  # seconds, seconds, tries
-MOST_MET = 1000  # objects whose trouble is remembered
+INITIAL_DELAY, MAX_DELAY, MAX_TROUBLED_ATTEMPTS = 30.0, 600.0, 10  # seconds, seconds, tries
+MAX_MET = 1000  # objects whose trouble is remembered
 
 log = structlog.get_logger(__name__)
 
@@ -64,10 +64,12 @@ class Intake:
     slots: asyncio.Semaphore
     patient: re.Pattern[str]
     requeued: Callable[[], None] = lambda: None  # a session can be claimed, and no INSERT says so
-    _announced: dict[tuple[UUID, str], asyncio.Task[Taken | None]] = field(default_factory=dict)
+    _announced: dict[tuple[UUID, str], asyncio.Task[IntakeResult | None]] = field(
+        default_factory=dict
+    )
     _met: Counter[tuple[UUID, str]] = field(default_factory=Counter)
 
-    async def announced(self, object_id: UUID, version: str) -> Taken | None:
+    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
         """Take in an object that somebody says was uploaded.
 
         Announced several times at once, it is taken in once, and is a duplicate to all but one.
@@ -85,7 +87,7 @@ class Intake:
             task.add_done_callback(lambda _: self._announced.pop((object_id, version)))
             return await asyncio.shield(task)
         taken = await asyncio.shield(task)
-        return Taken(Outcome.DUPLICATE, taken.session) if taken and taken.session else taken
+        return IntakeResult(Outcome.DUPLICATE, taken.session) if taken and taken.session else taken
 
     async def reserve(
         self, claim: Coroutine[None, None, ClaimedObject | None]
@@ -100,7 +102,7 @@ class Intake:
                     await self._give_back(claimed)
             raise
 
-    async def take(self, claimed: ClaimedObject) -> Taken:
+    async def take(self, claimed: ClaimedObject) -> IntakeResult:
         """Take in an object that is reserved for this worker.
 
         Raises:
@@ -141,17 +143,17 @@ class Intake:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take_one(self, object_id: UUID) -> Taken | None:
+    async def _take_one(self, object_id: UUID) -> IntakeResult | None:
         async with self.slots:
             claimed = await self.reserve(self.register.claim_one(object_id))
             if claimed is not None:
                 return await self.take(claimed)
         earlier = await self.register.outcome(object_id)
         if earlier and earlier.outcome is Outcome.SESSION:
-            return Taken(Outcome.DUPLICATE, earlier.session)
+            return IntakeResult(Outcome.DUPLICATE, earlier.session)
         return earlier
 
-    async def _judged(self, claimed: ClaimedObject) -> Taken:
+    async def _judged(self, claimed: ClaimedObject) -> IntakeResult:
         """Find or make the object's session, or say why there can be none."""
         try:
             measured = await self.store.measure(claimed.path, size=claimed.size)
@@ -166,19 +168,19 @@ class Intake:
         except SizeMismatchError as error:  # it can have been cut off on the way here
             problem: WorkerError = error
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one object
-            log.error("unexpected", object=str(claimed.id), error=whereabouts(error))  # noqa: TRY400
+            log.error("unexpected", object=str(claimed.id), error=traceback_locations(error))  # noqa: TRY400
             problem = UnexpectedError(
                 f"The worker failed on {claimed.path} ({type(error).__name__})."
             )
         # What does not pass must not download the object again with every sweep.
-        if len(self._met) > MOST_MET:
+        if len(self._met) > MAX_MET:
             self._met.clear()
         self._met[claimed.id, claimed.version] += 1
-        if self._met[claimed.id, claimed.version] < PATIENCE:
+        if self._met[claimed.id, claimed.version] < MAX_TROUBLED_ATTEMPTS:
             raise problem
         return _refused(problem)
 
-    async def _create(self, claimed: ClaimedObject, measured: Measured) -> Taken:
+    async def _create(self, claimed: ClaimedObject, measured: ObjectDigest) -> IntakeResult:
         recording = is_recording(claimed.path)
         new = NewSession(
             file_path=claimed.path,
@@ -191,12 +193,12 @@ class Intake:
         session, created = await self.metadata.create_session(new)
         if not created:  # another upload of the same bytes was faster
             await self._hit(session)
-            return Taken(Outcome.DUPLICATE, session)
-        return Taken(Outcome.SESSION if recording else Outcome.SKIPPED, session)
+            return IntakeResult(Outcome.DUPLICATE, session)
+        return IntakeResult(Outcome.SESSION if recording else Outcome.SKIPPED, session)
 
     async def _recognise(
-        self, claimed: ClaimedObject, measured: Measured, known: KnownSession
-    ) -> Taken:
+        self, claimed: ClaimedObject, measured: ObjectDigest, known: KnownSession
+    ) -> IntakeResult:
         elsewhere = known.file_path != claimed.path
         # Its own session, made by hand, or by a worker that could not say so any more.
         own = not elsewhere and not known.taken_in
@@ -204,11 +206,11 @@ class Intake:
             await self._hit(known.id)
         if elsewhere or known.status in HEALABLE:
             bucket, size = self.register.bucket, measured.size
-            adoption = await self.metadata.adopt(known.id, bucket, claimed.path, size=size)
-            if adoption is Adoption.REQUEUED:
+            relinked = await self.metadata.relink(known.id, bucket, claimed.path, size=size)
+            if relinked is Relinked.REQUEUED:
                 log.info("session_requeued", session=str(known.id))
                 self.requeued()
-        return Taken(Outcome.SESSION if own else Outcome.DUPLICATE, known.id)
+        return IntakeResult(Outcome.SESSION if own else Outcome.DUPLICATE, known.id)
 
     async def _hit(self, session: UUID) -> None:
         await self.cache.hit(session)
@@ -230,7 +232,7 @@ class Intake:
     async def _put_off(self, claimed: ClaimedObject) -> None:
         """Keep the reservation, so that nobody takes the object up before a while is over."""
         times = self._met[claimed.id, claimed.version]
-        delay = backoff(times, first=FIRST_DELAY, most=LONGEST_DELAY)
+        delay = backoff(times, initial=INITIAL_DELAY, maximum=MAX_DELAY)
         log.warning("object_put_off", object=str(claimed.id), times=times, retry_in=round(delay))
         try:
             await self.register.hold(claimed, ceil(delay))
@@ -245,5 +247,5 @@ class Intake:
             log.warning("object_not_released", object=str(claimed.id), code=error.code)
 
 
-def _refused(error: WorkerError) -> Taken:
-    return Taken(Outcome.REFUSED, detail=f"{error.code}: {error}")
+def _refused(error: WorkerError) -> IntakeResult:
+    return IntakeResult(Outcome.REFUSED, detail=f"{error.code}: {error}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-MOST_VERSION = 200  # characters; Storage's are 36
+MAX_VERSION = 200  # characters; Storage's are 36
 
 
 class MalformedError(Exception):
@@ -68,7 +68,7 @@ def _version(record: Mapping[str, Any]) -> str:
     version = record.get("version")
     if version is None:
         return ""
-    if not isinstance(version, str) or len(version) > MOST_VERSION:
+    if not isinstance(version, str) or len(version) > MAX_VERSION:
         raise MalformedError("The record's version is no text of a version.")
     return version
 

@@ -18,17 +18,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from worker.backend.intake_register import Outcome, Taken
+from worker.backend.intake_register import IntakeResult, Outcome
 from worker.errors import UnavailableError, WorkerError
 from worker.intake.intake import is_recording
 from worker.intake.webhook_body import MalformedError, Upload, read_body
 from worker.intake.webhook_signature import Signatures, WebhookRefusedError
 from worker.observing import metrics
-from worker.observing.logs import whereabouts
+from worker.observing.logs import traceback_locations
 
 ADDRESS = "/webhooks/storage"
-MOST_BODY = 64 * 1024  # bytes
-MOST_AT_ONCE = 64  # requests that wait for an intake slot; more are told to come later
+MAX_BODY = 64 * 1024  # bytes
+MAX_AT_ONCE = 64  # requests that wait for an intake slot; more are told to come later
 RETRY_AFTER = 5  # seconds, where nobody knows better
 STATUSES = {
     Outcome.SESSION: HTTPStatus.CREATED,
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 class TakesIn(Protocol):
     """What takes in an object that was announced: `Intake`."""
 
-    async def announced(self, object_id: UUID, version: str) -> Taken | None:
+    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
         """Take it in, or raise UnavailableError."""
 
 
@@ -61,7 +61,7 @@ class WebhookService:
     bucket: str
     every_file: bool
     wake_sweep: Callable[[], None]
-    most_at_once: int = MOST_AT_ONCE
+    max_concurrent: int = MAX_AT_ONCE
     at_once: int = 0
 
     def routes(self) -> list[Route]:
@@ -99,7 +99,7 @@ class WebhookService:
         return upload.bucket == self.bucket and wanted
 
     async def _taken_in(self, upload: Upload) -> Response:
-        if self.at_once >= self.most_at_once:
+        if self.at_once >= self.max_concurrent:
             return _later(HTTPStatus.TOO_MANY_REQUESTS, "Too many uploads at once.", None)
         self.at_once += 1
         try:
@@ -124,7 +124,7 @@ def _guarded(
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - a request costs no other one
-            log.error("webhook_failed", error=whereabouts(error))  # noqa: TRY400
+            log.error("webhook_failed", error=traceback_locations(error))  # noqa: TRY400
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The worker failed: see its log.")
 
     async def guarded(request: Request) -> Response:
@@ -140,12 +140,12 @@ async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BODY:
+        if len(body) > MAX_BODY:
             raise _TooLargeError
     return bytes(body)
 
 
-def _told(taken: Taken) -> Response:
+def _told(taken: IntakeResult) -> Response:
     """The outcome, and the session it is about; why it was refused by its code alone."""
     said = {"outcome": str(taken.outcome)}
     if taken.session:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from standardwebhooks.webhooks import Webhook
 
 SIGNED, STATIC = "webhook-signature", "x-webhook-secret"  # headers
-MOST_REMEMBERED = 10_000  # ids; a signature is good for ten minutes
+MAX_REMEMBERED = 10_000  # ids; a signature is good for ten minutes
 
 
 class WebhookRefusedError(Exception):
@@ -46,7 +46,7 @@ class Signatures:
         if message in self._accepted:
             raise WebhookRefusedError
         self._accepted[message] = None
-        if len(self._accepted) > MOST_REMEMBERED:
+        if len(self._accepted) > MAX_REMEMBERED:
             del self._accepted[next(iter(self._accepted))]
         return message
 

@@ -125,7 +125,7 @@ async def _await_predecessor(home: Path) -> None:
     """
     for _ in range(round(_ENDS_WITHIN / _LOOK_EVERY)):
         if (pid := _running_in(home)) is None:
-            # Left there, it stops the start when another program has that process number today.
+            # A file left there stops the start when another program has that process number today.
             (home / "postmaster.pid").unlink(missing_ok=True)
             return
         await asyncio.sleep(_LOOK_EVERY)

@@ -51,13 +51,19 @@ class StackInfo:
         """Return the stack whose `env` was written to a file."""
         env = dotenv_values(env_file)
         return cls(
-            url=env["SUPABASE_URL"] or "",
-            secret_key=env["SUPABASE_SECRET_KEY"] or "",
+            url=env.get("SUPABASE_URL") or "",
+            secret_key=env.get("SUPABASE_SECRET_KEY") or "",
             publishable_key=keys.PUBLISHABLE_KEY,
             service_role_jwt=keys.SERVICE_ROLE_JWT,
             anon_jwt=keys.ANON_JWT,
-            database_url=env["SUPABASE_DB_URL"] or "",
+            database_url=env.get("SUPABASE_DB_URL") or "",
         )
+
+    @classmethod
+    def wrote(cls, env_file: Path) -> bool:
+        """Whether a file is a local stack's `env` to the letter, and so holds nothing to lose."""
+        info = cls.read(env_file)
+        return info.secret_key == keys.SECRET_KEY and info.env() == env_file.read_text()
 
     def env(self) -> str:
         """Return a `.env` file for the worker."""

@@ -15,7 +15,7 @@ from worker.errors import StackError
 from worker.local.stack import StackInfo
 from worker.settings import settings_names
 
-MOST_SECONDS = 60.0  # between two events that somebody waits for
+MAX_SECONDS = 60.0  # between two events that somebody waits for
 
 
 class WorkerProcess:
@@ -71,7 +71,7 @@ class WorkerProcess:
 
     async def _next(self, awaited: str) -> Mapping[str, Any]:
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(MAX_SECONDS):
                 line = await self._lines.get()
         except TimeoutError:
             raise StackError(f"The worker did not report {awaited!r} in time.") from None

@@ -53,7 +53,7 @@ def configure_logs(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def whereabouts(error: BaseException) -> str:
+def traceback_locations(error: BaseException) -> str:
     """The kind of an error and the lines it came through, innermost first.
 
     For logs, in place of a traceback: an error's message can hold a file's name, and a file's

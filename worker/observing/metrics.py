@@ -22,7 +22,7 @@ Of the queue, the same on every worker, and absent while Supabase does not count
 - `c3d_queue_sessions{status}`: sessions by status.
 - `c3d_queue_failed{code}`: failed sessions by the code of their error.
 - `c3d_queue_due`: sessions that wait and are not put off.
-- `c3d_queue_longest_due_seconds`: since when the longest waiting one is due; 0: none is.
+- `c3d_queue_oldest_due_age_seconds`: since when the longest waiting one is due; 0: none is.
 - `c3d_queue_stuck`: sessions in a hand whose lease ran out.
 """
 
@@ -97,9 +97,9 @@ class _Queue(Collector):
         for name, meaning, value in (
             ("due", "Sessions that wait and are not put off.", report.due),
             (
-                "longest_due_seconds",
+                "oldest_due_age_seconds",
                 "Seconds for which the longest waiting session has been due.",
-                report.longest_due_seconds or 0.0,
+                report.oldest_due_age_seconds or 0.0,
             ),
             ("stuck", "Sessions in a hand whose lease ran out.", report.stuck),
         ):

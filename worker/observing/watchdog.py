@@ -1,7 +1,7 @@
-"""Whether the claim loop turns: its pulse, for /healthz and for the watchdog of systemd.
+"""Whether the claim loop turns: for /healthz and for the watchdog of systemd.
 
-The loop itself beats, between the steps of a turn and while it healthily waits. No timer does it
-in its place, so a turn that hangs and an event loop that stands still both fall silent.
+The loop itself feeds the watchdog, between the steps of a turn and while it waits. No timer does
+so in its place, so a turn that hangs and an event loop that stands still both fall silent.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import time
 
 from worker.observing.sd_notify import ALIVE, notify
 
-EVERY = 2.0  # seconds between two beats of a loop that waits
-LONGEST_STEP = 30.0  # seconds that a loop may wait for one answer of Supabase
-LONGEST_SILENCE = 2 * LONGEST_STEP  # seconds; beyond these something is stuck
-NOTIFY_EVERY = 1.0  # seconds; a busy loop turns far more often
+FEED_SECONDS = 2.0  # between two feeds of a loop that waits
+MAX_STEP_SECONDS = 30.0  # that a loop may wait for one answer of Supabase
+MAX_SILENCE_SECONDS = 2 * MAX_STEP_SECONDS  # beyond these something is stuck
+NOTIFY_SECONDS = 1.0  # between two notifications; a busy loop turns far more often
 
 
-class Heartbeat:
-    """When the loop last beat."""
+class Watchdog:
+    """Knows when the loop last fed it."""
 
-    def __init__(self, longest_silence: float = LONGEST_SILENCE) -> None:
-        """Begin now; after `longest_silence` seconds without a beat the loop counts as stuck."""
-        self._longest_silence = longest_silence
-        self._beaten = self._notified = time.monotonic()
+    def __init__(self, max_silence_seconds: float = MAX_SILENCE_SECONDS) -> None:
+        """Begin now; after `max_silence_seconds` without a feed the loop counts as stuck."""
+        self._max_silence_seconds = max_silence_seconds
+        self._fed = self._notified = time.monotonic()
 
-    def beat(self) -> None:
-        """Note that the loop turns, and tell the watchdog. May be called at any rate."""
-        self._beaten = time.monotonic()
-        if self._beaten - self._notified >= NOTIFY_EVERY:
-            self._notified = self._beaten
+    def feed(self) -> None:
+        """Note that the loop turns, and tell systemd. May be called at any rate."""
+        self._fed = time.monotonic()
+        if self._fed - self._notified >= NOTIFY_SECONDS:
+            self._notified = self._fed
             notify(ALIVE)
 
     @property
-    def silence(self) -> float:
-        """Seconds since the last beat."""
-        return time.monotonic() - self._beaten
+    def silence_seconds(self) -> float:
+        """Seconds since the last feed."""
+        return time.monotonic() - self._fed
 
     @property
-    def steady(self) -> bool:
-        """Whether the loop beat lately."""
-        return self.silence <= self._longest_silence
+    def alive(self) -> bool:
+        """Whether the loop has fed the watchdog lately."""
+        return self.silence_seconds <= self._max_silence_seconds

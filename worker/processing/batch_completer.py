@@ -13,13 +13,13 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import Completion, Finished
 from worker.errors import UnavailableError
 
-MOST_AT_ONCE = 16  # sessions in a call: with 64 KB of statistics each, it stays below 1 MB
+MAX_AT_ONCE = 16  # sessions in a call: with 64 KB of statistics each, it stays below 1 MB
 LINGER = 0.1  # seconds that a finished session waits for others that are on their way
 
 Answer = asyncio.Future[Completion]
 
 
-class Completions:
+class BatchCompleter:
     """Gathers finished sessions into calls."""
 
     def __init__(self, metadata: MetadataService) -> None:
@@ -60,7 +60,7 @@ class Completions:
     async def _send(self) -> None:
         while self._waiting:
             await self._gather()
-            batch = dict(list(self._waiting.items())[:MOST_AT_ONCE])
+            batch = dict(list(self._waiting.items())[:MAX_AT_ONCE])
             for answer in batch:
                 del self._waiting[answer]
             for answer, outcome in zip(batch, await self._outcomes([*batch.values()]), strict=True):
@@ -74,7 +74,7 @@ class Completions:
     async def _outcomes(self, batch: list[Finished]) -> Sequence[Completion | Exception]:
         """Complete a batch; if the call fails, each alone, so that one session blames no other."""
         try:
-            return await self._metadata.complete_all(batch)
+            return await self._metadata.complete_many(batch)
         except Exception as error:  # noqa: BLE001 - it is raised where each was handed in
             told_to_wait = isinstance(error, UnavailableError) and error.retry_after
             if len(batch) == 1 or told_to_wait:
@@ -86,7 +86,7 @@ class Completions:
         """Wait a moment for the sessions that are on their way."""
         loop = asyncio.get_running_loop()
         until = loop.time() + LINGER
-        while self._under_way and len(self._waiting) < MOST_AT_ONCE:
+        while self._under_way and len(self._waiting) < MAX_AT_ONCE:
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(until):

@@ -15,7 +15,7 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError
 from worker.observing import metrics
-from worker.observing.watchdog import LONGEST_STEP
+from worker.observing.watchdog import MAX_STEP_SECONDS
 
 CHECKS = 6  # looks at the leases in the length of one
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class InHand:
+class ActiveClaim:
     """A session this worker holds, when its lease began, and the task that works on it."""
 
     session: ClaimedSession
@@ -38,17 +38,17 @@ class Leases:
         """Bind; every lease is `seconds` long. Nothing is in hand yet."""
         self._metadata = metadata
         self._seconds = seconds
-        self.in_hand: dict[UUID, InHand] = {}
+        self.active: dict[UUID, ActiveClaim] = {}
 
     @property
     def check_every(self) -> float:
         """Seconds between two calls of `extend` that let no lease run out."""
         return self._seconds / CHECKS
 
-    def drop(self, held: InHand) -> None:
+    def drop(self, held: ActiveClaim) -> None:
         """Take `held` out of the hand, unless the same session came back in its place."""
-        if self.in_hand.get(held.session.id) is held:
-            del self.in_hand[held.session.id]
+        if self.active.get(held.session.id) is held:
+            del self.active[held.session.id]
 
     async def extend(self) -> None:
         """Extend the leases, all in one call, once one of them is past half of its length.
@@ -58,15 +58,15 @@ class Leases:
         Raises:
             UnavailableError: Supabase is in trouble; no lease is thought longer than it was.
         """
-        leased_at, in_hand = now(), list(self.in_hand.values())
-        if not any(each.leased_at < leased_at - self._seconds / 2 for each in in_hand):
+        leased_at, active = now(), list(self.active.values())
+        if not any(each.leased_at < leased_at - self._seconds / 2 for each in active):
             return
         async with answered_within(self.check_every):
             held = await self._metadata.extend(
-                [each.session for each in in_hand], lease_seconds=self._seconds
+                [each.session for each in active], lease_seconds=self._seconds
             )
         await asyncio.sleep(0)  # whose end was answered meanwhile comes to its end
-        for each in in_hand:
+        for each in active:
             if each.session.id in held:
                 each.leased_at = leased_at
             elif not self._is_over(each):
@@ -76,7 +76,7 @@ class Leases:
                 metrics.lease_lost()
                 each.task.cancel()
 
-    def _is_over(self, held: InHand) -> bool:
+    def _is_over(self, held: ActiveClaim) -> bool:
         """Whether it left the hand by this worker's own doing, or is just about to.
 
         The database may have ended a session, and refused to extend it, before its end is
@@ -93,7 +93,7 @@ def now() -> float:
 @asynccontextmanager
 async def answered_within(seconds: float) -> AsyncIterator[None]:
     """Give up a call that would outlast what it is about, or make the loop seem stuck."""
-    seconds = min(seconds, LONGEST_STEP)
+    seconds = min(seconds, MAX_STEP_SECONDS)
     try:
         async with asyncio.timeout(seconds):
             yield

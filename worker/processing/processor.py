@@ -27,14 +27,14 @@ from worker.errors import (
 from worker.extraction.isolation import Isolation
 from worker.extraction.section import PREFIX_BYTES
 from worker.observing import metrics
-from worker.observing.logs import whereabouts
-from worker.processing.batch_completer import Completions
+from worker.observing.logs import traceback_locations
+from worker.processing.batch_completer import BatchCompleter
 from worker.processing.stopwatch import Stopwatch
 from worker.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
-FIRST_RETRY, LONGEST_RETRY = 5.0, 600.0  # seconds until a session is tried again
+INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until a session is tried again
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Processor:
         self._store = store
         self._isolation = isolation
         self._settings = settings
-        self._completions = Completions(metadata)
+        self._completions = BatchCompleter(metadata)
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def process(self, session: ClaimedSession) -> None:
@@ -75,7 +75,7 @@ class Processor:
         except RetryableError as error:
             outcome, code = await self._fail_for_now(session, error), error.code
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one session
-            log.error("unexpected", session=str(session.id), error=whereabouts(error))  # noqa: TRY400
+            log.error("unexpected", session=str(session.id), error=traceback_locations(error))  # noqa: TRY400
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
@@ -135,14 +135,14 @@ class Processor:
     async def _start(self, session: ClaimedSession, file: BinaryIO) -> None:
         """Fetch the metadata; the rest of the file is a hole, so that its length is right."""
         path, size = session.file_path, session.file_size_bytes
-        await self._store.fetch_start(path, file, most_bytes=PREFIX_BYTES, size=size)
+        await self._store.fetch_start(path, file, max_bytes=PREFIX_BYTES, size=size)
         file.truncate(size)
 
     async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
         """Fetch the object, hold its size and hash against the session's, return its hash."""
-        most_bytes = self._settings.max_file_mb * MEGABYTE
+        max_bytes = self._settings.max_file_mb * MEGABYTE
         measured = await self._store.fetch(
-            session.file_path, file, size=session.file_size_bytes, most_bytes=most_bytes
+            session.file_path, file, size=session.file_size_bytes, max_bytes=max_bytes
         )
         # A legacy hash of something else than the content cannot be checked; completing
         # replaces it by the one measured.
@@ -158,7 +158,7 @@ class Processor:
 
     async def _fail_for_now(self, session: ClaimedSession, error: WorkerError) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
-        seconds = backoff(session.attempt, first=FIRST_RETRY, most=LONGEST_RETRY)
+        seconds = backoff(session.attempt, initial=INITIAL_RETRY, maximum=MAX_RETRY)
         return await self._metadata.fail(
             session, error, max_attempts=self._settings.max_attempts, retry_seconds=seconds
         )

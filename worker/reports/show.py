@@ -76,7 +76,7 @@ async def _computed(
     seconds, megabytes = settings.extract_seconds, settings.extract_mb
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "recording").open("wb") as file:
         most = settings.max_file_mb * MEGABYTE
-        measured = await store.fetch(path, file, size=size, most_bytes=most)
+        measured = await store.fetch(path, file, size=size, max_bytes=most)
         if measured != session["file_hash"].lower():
             raise HashMismatchError(f"{path} has another content than its session says.")
         with closing(Isolation(seconds=seconds, megabytes=megabytes, children=1)) as isolation:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.backend.connection import Connection
-from worker.backend.intake_register import Left
+from worker.backend.intake_register import IntakeBacklog
 from worker.backend.queue_report import QueueReport, QueueReports, RefusedUpload, SessionError
 from worker.intake.factory import make_intake
 from worker.settings import Settings
@@ -23,7 +23,7 @@ class Status:
 
     at: datetime
     queue: QueueReport
-    left: Left  # objects of the bucket without an outcome
+    left: IntakeBacklog  # objects of the bucket without an outcome
     errors: Sequence[SessionError]  # the newest first
     refused: Sequence[RefusedUpload]  # the newest first
 

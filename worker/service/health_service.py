@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from worker.errors import UnavailableError
 from worker.observing import metrics
-from worker.observing.watchdog import Heartbeat
-from worker.service.queue_stats import Lookout
+from worker.observing.watchdog import Watchdog
+from worker.service.queue_stats import QueueStats
 
 
 class Claims(Protocol):
@@ -37,8 +37,8 @@ class Listens(Protocol):
 class HealthService:
     """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
 
-    heartbeat: Heartbeat
-    lookout: Lookout
+    watchdog: Watchdog
+    lookout: QueueStats
     loop: Claims
     doorbell: Listens
 
@@ -52,9 +52,9 @@ class HealthService:
 
     async def health(self, _: Request) -> Response:
         """Say whether the claim loop turns; if not, only a restart of the worker helps."""
-        if self.heartbeat.steady:
+        if self.watchdog.alive:
             return PlainTextResponse("The claim loop turns.\n")
-        sentence = f"The claim loop has stood still for {self.heartbeat.silence:.0f} s.\n"
+        sentence = f"The claim loop has stood still for {self.watchdog.silence_seconds:.0f} s.\n"
         return PlainTextResponse(sentence, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def readiness(self, _: Request) -> Response:
@@ -81,6 +81,6 @@ class HealthService:
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     def _sweep(self) -> str:
-        if not self.heartbeat.steady:
+        if not self.watchdog.alive:
             return "stuck"
         return f"paused: {self.loop.trouble.code}" if self.loop.trouble else "turning"

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from worker.errors import SettingError
 
-MOST_CONNECTIONS = 256  # beyond these uvicorn itself answers 503
+MAX_CONNECTIONS = 256  # beyond these uvicorn itself answers 503
 END_SECONDS = 5  # for requests that are still answered
 
 
@@ -47,7 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class HttpFace:
+class HttpServer:
     """Routes on a bound socket."""
 
     def __init__(self, routes: Sequence[Route], listener: socket.socket) -> None:
@@ -61,7 +61,7 @@ class HttpFace:
                 log_level="critical",  # what goes wrong with a request is logged where it is known
                 access_log=False,
                 server_header=False,
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=END_SECONDS,
             )
         )

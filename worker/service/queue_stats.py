@@ -12,21 +12,21 @@ import structlog
 from worker.backend.queue_report import QueueReport, QueueReports
 from worker.errors import WorkerError
 
-EVERY = 15.0  # seconds between two looks, however often somebody asks
-PATIENCE = 5.0  # seconds; whoever asks waits ten, as Prometheus does
+TTL_SECONDS = 15.0  # seconds between two looks, however often somebody asks
+ANSWER_SECONDS = 5.0  # seconds; whoever asks waits ten, as Prometheus does
 
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
 
 
-class Lookout:
+class QueueStats:
     """Keeps the last answers."""
 
-    def __init__(self, reports: QueueReports, *, every: float = EVERY) -> None:
+    def __init__(self, reports: QueueReports, *, every: float = TTL_SECONDS) -> None:
         """Bind; nothing is asked yet."""
-        self._presence = _Seldom(reports.present, every)
-        self._report = _Seldom(reports.queue, every)
+        self._presence = _TtlCache(reports.present, every)
+        self._report = _TtlCache(reports.queue, every)
 
     async def reachable(self) -> bool:
         """Whether Supabase answers a cheap question, or did some seconds ago."""
@@ -37,7 +37,7 @@ class Lookout:
         return await self._report.answer()
 
 
-class _Seldom(Generic[Answer]):
+class _TtlCache(Generic[Answer]):
     """One question, and its last answer."""
 
     def __init__(self, ask: Callable[[], Awaitable[Answer]], every: float) -> None:
@@ -56,7 +56,7 @@ class _Seldom(Generic[Answer]):
 
     async def _answered(self) -> Answer | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._ask()
         except TimeoutError:
             log.debug("queue_unseen", code="timeout")

@@ -12,17 +12,17 @@ from worker.backend.connection import Connection, connect
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
-from worker.backend.realtime_listener import Doorbell, Ring
+from worker.backend.realtime_listener import RealtimeListener, WakeReason
 from worker.extraction.isolation import Isolation
 from worker.intake.factory import make_intake, make_sweep, webhook_routes
 from worker.observing import metrics
 from worker.observing.sd_notify import READY, STOPPING, notify
-from worker.observing.watchdog import Heartbeat
+from worker.observing.watchdog import Watchdog
 from worker.processing.claim_loop import ClaimLoop
 from worker.processing.processor import Processor
 from worker.service.health_service import HealthService
-from worker.service.http_server import HttpFace, bind
-from worker.service.queue_stats import Lookout
+from worker.service.http_server import HttpServer, bind
+from worker.service.queue_stats import QueueStats
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,15 +60,15 @@ async def run(settings: Settings) -> None:
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
         processor = Processor(metadata, store, isolation, settings)
-        heartbeat = Heartbeat()
-        loop = ClaimLoop(metadata, processor.process, settings, heartbeat)
-        doorbell = make_doorbell(connection, loop)
+        watchdog = Watchdog()
+        loop = ClaimLoop(metadata, processor.process, settings, watchdog)
+        doorbell = make_listener(connection, loop)
         sweep = make_sweep(intake, settings)
         health = HealthService(
-            heartbeat, Lookout(QueueReports(connection.supabase)), loop, doorbell
+            watchdog, QueueStats(QueueReports(connection.supabase)), loop, doorbell
         )
         routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
-        face = HttpFace(routes, listener) if listener else None
+        face = HttpServer(routes, listener) if listener else None
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
@@ -93,15 +93,15 @@ async def run(settings: Settings) -> None:
         log.info("worker_stopped")
 
 
-def make_doorbell(connection: Connection, loop: ClaimLoop) -> Doorbell:
+def make_listener(connection: Connection, loop: ClaimLoop) -> RealtimeListener:
     """Realtime, waking the claim loop."""
 
-    def ring(why: Ring) -> None:
-        if why is Ring.GAP:
+    def ring(why: WakeReason) -> None:
+        if why is WakeReason.GAP:
             metrics.realtime_lost()
-        elif why is Ring.READY:
+        elif why is WakeReason.READY:
             metrics.realtime_ready()
-        log.debug("insert_heard" if why is Ring.INSERT else "bell", why=str(why))
+        log.debug("insert_heard" if why is WakeReason.INSERT else "woken", why=str(why))
         loop.ring()
 
-    return Doorbell(connection.url, connection.key, ring)
+    return RealtimeListener(connection.url, connection.key, ring)

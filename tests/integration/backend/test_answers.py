@@ -70,7 +70,7 @@ async def _rows(connection: Connection) -> object:
 
 async def _fetch(connection: Connection) -> object:
     store = ObjectStore(connection, "bucket")
-    return await store.fetch("a/b.c3d", io.BytesIO(), size=1000, most_bytes=10_000)
+    return await store.fetch("a/b.c3d", io.BytesIO(), size=1000, max_bytes=10_000)
 
 
 @pytest.mark.parametrize(
@@ -148,4 +148,4 @@ async def test_retry_after_is_honoured_within_reason(header: str, seconds: float
 async def test_a_path_that_could_leave_the_bucket_is_no_object(path: str) -> None:
     async with _answering(200, HTML) as connection:
         with pytest.raises(ObjectMissingError):
-            await ObjectStore(connection, "bucket").fetch(path, io.BytesIO(), size=1, most_bytes=10)
+            await ObjectStore(connection, "bucket").fetch(path, io.BytesIO(), size=1, max_bytes=10)

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command
-from tests.integration.uploads import RECORDING, empty_clinic, numbered, sweep_of
+from tests.integration.harness import Harness
+from tests.integration.uploads import RECORDING, empty_harness, numbered, sweep_of
 from worker.backend.cache_service import CacheService
 from worker.errors import RejectedError
 from worker.extraction.analytics import STATISTICS_VERSION
@@ -24,83 +24,83 @@ STATISTICS = {"version": 7, "channels": [], "omitted": 0}
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def hash_of(clinic: Clinic, session: UUID) -> str:
-    return str((await clinic.row(session))["file_hash"])
+async def hash_of(harness: Harness, session: UUID) -> str:
+    return str((await harness.row(session))["file_hash"])
 
 
-async def test_what_was_put_is_got_and_the_hit_is_counted(clinic: Clinic) -> None:
-    session = await clinic.session(RECORDING)
-    cache, key = CacheService(clinic.connection.supabase), await hash_of(clinic, session)
+async def test_what_was_put_is_got_and_the_hit_is_counted(harness: Harness) -> None:
+    session = await harness.session(RECORDING)
+    cache, key = CacheService(harness.connection.supabase), await hash_of(harness, session)
     assert await cache.get(key, 7) is None
-    before = await clinic.row(session)
+    before = await harness.row(session)
     assert await cache.put(key, STATISTICS)
     assert await cache.get(key, 7) == STATISTICS
     assert await cache.get(key.upper(), 7) == STATISTICS
-    after = await clinic.row(session)
+    after = await harness.row(session)
     assert (before["cache_hits"], after["cache_hits"]) == (0, 2)
     assert after["last_accessed_at"] > before["last_accessed_at"]
 
 
-async def test_hits_at_once_are_all_counted(clinic: Clinic) -> None:
-    session = await clinic.session(RECORDING)
-    cache, key = CacheService(clinic.connection.supabase), await hash_of(clinic, session)
+async def test_hits_at_once_are_all_counted(harness: Harness) -> None:
+    session = await harness.session(RECORDING)
+    cache, key = CacheService(harness.connection.supabase), await hash_of(harness, session)
     await cache.put(key, STATISTICS)
     await asyncio.gather(*(cache.get(key, 7) for _ in range(20)))
     await asyncio.gather(*(cache.hit(session) for _ in range(20)))
-    assert (await clinic.row(session))["cache_hits"] == 40
+    assert (await harness.row(session))["cache_hits"] == 40
 
 
-async def test_another_version_is_answered_nothing(clinic: Clinic) -> None:
-    session = await clinic.session(RECORDING)
-    cache, key = CacheService(clinic.connection.supabase), await hash_of(clinic, session)
+async def test_another_version_is_answered_nothing(harness: Harness) -> None:
+    session = await harness.session(RECORDING)
+    cache, key = CacheService(harness.connection.supabase), await hash_of(harness, session)
     await cache.put(key, STATISTICS)
     assert [await cache.get(key, 6), await cache.get(key, 8)] == [None, None]
-    assert (await clinic.row(session))["cache_hits"] == 0
+    assert (await harness.row(session))["cache_hits"] == 0
     assert await cache.put(key, {**STATISTICS, "version": 8})
     assert await cache.get(key, 7) is None
 
 
-async def test_the_keys_of_others_survive(clinic: Clinic) -> None:
-    session = await clinic.session(RECORDING)
-    cache, key = CacheService(clinic.connection.supabase), await hash_of(clinic, session)
-    await clinic.database.execute("""update therapy_sessions set analytics_cache = '{"mvc": 5}'""")
+async def test_the_keys_of_others_survive(harness: Harness) -> None:
+    session = await harness.session(RECORDING)
+    cache, key = CacheService(harness.connection.supabase), await hash_of(harness, session)
+    await harness.database.execute("""update therapy_sessions set analytics_cache = '{"mvc": 5}'""")
     await cache.put(key, STATISTICS)
-    kept = json.loads((await clinic.row(session))["analytics_cache"])
+    kept = json.loads((await harness.row(session))["analytics_cache"])
     assert kept == {"mvc": 5, "channel_statistics": STATISTICS}
     assert await cache.invalidate(key)
     assert not await cache.invalidate(key)
-    assert json.loads((await clinic.row(session))["analytics_cache"]) == {"mvc": 5}
+    assert json.loads((await harness.row(session))["analytics_cache"]) == {"mvc": 5}
     assert await cache.get(key, 7) is None
 
 
-async def test_what_nobody_asked_for_is_evicted(clinic: Clinic) -> None:
-    old, new = await clinic.session(numbered(1)), await clinic.session(numbered(2))
-    cache = CacheService(clinic.connection.supabase)
+async def test_what_nobody_asked_for_is_evicted(harness: Harness) -> None:
+    old, new = await harness.session(numbered(1)), await harness.session(numbered(2))
+    cache = CacheService(harness.connection.supabase)
     for session in (old, new):
-        await cache.put(await hash_of(clinic, session), STATISTICS)
-    await clinic.database.execute(
+        await cache.put(await hash_of(harness, session), STATISTICS)
+    await harness.database.execute(
         "update therapy_sessions set last_accessed_at = now() - interval '31 days' where id = $1",
         old,
     )
     assert await cache.evict(timedelta(days=30)) == 1
-    assert await cache.get(await hash_of(clinic, old), 7) is None
-    assert await cache.get(await hash_of(clinic, new), 7) == STATISTICS
+    assert await cache.get(await hash_of(harness, old), 7) is None
+    assert await cache.get(await hash_of(harness, new), 7) == STATISTICS
     assert await cache.evict(timedelta(days=30)) == 0
 
 
-async def test_the_report_counts_entries_bytes_and_hits(clinic: Clinic) -> None:
-    first, second = await clinic.session(numbered(1)), await clinic.session(numbered(2))
-    cache = CacheService(clinic.connection.supabase)
+async def test_the_report_counts_entries_bytes_and_hits(harness: Harness) -> None:
+    first, second = await harness.session(numbered(1)), await harness.session(numbered(2))
+    cache = CacheService(harness.connection.supabase)
     report = await cache.statistics(7)
     assert (report.entries, report.bytes, report.hits, report.last_hit_at) == (0, 0, 0, None)
-    await cache.put(await hash_of(clinic, first), STATISTICS)
-    await cache.put(await hash_of(clinic, second), {**STATISTICS, "version": 6})
-    await cache.get(await hash_of(clinic, first), 7)
+    await cache.put(await hash_of(harness, first), STATISTICS)
+    await cache.put(await hash_of(harness, second), {**STATISTICS, "version": 6})
+    await cache.get(await hash_of(harness, first), 7)
     report = await cache.statistics(7)
     assert (report.entries, report.stale, report.hits) == (2, 1, 1)
     assert report.bytes == 2 * len(json.dumps(STATISTICS))
@@ -113,67 +113,67 @@ async def test_the_report_counts_entries_bytes_and_hits(clinic: Clinic) -> None:
     ids=["too large", "no version", "a version that is no number"],
 )
 async def test_more_than_64_kb_or_no_version_is_rejected(
-    clinic: Clinic, statistics: dict[str, object]
+    harness: Harness, statistics: dict[str, object]
 ) -> None:
-    session = await clinic.session(RECORDING)
-    cache = CacheService(clinic.connection.supabase)
+    session = await harness.session(RECORDING)
+    cache = CacheService(harness.connection.supabase)
     with pytest.raises(RejectedError):
-        await cache.put(await hash_of(clinic, session), statistics)
+        await cache.put(await hash_of(harness, session), statistics)
 
 
-async def test_an_unknown_content_has_no_entry(clinic: Clinic) -> None:
-    cache = CacheService(clinic.connection.supabase)
+async def test_an_unknown_content_has_no_entry(harness: Harness) -> None:
+    cache = CacheService(harness.connection.supabase)
     assert not await cache.put("ab" * 32, STATISTICS)
     assert await cache.get("ab" * 32, 7) is None
     assert not await cache.invalidate("ab" * 32)
 
 
-async def test_show_prints_all_of_it_and_counts_the_hit(clinic: Clinic, tmp_path: Path) -> None:
-    await clinic.upload(RECORDING, "P005/a.c3d")
-    await sweep_of(clinic).sweep()
-    session = await clinic.database.fetchval("select id from therapy_sessions")
-    async with clinic.worker(tmp_path):
-        await clinic.until(session, "completed")
-    code, printed, complained = await command(clinic.stack, tmp_path, "show", str(session))
+async def test_show_prints_all_of_it_and_counts_the_hit(harness: Harness, tmp_path: Path) -> None:
+    await harness.upload(RECORDING, "P005/a.c3d")
+    await sweep_of(harness).sweep()
+    session = await harness.database.fetchval("select id from therapy_sessions")
+    async with harness.worker(tmp_path):
+        await harness.until(session, "completed")
+    code, printed, complained = await command(harness.stack, tmp_path, "show", str(session))
     assert (code, complained) == (0, "")
     assert "from the cache" in printed
     for said in ("P005/a.c3d", "990 Hz", "CH1 Raw", "activity over time", "█"):
         assert said in printed
-    row = await clinic.row(session)
+    row = await harness.row(session)
     assert row["cache_hits"] == 1
     assert re.search(r"cache_hits +│ 1 ", printed)
 
 
 async def test_a_newer_version_recomputes_instead_of_answering_stale(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(RECORDING)
-    async with clinic.worker(tmp_path):
-        await clinic.until(session, "completed")
-    key = await hash_of(clinic, session)
-    cache = CacheService(clinic.connection.supabase)
+    session = await harness.session(RECORDING)
+    async with harness.worker(tmp_path):
+        await harness.until(session, "completed")
+    key = await hash_of(harness, session)
+    cache = CacheService(harness.connection.supabase)
     computed = await cache.get(key, STATISTICS_VERSION)
     assert computed is not None
     await cache.put(key, {"version": STATISTICS_VERSION - 1, "channels": [], "omitted": 0})
-    code, printed, _ = await command(clinic.stack, tmp_path, "show", str(session))
+    code, printed, _ = await command(harness.stack, tmp_path, "show", str(session))
     assert code == 0
     assert "computed anew and kept" in printed
     assert "CH1 Raw" in printed
     assert await cache.get(key, STATISTICS_VERSION) == computed
 
 
-async def test_show_says_why_there_are_no_statistics(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(b"no recording", uploaded=False)
-    _, printed, _ = await command(clinic.stack, tmp_path, "show", str(session))
+async def test_show_says_why_there_are_no_statistics(harness: Harness, tmp_path: Path) -> None:
+    session = await harness.session(b"no recording", uploaded=False)
+    _, printed, _ = await command(harness.stack, tmp_path, "show", str(session))
     assert "none before the session is completed" in printed
-    await clinic.database.execute("update therapy_sessions set processing_status = 'completed'")
-    code, printed, _ = await command(clinic.stack, tmp_path, "show", str(session))
+    await harness.database.execute("update therapy_sessions set processing_status = 'completed'")
+    code, printed, _ = await command(harness.stack, tmp_path, "show", str(session))
     assert code == 0
     assert "object_missing" in printed
 
 
-async def test_show_knows_no_other_session(clinic: Clinic, tmp_path: Path) -> None:
+async def test_show_knows_no_other_session(harness: Harness, tmp_path: Path) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
-    code, _, complained = await command(clinic.stack, tmp_path, "show", unknown)
+    code, _, complained = await command(harness.stack, tmp_path, "show", unknown)
     assert code == 2
     assert complained.startswith("session_unknown: ")

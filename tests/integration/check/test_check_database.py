@@ -85,11 +85,11 @@ def test_where_the_api_says_nothing_the_missing_report_is_named() -> None:
 
 
 async def test_one_missing_function_names_its_migration(own_stack: StackInfo) -> None:
-    hide = "alter function public.known_session(text, text) rename to hidden"
-    show = "alter function public.hidden(text, text) rename to known_session"
+    hide = "alter function public.find_session(text, text) rename to hidden"
+    show = "alter function public.hidden(text, text) rename to find_session"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said == "20261124000600_intake.sql is not applied: known_session is missing."
+    assert line.said == "20261124000600_intake.sql is not applied: find_session is missing."
 
 
 async def test_a_function_that_only_uploads_call_is_looked_for_too(own_stack: StackInfo) -> None:
@@ -116,12 +116,12 @@ async def test_an_old_column_means_that_the_split_did_not_run(own_stack: StackIn
 async def test_a_missing_column_of_the_queue_is_named(own_stack: StackInfo) -> None:
     async with broken(
         own_stack,
-        f"alter table {SESSIONS} rename column processing_lease to hidden",
-        f"alter table {SESSIONS} rename column hidden to processing_lease",
+        f"alter table {SESSIONS} rename column processing_claim to hidden",
+        f"alter table {SESSIONS} rename column hidden to processing_claim",
     ):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
     assert "20261124000300_queue.sql" in line.said
-    assert "therapy_sessions.processing_lease is missing" in line.said
+    assert "therapy_sessions.processing_claim is missing" in line.said
 
 
 def withheld(stack: StackInfo, function: str) -> AbstractAsyncContextManager[None]:

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
 from tests.integration.command_line import command
+from tests.integration.harness import Harness, harness_of
 from tests.integration.queue_calls import MAX_ATTEMPTS, add, claim, row, technical_row
 from tests.integration.uploads import RECORDING
 from worker.local.stack import StackInfo
@@ -18,14 +18,14 @@ MANY = 2500  # more than two calls take
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with harness_of(migrated_stack) as opened:
         yield opened
 
 
-async def failed(clinic: Clinic, code: str = "c3d_truncated") -> UUID:
+async def failed(harness: Harness, code: str = "c3d_truncated") -> UUID:
     return await add(
-        clinic.database,
+        harness.database,
         processing_status="failed",
         processing_attempts=MAX_ATTEMPTS,
         processing_due_at=None,
@@ -33,9 +33,9 @@ async def failed(clinic: Clinic, code: str = "c3d_truncated") -> UUID:
     )
 
 
-async def migrated(clinic: Clinic, **values: str) -> UUID:
-    session = await add(clinic.database, processing_status="completed", **values)
-    await clinic.database.execute(
+async def migrated(harness: Harness, **values: str) -> UUID:
+    session = await add(harness.database, processing_status="completed", **values)
+    await harness.database.execute(
         "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "
         "values ($1, 33, null)",
         session,
@@ -43,17 +43,17 @@ async def migrated(clinic: Clinic, **values: str) -> UUID:
     return session
 
 
-async def status(clinic: Clinic, session: UUID) -> str:
-    return str((await row(clinic.database, session))["processing_status"])
+async def status(harness: Harness, session: UUID) -> str:
+    return str((await row(harness.database, session))["processing_status"])
 
 
 async def test_named_sessions_are_requeued_and_each_is_answered(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    one, other, unknown = await failed(clinic), await failed(clinic), uuid4()
+    one, other, unknown = await failed(harness), await failed(harness), uuid4()
     ids = [str(session) for session in (one, other, unknown)]
     code, printed, _ = await command(
-        clinic.stack, tmp_path, "requeue", *ids, "--reason", "[a] reason"
+        harness.stack, tmp_path, "requeue", *ids, "--reason", "[a] reason"
     )
     assert code == 1
     assert printed.splitlines() == [
@@ -62,70 +62,73 @@ async def test_named_sessions_are_requeued_and_each_is_answered(
         f"{unknown}: missing",
         "2 of 3 sessions are pending.",
     ]
-    found = await row(clinic.database, one)
+    found = await row(harness.database, one)
     assert (found["processing_status"], found["processing_attempts"]) == ("pending", 0)
     assert found["processing_error"] == "requeued: [a] reason"
 
 
 async def test_running_ones_are_refused_and_completed_ones_unless_forced(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    running = await add(clinic.database)
-    await claim(clinic.database, uuid4())
-    completed = await migrated(clinic)
+    running = await add(harness.database)
+    await claim(harness.database, uuid4())
+    completed = await migrated(harness)
     ids = (str(running), str(completed))
-    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", *ids)
+    _, printed, _ = await command(harness.stack, tmp_path, "requeue", *ids)
     assert printed.count("refused") == 2
-    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", *ids, "--force")
+    code, printed, _ = await command(harness.stack, tmp_path, "requeue", *ids, "--force")
     assert code == 1
     assert f"{running}: refused\n{completed}: pending" in printed
 
 
 async def test_all_that_failed_are_requeued_and_nothing_else(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    sessions = [await failed(clinic), await failed(clinic, "object_missing")]
+    sessions = [await failed(harness), await failed(harness, "object_missing")]
     others = [
-        await migrated(clinic),
-        await add(clinic.database, processing_status="skipped"),
+        await migrated(harness),
+        await add(harness.database, processing_status="skipped"),
     ]
-    before = [await row(clinic.database, session) for session in others]
-    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed")
+    before = [await row(harness.database, session) for session in others]
+    code, printed, _ = await command(harness.stack, tmp_path, "requeue", "--failed")
     assert (code, printed) == (0, "2 failed sessions requeued.\n")
-    assert [await status(clinic, session) for session in sessions] == ["pending"] * 2
-    assert [await row(clinic.database, session) for session in others] == before
-    assert await claim(clinic.database, uuid4())
+    assert [await status(harness, session) for session in sessions] == ["pending"] * 2
+    assert [await row(harness.database, session) for session in others] == before
+    assert await claim(harness.database, uuid4())
 
 
-async def test_a_code_picks_those_that_failed_of_it(clinic: Clinic, tmp_path: Path) -> None:
-    truncated, missing = await failed(clinic), await failed(clinic, "object_missing")
+async def test_a_code_picks_those_that_failed_of_it(harness: Harness, tmp_path: Path) -> None:
+    truncated, missing = await failed(harness), await failed(harness, "object_missing")
     arguments = ("requeue", "--failed", "--code", "c3d_truncated")
-    _, printed, _ = await command(clinic.stack, tmp_path, *arguments, "--dry-run")
+    _, printed, _ = await command(harness.stack, tmp_path, *arguments, "--dry-run")
     assert printed == "1 failed session of c3d_truncated would be requeued.\n"
-    assert await status(clinic, truncated) == "failed"
-    _, printed, _ = await command(clinic.stack, tmp_path, *arguments)
+    assert await status(harness, truncated) == "failed"
+    _, printed, _ = await command(harness.stack, tmp_path, *arguments)
     assert printed == "1 failed session of c3d_truncated requeued.\n"
-    assert (await status(clinic, truncated), await status(clinic, missing)) == ("pending", "failed")
+    assert (await status(harness, truncated), await status(harness, missing)) == (
+        "pending",
+        "failed",
+    )
 
 
-async def test_those_without_a_code_are_called_unknown(clinic: Clinic, tmp_path: Path) -> None:
-    legacy = await add(clinic.database, processing_status="failed")
-    await failed(clinic)
+async def test_those_without_a_code_are_called_unknown(harness: Harness, tmp_path: Path) -> None:
+    legacy = await add(harness.database, processing_status="failed")
+    await failed(harness)
     arguments = ("requeue", "--failed", "--code", "unknown")
-    _, printed, _ = await command(clinic.stack, tmp_path, *arguments)
+    _, printed, _ = await command(harness.stack, tmp_path, *arguments)
     assert printed.startswith("1 failed session ")
-    assert await status(clinic, legacy) == "pending"
+    assert await status(harness, legacy) == "pending"
 
 
-async def test_migrated_sessions_with_a_c3d_are_requeued(clinic: Clinic, tmp_path: Path) -> None:
-    old = await migrated(clinic)
-    renamed = await migrated(clinic, file_path="P005/blob-17", original_filename="a.C3D")
-    table = await migrated(clinic, file_path="P005/a.csv", original_filename="a.csv")
-    read = await migrated(clinic)
-    await clinic.database.execute(
+async def test_migrated_sessions_with_a_c3d_are_requeued(harness: Harness, tmp_path: Path) -> None:
+    old = await migrated(harness)
+    renamed = await migrated(harness, file_path="P005/blob-17", original_filename="a.C3D")
+    table = await migrated(harness, file_path="P005/a.csv", original_filename="a.csv")
+    read = await migrated(harness)
+    await harness.database.execute(
         "update public.c3d_technical_data set extracted_at = now() where session_id = $1", read
     )
-    code, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--migrated")
+    code, printed, _ = await command(harness.stack, tmp_path, "requeue", "--migrated")
     assert (code, printed) == (0, "2 migrated sessions requeued.\n")
     for session, expected in (
         (old, "pending"),
@@ -133,25 +136,25 @@ async def test_migrated_sessions_with_a_c3d_are_requeued(clinic: Clinic, tmp_pat
         (table, "completed"),
         (read, "completed"),
     ):
-        assert await status(clinic, session) == expected
+        assert await status(harness, session) == expected
 
 
 async def test_old_values_stay_where_reading_fails_and_give_way_where_it_succeeds(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    good, bad = await clinic.session(RECORDING), await clinic.session(b"no recording")
-    await clinic.database.execute(
+    good, bad = await harness.session(RECORDING), await harness.session(b"no recording")
+    await harness.database.execute(
         "update public.therapy_sessions set processing_status = 'completed'"
     )
-    await clinic.database.execute(
+    await harness.database.execute(
         "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "
         "select id, 25, null from public.therapy_sessions"
     )
-    await command(clinic.stack, tmp_path, "requeue", "--migrated")
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1"):
-        await clinic.until_done([good, bad])
-    assert (await status(clinic, good), await status(clinic, bad)) == ("completed", "failed")
-    read, kept = [await technical_row(clinic.database, session) for session in (good, bad)]
+    await command(harness.stack, tmp_path, "requeue", "--migrated")
+    async with harness.worker(tmp_path, POLL_SECONDS="1"):
+        await harness.until_done([good, bad])
+    assert (await status(harness, good), await status(harness, bad)) == ("completed", "failed")
+    read, kept = [await technical_row(harness.database, session) for session in (good, bad)]
     assert read is not None
     assert kept is not None
     assert (read["sampling_rate"], kept["sampling_rate"]) == (33.0, 25.0)
@@ -159,8 +162,8 @@ async def test_old_values_stay_where_reading_fails_and_give_way_where_it_succeed
     assert kept["frame_count"] is None
 
 
-async def test_thousands_are_requeued_each_once(clinic: Clinic, tmp_path: Path) -> None:
-    await clinic.database.execute(
+async def test_thousands_are_requeued_each_once(harness: Harness, tmp_path: Path) -> None:
+    await harness.database.execute(
         """
         insert into public.therapy_sessions (
           file_path, file_hash, file_size_bytes, original_filename,
@@ -171,11 +174,11 @@ async def test_thousands_are_requeued_each_once(clinic: Clinic, tmp_path: Path) 
         """,
         MANY,
     )
-    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed", "--dry-run")
+    _, printed, _ = await command(harness.stack, tmp_path, "requeue", "--failed", "--dry-run")
     assert printed == f"{MANY:,} failed sessions would be requeued.\n"
-    _, printed, _ = await command(clinic.stack, tmp_path, "requeue", "--failed")
+    _, printed, _ = await command(harness.stack, tmp_path, "requeue", "--failed")
     assert printed == f"{MANY:,} failed sessions requeued.\n"
-    assert await clinic.counts() == {"pending": MANY}
+    assert await harness.counts() == {"pending": MANY}
 
 
 @pytest.mark.parametrize(
@@ -191,10 +194,10 @@ async def test_thousands_are_requeued_each_once(clinic: Clinic, tmp_path: Path) 
     ],
 )
 async def test_a_contradictory_call_changes_nothing(
-    clinic: Clinic, tmp_path: Path, arguments: tuple[str, ...]
+    harness: Harness, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    session = await failed(clinic)
-    code, printed, complained = await command(clinic.stack, tmp_path, "requeue", *arguments)
+    session = await failed(harness)
+    code, printed, complained = await command(harness.stack, tmp_path, "requeue", *arguments)
     assert (code, printed) == (2, "")
     assert "Usage" in complained
-    assert await status(clinic, session) == "failed"
+    assert await status(harness, session) == "failed"

@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command, started
+from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
-from tests.integration.uploads import RECORDING, empty_clinic
+from tests.integration.uploads import RECORDING, empty_harness
 from worker.backend.queue_report import PAGE
 from worker.local.stack import StackInfo
 
@@ -33,21 +33,21 @@ from public.therapy_sessions
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def status(clinic: Clinic, folder: Path, *arguments: str) -> dict[str, Any]:
-    code, printed, complained = await command(clinic.stack, folder, "status", "--json", *arguments)
+async def status(harness: Harness, folder: Path, *arguments: str) -> dict[str, Any]:
+    code, printed, complained = await command(harness.stack, folder, "status", "--json", *arguments)
     assert (code, complained) == (0, "")
     said: dict[str, Any] = json.loads(printed)
     return said
 
 
-async def every_state(clinic: Clinic) -> dict[str, UUID]:
+async def every_state(harness: Harness) -> dict[str, UUID]:
     """Bring sessions into every state, the way a worker does."""
-    database = clinic.database
+    database = harness.database
     named: dict[str, UUID] = {}
     for name in ("completed", "failed", "retried", "reading", "stuck"):
         named[name], claim_id = await add(database, original_filename=f"{name}.c3d"), uuid4()
@@ -66,8 +66,8 @@ async def every_state(clinic: Clinic) -> dict[str, UUID]:
     return named
 
 
-async def intake(clinic: Clinic, outcome: str, detail: str | None = None) -> None:
-    await clinic.database.execute(
+async def intake(harness: Harness, outcome: str, detail: str | None = None) -> None:
+    await harness.database.execute(
         "insert into public.storage_intake (object_id, version, object_path, outcome, detail)"
         " values (gen_random_uuid(), '1', $1, $2, $3)",
         f"P005/{outcome}.c3d",
@@ -76,17 +76,17 @@ async def intake(clinic: Clinic, outcome: str, detail: str | None = None) -> Non
     )
 
 
-async def test_json_agrees_with_the_tables_in_every_state(clinic: Clinic, tmp_path: Path) -> None:
-    named = await every_state(clinic)
-    await clinic.upload(RECORDING)
-    await clinic.upload(RECORDING)
-    await intake(clinic, "refused", "file_beyond_integer: Too large.")
-    await intake(clinic, "duplicate")
-    said = await status(clinic, tmp_path)
-    assert said["sessions"] == json.loads(await clinic.database.fetchval(COUNTS))
+async def test_json_agrees_with_the_tables_in_every_state(harness: Harness, tmp_path: Path) -> None:
+    named = await every_state(harness)
+    await harness.upload(RECORDING)
+    await harness.upload(RECORDING)
+    await intake(harness, "refused", "file_beyond_integer: Too large.")
+    await intake(harness, "duplicate")
+    said = await status(harness, tmp_path)
+    assert said["sessions"] == json.loads(await harness.database.fetchval(COUNTS))
     assert set(said["sessions"].values()) == {3, 2, 1}
     assert (said["due"], said["stuck"]) == (2, 1)
-    assert 3600 <= said["longest_due_seconds"] < 3660
+    assert 3600 <= said["oldest_due_age_seconds"] < 3660
     assert (said["completed_in_10_minutes"], said["sessions_a_minute"]) == (1, 0.1)
     assert said["failed_by_code"] == {"object_missing": 1, "unknown": 1}
     assert said["uploads"] == {"waiting": 2, "held": 0, "refused": 1, "duplicate": 1}
@@ -101,10 +101,10 @@ async def test_json_agrees_with_the_tables_in_every_state(clinic: Clinic, tmp_pa
     assert refused["detail"] == "file_beyond_integer: Too large."
 
 
-async def test_the_page_shows_the_same(clinic: Clinic, tmp_path: Path) -> None:
-    named = await every_state(clinic)
-    await intake(clinic, "refused", "file_beyond_integer: Too [red]large.")
-    code, printed, _ = await command(clinic.stack, tmp_path, "status")
+async def test_the_page_shows_the_same(harness: Harness, tmp_path: Path) -> None:
+    named = await every_state(harness)
+    await intake(harness, "refused", "file_beyond_integer: Too [red]large.")
+    code, printed, _ = await command(harness.stack, tmp_path, "status")
     assert code == 0
     assert "3 pending, 2 processing, 1 completed, 2 failed, 1 skipped" in printed
     assert "2, the longest for 1 h 0 min" in printed
@@ -115,26 +115,28 @@ async def test_the_page_shows_the_same(clinic: Clinic, tmp_path: Path) -> None:
     assert "Too [red]large." in printed
 
 
-async def test_an_empty_project_has_nothing_to_show(clinic: Clinic, tmp_path: Path) -> None:
-    said = await status(clinic, tmp_path)
+async def test_an_empty_project_has_nothing_to_show(harness: Harness, tmp_path: Path) -> None:
+    said = await status(harness, tmp_path)
     assert set(said["sessions"].values()) == {0}
-    assert said["longest_due_seconds"] is None
+    assert said["oldest_due_age_seconds"] is None
     assert (said["last_errors"], said["last_refused"], said["failed_by_code"]) == ([], [], {})
-    _, printed, _ = await command(clinic.stack, tmp_path, "status", "--failed")
+    _, printed, _ = await command(harness.stack, tmp_path, "status", "--failed")
     assert printed == "No session has failed.\n"
 
 
-async def test_a_requeued_session_is_no_error_any_more(clinic: Clinic, tmp_path: Path) -> None:
-    named = await every_state(clinic)
+async def test_a_requeued_session_is_no_error_any_more(harness: Harness, tmp_path: Path) -> None:
+    named = await every_state(harness)
     for name in ("failed", "old"):
-        await clinic.database.fetchval("select requeue_session($1, 'why')", named[name])
-    said = await status(clinic, tmp_path)
+        await harness.database.fetchval("select requeue_session($1, 'why')", named[name])
+    said = await status(harness, tmp_path)
     assert [line["session_id"] for line in said["last_errors"]] == [str(named["retried"])]
 
 
-async def test_failed_ones_are_listed_in_full_however_many(clinic: Clinic, tmp_path: Path) -> None:
+async def test_failed_ones_are_listed_in_full_however_many(
+    harness: Harness, tmp_path: Path
+) -> None:
     many = 2 * PAGE + 5
-    await clinic.database.execute(
+    await harness.database.execute(
         """
         insert into public.therapy_sessions (
           file_path, file_hash, file_size_bytes, original_filename,
@@ -148,22 +150,22 @@ async def test_failed_ones_are_listed_in_full_however_many(clinic: Clinic, tmp_p
         many,
     )
     arguments = ("status", "--failed", "--json", "--limit", "5000")
-    _, printed, _ = await command(clinic.stack, tmp_path, *arguments)
+    _, printed, _ = await command(harness.stack, tmp_path, *arguments)
     lines = [json.loads(line) for line in printed.splitlines()]
-    expected = await clinic.database.fetch(
+    expected = await harness.database.fetch(
         "select id from public.therapy_sessions order by updated_at desc nulls last, id desc"
     )
     assert [line["session_id"] for line in lines] == [str(found["id"]) for found in expected]
-    _, printed, _ = await command(clinic.stack, tmp_path, "status", "--failed", "--limit", "3")
+    _, printed, _ = await command(harness.stack, tmp_path, "status", "--failed", "--limit", "3")
     assert printed.count("rejected: No.") == 3
     assert f"3 of {many:,}; more with --limit." in printed
 
 
-async def test_watching_looks_again_until_ctrl_c(clinic: Clinic, tmp_path: Path) -> None:
-    process = await started(clinic.stack, tmp_path, "status", "--watch", "--json")
+async def test_watching_looks_again_until_ctrl_c(harness: Harness, tmp_path: Path) -> None:
+    process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     assert json.loads(await process.stdout.readline())["sessions"]["pending"] == 0
-    await add(clinic.database)
+    await add(harness.database)
     async with asyncio.timeout(10):
         assert json.loads(await process.stdout.readline())["sessions"]["pending"] == 1
     process.send_signal(signal.SIGINT)
@@ -171,17 +173,17 @@ async def test_watching_looks_again_until_ctrl_c(clinic: Clinic, tmp_path: Path)
     assert (process.returncode, complained) == (0, b"")
 
 
-async def test_watching_outlives_trouble_and_says_it(clinic: Clinic, tmp_path: Path) -> None:
-    process = await started(clinic.stack, tmp_path, "status", "--watch", "--json")
+async def test_watching_outlives_trouble_and_says_it(harness: Harness, tmp_path: Path) -> None:
+    process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     await process.stdout.readline()
-    await clinic.database.execute("alter function public.queue_report() rename to hidden")
+    await harness.database.execute("alter function public.queue_report() rename to hidden")
     try:
         async with asyncio.timeout(15):
             while "error" not in (said := json.loads(await process.stdout.readline())):
                 pass
     finally:
-        await clinic.database.execute("alter function public.hidden() rename to queue_report")
+        await harness.database.execute("alter function public.hidden() rename to queue_report")
     assert said["error"].startswith("migration_missing: ")
     async with asyncio.timeout(15):
         while "sessions" not in json.loads(await process.stdout.readline()):
@@ -191,8 +193,8 @@ async def test_watching_outlives_trouble_and_says_it(clinic: Clinic, tmp_path: P
     assert process.returncode == 0
 
 
-async def test_a_watched_page_ends_well_on_ctrl_c(clinic: Clinic, tmp_path: Path) -> None:
-    process = await started(clinic.stack, tmp_path, "status", "--watch")
+async def test_a_watched_page_ends_well_on_ctrl_c(harness: Harness, tmp_path: Path) -> None:
+    process = await started(harness.stack, tmp_path, "status", "--watch")
     await asyncio.sleep(5)
     process.send_signal(signal.SIGINT)
     printed, complained = await process.communicate()
@@ -200,7 +202,7 @@ async def test_a_watched_page_ends_well_on_ctrl_c(clinic: Clinic, tmp_path: Path
     assert b"0 pending" in printed
 
 
-async def test_failed_and_watch_do_not_go_together(clinic: Clinic, tmp_path: Path) -> None:
-    code, _, complained = await command(clinic.stack, tmp_path, "status", "--failed", "--watch")
+async def test_failed_and_watch_do_not_go_together(harness: Harness, tmp_path: Path) -> None:
+    code, _, complained = await command(harness.stack, tmp_path, "status", "--failed", "--watch")
     assert code == 2
     assert "do not go together" in complained

@@ -11,18 +11,18 @@ import pytest
 
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import say
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command, started
+from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import (
-    empty_clinic,
+    empty_harness,
     intake_of,
     numbered,
     register,
     sessions,
     sweep_of,
 )
-from worker.intake.bucket_sweep import MOST_IN_A_ROW
+from worker.intake.bucket_sweep import MAX_IN_A_ROW
 from worker.local.stack import StackInfo
 
 MANY = 2000
@@ -30,126 +30,126 @@ AT_ONCE = 8  # uploads
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def fill(clinic: Clinic, number: int) -> None:
+async def fill(harness: Harness, number: int) -> None:
     """Upload so many recordings, no two alike."""
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def one(index: int) -> None:
         async with at_once:
-            await clinic.upload(numbered(index), f"P{index % 20:03}/{index}.c3d")
+            await harness.upload(numbered(index), f"P{index % 20:03}/{index}.c3d")
 
     await asyncio.gather(*(one(index) for index in range(number)))
 
 
-async def until_taken(clinic: Clinic, number: int) -> None:
+async def until_taken(harness: Harness, number: int) -> None:
     """Wait until so many sessions are there."""
     query = "select count(*) from public.therapy_sessions"
     async with asyncio.timeout(60):
-        while await clinic.database.fetchval(query) < number:
+        while await harness.database.fetchval(query) < number:
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.timeout(400)
 async def test_2000_objects_interrupted_twice_and_resumed_make_each_session_once(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await fill(clinic, MANY)
-    killed = await started(clinic.stack, tmp_path, "backfill", LEASE_SECONDS="5")
-    await until_taken(clinic, 300)
+    await fill(harness, MANY)
+    killed = await started(harness.stack, tmp_path, "backfill", LEASE_SECONDS="5")
+    await until_taken(harness, 300)
     killed.kill()
     await killed.communicate()
-    stopped = await started(clinic.stack, tmp_path, "backfill", LEASE_SECONDS="5")
-    await until_taken(clinic, 700)
+    stopped = await started(harness.stack, tmp_path, "backfill", LEASE_SECONDS="5")
+    await until_taken(harness, 700)
     stopped.send_signal(signal.SIGINT)
     await stopped.communicate()
-    assert len(await sessions(clinic)) < MANY
-    code, printed, _ = await command(clinic.stack, tmp_path, "backfill", LEASE_SECONDS="5")
+    assert len(await sessions(harness)) < MANY
+    code, printed, _ = await command(harness.stack, tmp_path, "backfill", LEASE_SECONDS="5")
     assert code == 0
     assert "objects taken in" in printed
-    found = await sessions(clinic)
+    found = await sessions(harness)
     assert len(found) == MANY
     assert len({session["file_hash"] for session in found}) == MANY
     assert len({session["file_path"] for session in found}) == MANY
-    taken = await register(clinic)
+    taken = await register(harness)
     assert {row[1] for row in taken} == {"session"}
     assert len({row[2] for row in taken}) == MANY
     # One call of PostgREST answers no more than 1,000 rows; nothing here asks for as many.
     assert [session["cache_hits"] for session in found] == [0] * MANY
-    code, printed, _ = await command(clinic.stack, tmp_path, "backfill")
+    code, printed, _ = await command(harness.stack, tmp_path, "backfill")
     assert code == 0
     assert "taken in before" in printed
 
 
-async def test_a_backfill_says_what_it_did(clinic: Clinic, tmp_path: Path) -> None:
-    await fill(clinic, 3)
-    await clinic.upload(numbered(0), "P001/copy.c3d")
-    code, printed, complained = await command(clinic.stack, tmp_path, "backfill")
+async def test_a_backfill_says_what_it_did(harness: Harness, tmp_path: Path) -> None:
+    await fill(harness, 3)
+    await harness.upload(numbered(0), "P001/copy.c3d")
+    code, printed, complained = await command(harness.stack, tmp_path, "backfill")
     assert code == 0
     assert "4 objects taken in: 3 new session, 1 known already." in printed
     assert complained == ""
 
 
 async def test_an_outage_ends_it_with_a_sentence_and_the_next_goes_on(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await fill(clinic, 120)
-    async with Interrupter(clinic.stack).serve() as line:
+    await fill(harness, 120)
+    async with Interrupter(harness.stack).serve() as line:
         process = await started(line.stack, tmp_path, "backfill", LEASE_SECONDS="5")
-        await until_taken(clinic, 10)
+        await until_taken(harness, 10)
         line.cut()
         _, complained = await process.communicate()
     assert process.returncode == 2
     assert b"supabase_unavailable: " in complained
-    code, _, _ = await command(clinic.stack, tmp_path, "backfill", LEASE_SECONDS="5")
+    code, _, _ = await command(harness.stack, tmp_path, "backfill", LEASE_SECONDS="5")
     assert code == 0
-    assert len(await sessions(clinic)) == 120
-    assert {row[1] for row in await register(clinic)} == {"session"}
+    assert len(await sessions(harness)) == 120
+    assert {row[1] for row in await register(harness)} == {"session"}
 
 
 async def test_objects_that_storage_cannot_read_keep_it_from_no_other(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    for number in range(MOST_IN_A_ROW + 2):
-        await clinic.upload(numbered(number), f"P001/a{number}.c3d")
-    await clinic.upload(numbered(99), "P001/b.c3d")
-    async with Proxy(clinic.stack).serve() as proxy:
+    for number in range(MAX_IN_A_ROW + 2):
+        await harness.upload(numbered(number), f"P001/a{number}.c3d")
+    await harness.upload(numbered(99), "P001/b.c3d")
+    async with Proxy(harness.stack).serve() as proxy:
         with proxy.trouble(f"{OBJECTS}P001/a", say(500, '{"message": "x"}')):
             code, _, said = await command(proxy.stack, tmp_path, "backfill", CONCURRENCY="1")
         assert code == 2
         assert "supabase_unavailable: " in said
-        assert [session["file_path"] for session in await sessions(clinic)] == ["P001/b.c3d"]
+        assert [session["file_path"] for session in await sessions(harness)] == ["P001/b.c3d"]
         code, _, _ = await command(proxy.stack, tmp_path, "backfill")
     assert code == 0
-    assert len(await sessions(clinic)) == MOST_IN_A_ROW + 3
+    assert len(await sessions(harness)) == MAX_IN_A_ROW + 3
 
 
 async def test_a_backfill_waits_for_what_others_have_in_hand(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await fill(clinic, 2)
-    other = intake_of(clinic)
+    await fill(harness, 2)
+    other = intake_of(harness)
     claimed = await other.register.claim("")
     assert claimed is not None
-    process = await started(clinic.stack, tmp_path, "backfill")
-    await until_taken(clinic, 1)
+    process = await started(harness.stack, tmp_path, "backfill")
+    await until_taken(harness, 1)
     await asyncio.sleep(1)
     assert process.returncode is None
     await other.take(claimed)
     await process.communicate()
     assert process.returncode == 0
-    assert len(await sessions(clinic)) == 2
+    assert len(await sessions(harness)) == 2
 
 
-async def test_known_duplicates_are_not_downloaded_by_every_sweep(clinic: Clinic) -> None:
+async def test_known_duplicates_are_not_downloaded_by_every_sweep(harness: Harness) -> None:
     for path in ("P001/a.c3d", "P001/b.c3d", "P001/c.c3d"):
-        await clinic.upload(numbered(1), path)
-    sweep = sweep_of(clinic)
+        await harness.upload(numbered(1), path)
+    sweep = sweep_of(harness)
     assert await sweep.sweep() == 3
     assert await sweep.sweep() == 0
-    (session,) = await sessions(clinic)
+    (session,) = await sessions(harness)
     assert session["cache_hits"] == 2

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic
 from tests.integration.command_line import command
+from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
-    empty_clinic,
+    empty_harness,
     numbered,
     register,
     sessions,
@@ -27,8 +27,8 @@ OBJECTS = f"select count(*) from storage.objects where bucket_id = '{DEFAULT_BUC
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
@@ -38,95 +38,95 @@ def written(folder: Path, name: str, content: bytes) -> str:
     return str(folder / name)
 
 
-async def test_files_become_sessions_of_their_patient(clinic: Clinic, tmp_path: Path) -> None:
+async def test_files_become_sessions_of_their_patient(harness: Harness, tmp_path: Path) -> None:
     files = [written(tmp_path, f"{number}.c3d", numbered(number)) for number in range(3)]
     code, printed, complained = await command(
-        clinic.stack, tmp_path, "ingest", *files, "--patient", "P005"
+        harness.stack, tmp_path, "ingest", *files, "--patient", "P005"
     )
     assert (code, complained) == (0, "")
-    found = await sessions(clinic)
+    found = await sessions(harness)
     assert [row["file_path"] for row in found] == [f"P005/{number}.c3d" for number in range(3)]
     assert {row["patient_id"] for row in found} == {"P005"}
     assert all(str(row["id"]) in printed for row in found)
-    assert {row[1] for row in await register(clinic)} == {"session"}
+    assert {row[1] for row in await register(harness)} == {"session"}
 
 
-async def test_wait_follows_them_to_their_rows(clinic: Clinic, tmp_path: Path) -> None:
-    webhook = await announce_uploads(clinic.stack)  # the worker may be faster than the command
+async def test_wait_follows_them_to_their_rows(harness: Harness, tmp_path: Path) -> None:
+    webhook = await announce_uploads(harness.stack)  # the worker may be faster than the command
     file = written(tmp_path, "a.c3d", RECORDING)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        code, printed, _ = await command(clinic.stack, tmp_path, "ingest", file, "--wait")
+        code, printed, _ = await command(harness.stack, tmp_path, "ingest", file, "--wait")
     assert code == 0
     assert "completed" in printed
     assert "CH1 Raw, CH2 Raw, CH1 activated, CH2 activated" in printed
-    assert len(await sessions(clinic)) == 1
+    assert len(await sessions(harness)) == 1
 
 
-async def test_a_known_recording_is_not_even_uploaded(clinic: Clinic, tmp_path: Path) -> None:
+async def test_a_known_recording_is_not_even_uploaded(harness: Harness, tmp_path: Path) -> None:
     file = written(tmp_path, "a.c3d", RECORDING)
     copy = written(tmp_path, "b.c3d", RECORDING)
-    await command(clinic.stack, tmp_path, "ingest", file)
-    code, printed, _ = await command(clinic.stack, tmp_path, "ingest", copy)
+    await command(harness.stack, tmp_path, "ingest", file)
+    code, printed, _ = await command(harness.stack, tmp_path, "ingest", copy)
     assert code == 0
     assert "known already" in printed
-    (session,) = await sessions(clinic)
+    (session,) = await sessions(harness)
     assert session["cache_hits"] == 1
-    assert await clinic.database.fetchval(OBJECTS) == 1
+    assert await harness.database.fetchval(OBJECTS) == 1
 
 
 async def test_what_is_no_c3d_is_refused_before_it_is_uploaded(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     bad = written(tmp_path, "notes.c3d", b"no recording")
     good = written(tmp_path, "a.c3d", RECORDING)
-    code, printed, _ = await command(clinic.stack, tmp_path, "ingest", bad, good)
+    code, printed, _ = await command(harness.stack, tmp_path, "ingest", bad, good)
     assert code == 1
     assert "c3d_not_c3d" in printed
-    assert [row["file_path"] for row in await sessions(clinic)] == ["a.c3d"]
-    code, _, _ = await command(clinic.stack, tmp_path, "ingest", bad, "--force")
+    assert [row["file_path"] for row in await sessions(harness)] == ["a.c3d"]
+    code, _, _ = await command(harness.stack, tmp_path, "ingest", bad, "--force")
     assert code == 0
-    assert len(await sessions(clinic)) == 2
+    assert len(await sessions(harness)) == 2
 
 
-async def test_a_bucket_that_is_not_there_is_named(clinic: Clinic, tmp_path: Path) -> None:
+async def test_a_bucket_that_is_not_there_is_named(harness: Harness, tmp_path: Path) -> None:
     (tmp_path / "a.c3d").write_bytes(RECORDING)
-    code, _, said = await command(clinic.stack, tmp_path, "ingest", "a.c3d", C3D_BUCKET="typo")
+    code, _, said = await command(harness.stack, tmp_path, "ingest", "a.c3d", C3D_BUCKET="typo")
     assert code == 2
     assert "bucket_missing" in said
     assert "C3D_BUCKET" in said
 
 
-async def test_a_namesake_is_never_overwritten(clinic: Clinic, tmp_path: Path) -> None:
-    await clinic.upload(numbered(1), "a.c3d")
+async def test_a_namesake_is_never_overwritten(harness: Harness, tmp_path: Path) -> None:
+    await harness.upload(numbered(1), "a.c3d")
     file = written(tmp_path, "a.c3d", numbered(2))
     digest = hashlib.sha256(numbered(2)).hexdigest()
-    assert (await command(clinic.stack, tmp_path, "ingest", file))[0] == 0
-    (session,) = await sessions(clinic)
+    assert (await command(harness.stack, tmp_path, "ingest", file))[0] == 0
+    (session,) = await sessions(harness)
     assert session["file_path"] == f"a-{digest[:8]}.c3d"
     assert session["file_hash"] == digest
 
 
-async def test_sending_the_file_again_heals_its_session(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(RECORDING, uploaded=False)
-    await clinic.database.execute(
+async def test_sending_the_file_again_heals_its_session(harness: Harness, tmp_path: Path) -> None:
+    session = await harness.session(RECORDING, uploaded=False)
+    await harness.database.execute(
         "update therapy_sessions set processing_status = 'failed',"
         " processing_error = 'object_missing: Gone.'"
     )
     file = written(tmp_path, "a.c3d", RECORDING)
-    assert (await command(clinic.stack, tmp_path, "ingest", file))[0] == 0
-    row = await clinic.row(session)
+    assert (await command(harness.stack, tmp_path, "ingest", file))[0] == 0
+    row = await harness.row(session)
     assert (row["processing_status"], row["file_path"]) == ("pending", "a.c3d")
 
 
 async def test_a_patient_that_the_pattern_would_not_find_is_refused(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     file = written(tmp_path, "a.c3d", RECORDING)
-    code, _, complained = await command(clinic.stack, tmp_path, "ingest", file, "--patient", "Q7")
+    code, _, complained = await command(harness.stack, tmp_path, "ingest", file, "--patient", "Q7")
     assert code == 2
     assert "PATIENT_ID_PATTERN" in complained
-    assert await clinic.database.fetchval(OBJECTS) == 0
+    assert await harness.database.fetchval(OBJECTS) == 0
 
 
 @pytest.mark.parametrize(

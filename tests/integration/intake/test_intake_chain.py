@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
-    empty_clinic,
+    empty_harness,
     numbered,
     overwrite,
     register,
@@ -27,31 +27,31 @@ from worker.local.stack import StackInfo
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def until_sessions(clinic: Clinic, number: int, *, seconds: float = 30.0) -> None:
+async def until_sessions(harness: Harness, number: int, *, seconds: float = 30.0) -> None:
     """Wait until there are so many sessions and all are finished."""
     async with asyncio.timeout(seconds):
-        while await clinic.counts() != {"completed": number}:
+        while await harness.counts() != {"completed": number}:
             await asyncio.sleep(0.05)
 
 
-async def test_an_upload_alone_makes_session_and_row(clinic: Clinic, tmp_path: Path) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER, **webhook) as worker:
+async def test_an_upload_alone_makes_session_and_row(harness: Harness, tmp_path: Path) -> None:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER, **webhook) as worker:
         await worker.until("realtime_ready")
-        path = await clinic.upload(RECORDING, "P005/planted-name.c3d")
+        path = await harness.upload(RECORDING, "P005/planted-name.c3d")
         await worker.until("insert_heard")
-        await until_sessions(clinic, 1)
+        await until_sessions(harness, 1)
         await worker.stop()
-    (session,) = await sessions(clinic)
+    (session,) = await sessions(harness)
     assert (session["file_path"], session["patient_id"]) == (path, "P005")
-    technical = await clinic.technical(session["id"])
+    technical = await harness.technical(session["id"])
     assert technical == read_metadata(RECORDING, len(RECORDING)).row()
-    (answer,) = await clinic.database.fetch(
+    (answer,) = await harness.database.fetch(
         "select * from net._http_response where status_code = 201"
         " and content like '%' || $1 || '%'",
         str(session["id"]),
@@ -60,98 +60,100 @@ async def test_an_upload_alone_makes_session_and_row(clinic: Clinic, tmp_path: P
 
 
 async def test_no_log_line_of_intake_holds_a_secret_or_a_file_name(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        await clinic.upload(RECORDING, "P005/planted-name.c3d")
+        await harness.upload(RECORDING, "P005/planted-name.c3d")
         lines = [str(event) async for event in worker.follow(until="session_done")]
     text = "\n".join(lines)
     assert "webhook_heard" in text
     assert "object_taken" in text
-    for planted in ("planted-name", clinic.stack.secret_key, webhook["WEBHOOK_SECRET"]):
+    for planted in ("planted-name", harness.stack.secret_key, webhook["WEBHOOK_SECRET"]):
         assert planted not in text
 
 
 async def test_an_overwrite_travels_too_and_leaves_the_first_row(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        path = await clinic.upload(numbered(1))
-        await until_sessions(clinic, 1)
-        (first,) = await sessions(clinic)
-        await overwrite(clinic, path, numbered(2))
-        await until_sessions(clinic, 2)
-    assert (await sessions(clinic))[0] == first
+        path = await harness.upload(numbered(1))
+        await until_sessions(harness, 1)
+        (first,) = await sessions(harness)
+        await overwrite(harness, path, numbered(2))
+        await until_sessions(harness, 2)
+    assert (await sessions(harness))[0] == first
 
 
 async def test_fifty_uploads_at_once_are_all_announced_or_found(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        await asyncio.gather(*(clinic.upload(numbered(number)) for number in range(50)))
-        await until_sessions(clinic, 50, seconds=60)
-    assert [row[1] for row in await register(clinic)] == ["session"] * 50
+        await asyncio.gather(*(harness.upload(numbered(number)) for number in range(50)))
+        await until_sessions(harness, 50, seconds=60)
+    assert [row[1] for row in await register(harness)] == ["session"] * 50
 
 
 async def test_what_came_while_the_webhook_was_down_is_found_by_the_sweep(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        await clinic.upload(numbered(0))
-        await until_sessions(clinic, 1)
+        await harness.upload(numbered(0))
+        await until_sessions(harness, 1)
         assert await worker.stop() == 0
     for number in range(1, 20):
-        await clinic.upload(numbered(number))  # announced to a port where nobody listens
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="1", **webhook):
-        await until_sessions(clinic, 20)
-    assert [row[1] for row in await register(clinic)] == ["session"] * 20
+        await harness.upload(numbered(number))  # announced to a port where nobody listens
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1", **webhook):
+        await until_sessions(harness, 20)
+    assert [row[1] for row in await register(harness)] == ["session"] * 20
 
 
-async def test_without_a_webhook_the_sweep_alone_does_it(clinic: Clinic, tmp_path: Path) -> None:
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
+async def test_without_a_webhook_the_sweep_alone_does_it(harness: Harness, tmp_path: Path) -> None:
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
         await worker.until("bucket_swept")
-        await clinic.upload(RECORDING)
-        await until_sessions(clinic, 1)
+        await harness.upload(RECORDING)
+        await until_sessions(harness, 1)
 
 
 async def test_a_stopped_worker_gives_back_what_it_was_taking_in(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await asyncio.gather(*(clinic.upload(numbered(number)) for number in range(60)))
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
+    await asyncio.gather(*(harness.upload(numbered(number)) for number in range(60)))
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
         await worker.until("object_taken")
         assert await worker.stop() == 0
-    taken = await register(clinic)
+    taken = await register(harness)
     assert {row[1] for row in taken} == {"session"}
     assert 1 <= len(taken) < 60
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="1"):
-        await until_sessions(clinic, 60, seconds=60)
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1"):
+        await until_sessions(harness, 60, seconds=60)
 
 
-async def test_the_reservation_of_a_killed_worker_runs_out(clinic: Clinic, tmp_path: Path) -> None:
-    await clinic.upload(RECORDING)
-    dead = make_intake(clinic.connection, settings_of(clinic.stack, lease_seconds=5))
+async def test_the_reservation_of_a_killed_worker_runs_out(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.upload(RECORDING)
+    dead = make_intake(harness.connection, settings_of(harness.stack, lease_seconds=5))
     held = await dead.register.claim("")
     assert isinstance(held, ClaimedObject)
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
         await worker.until("bucket_swept")
-        assert [row[1] for row in await register(clinic)] == ["taking"]
-        await until_sessions(clinic, 1)
+        assert [row[1] for row in await register(harness)] == ["taking"]
+        await until_sessions(harness, 1)
 
 
-async def test_a_taken_port_is_one_sentence(clinic: Clinic, tmp_path: Path) -> None:
-    webhook = await announce_uploads(clinic.stack)
-    async with clinic.worker(tmp_path, **webhook) as worker:
+async def test_a_taken_port_is_one_sentence(harness: Harness, tmp_path: Path) -> None:
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, **webhook) as worker:
         await worker.until("realtime_ready")
-        async with clinic.worker(tmp_path, **webhook) as second:
+        async with harness.worker(tmp_path, **webhook) as second:
             with pytest.raises(Exception, match="HTTP_PORT"):
                 await second.until("realtime_ready")
             assert await second.process.wait() == 2

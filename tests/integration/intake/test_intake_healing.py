@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
-    empty_clinic,
+    empty_harness,
     intake_of,
     numbered,
     object_of,
@@ -24,14 +24,14 @@ from worker.settings import DEFAULT_BUCKET
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
-async def fail(clinic: Clinic, session: UUID, code: str) -> None:
+async def fail(harness: Harness, session: UUID, code: str) -> None:
     """Let the session have failed."""
-    await clinic.database.execute(
+    await harness.database.execute(
         "update therapy_sessions set processing_status = 'failed', processing_attempts = 5,"
         " processing_error = $2 || ': What was wrong.' where id = $1",
         session,
@@ -41,59 +41,59 @@ async def fail(clinic: Clinic, session: UUID, code: str) -> None:
 
 @pytest.mark.parametrize("code", ["object_missing", "size_mismatch", "hash_mismatch"])
 async def test_a_session_that_failed_for_want_of_its_object_is_read_from_the_new_one(
-    clinic: Clinic, tmp_path: Path, code: str
+    harness: Harness, tmp_path: Path, code: str
 ) -> None:
-    session = await clinic.session(RECORDING, uploaded=False, size=1)
-    await fail(clinic, session, code)
-    path = await clinic.upload(RECORDING, "P005/again.c3d")
+    session = await harness.session(RECORDING, uploaded=False, size=1)
+    await fail(harness, session, code)
+    path = await harness.upload(RECORDING, "P005/again.c3d")
     rung: list[None] = []
-    intake = intake_of(clinic)
+    intake = intake_of(harness)
     object.__setattr__(intake, "requeued", lambda: rung.append(None))
-    taken = await intake.announced(*await object_of(clinic, path))
+    taken = await intake.announced(*await object_of(harness, path))
     assert taken is not None
     assert taken.session == session
     assert rung == [None]
-    row = await clinic.row(session)
+    row = await harness.row(session)
     assert row["processing_status"] == "pending"
     assert (row["file_path"], row["file_size_bytes"]) == (path, len(RECORDING))
     assert (row["processing_attempts"], row["cache_hits"]) == (0, 1)
-    async with clinic.worker(tmp_path, SWEEP_SECONDS=NEVER):
-        row = await clinic.until(session, "completed", "failed")
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
 
 
 @pytest.mark.parametrize("code", ["c3d_truncated", "worker_died"])
 async def test_a_session_that_failed_for_what_is_in_its_file_stays_failed(
-    clinic: Clinic, code: str
+    harness: Harness, code: str
 ) -> None:
-    session = await clinic.session(RECORDING, path="P005/a.c3d")
-    await fail(clinic, session, code)
-    await clinic.upload(RECORDING, "P005/b.c3d")
-    await sweep_of(clinic).sweep()
-    row = await clinic.row(session)
+    session = await harness.session(RECORDING, path="P005/a.c3d")
+    await fail(harness, session, code)
+    await harness.upload(RECORDING, "P005/b.c3d")
+    await sweep_of(harness).sweep()
+    row = await harness.row(session)
     assert row["processing_status"] == "failed"
     assert row["file_path"] == "P005/a.c3d"
 
 
 async def test_a_waiting_session_whose_object_is_gone_follows_its_recording(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(RECORDING, path="P005/a.c3d")
-    bucket = clinic.connection.supabase.storage.from_(DEFAULT_BUCKET)
+    session = await harness.session(RECORDING, path="P005/a.c3d")
+    bucket = harness.connection.supabase.storage.from_(DEFAULT_BUCKET)
     await bucket.move("P005/a.c3d", "P005/b.c3d")
-    await sweep_of(clinic).sweep()
-    assert (await clinic.row(session))["file_path"] == "P005/b.c3d"
-    async with clinic.worker(tmp_path):
-        row = await clinic.until(session, "completed", "failed")
+    await sweep_of(harness).sweep()
+    assert (await harness.row(session))["file_path"] == "P005/b.c3d"
+    async with harness.worker(tmp_path):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
 
 
-async def test_a_session_with_a_healthy_object_of_its_own_keeps_it(clinic: Clinic) -> None:
-    await clinic.upload(numbered(1), "P005/a.c3d")
-    await clinic.upload(numbered(1), "P005/b.c3d")
-    await sweep_of(clinic).sweep()
-    (session,) = await sessions(clinic)
+async def test_a_session_with_a_healthy_object_of_its_own_keeps_it(harness: Harness) -> None:
+    await harness.upload(numbered(1), "P005/a.c3d")
+    await harness.upload(numbered(1), "P005/b.c3d")
+    await sweep_of(harness).sweep()
+    (session,) = await sessions(harness)
     assert session["file_path"] in {"P005/a.c3d", "P005/b.c3d"}
-    await clinic.upload(numbered(1), "P005/c.c3d")
-    await sweep_of(clinic).sweep()
-    assert (await sessions(clinic))[0]["file_path"] == session["file_path"]
+    await harness.upload(numbered(1), "P005/c.c3d")
+    await sweep_of(harness).sweep()
+    assert (await sessions(harness))[0]["file_path"] == session["file_path"]

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import (
     RECORDING,
-    empty_clinic,
+    empty_harness,
     intake_of,
     numbered,
     object_of,
@@ -25,38 +25,38 @@ from tests.integration.uploads import (
 )
 from tests.integration.webhooks import OTHER_SECRET, SECRET, Face, body_of, signed
 from worker.backend.connection import connect
-from worker.backend.intake_register import Taken
+from worker.backend.intake_register import IntakeResult
 from worker.intake.factory import make_intake
 from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
 @pytest.fixture
-async def body(clinic: Clinic) -> bytes:
+async def body(harness: Harness) -> bytes:
     """The webhook of an upload that waits to be taken in."""
-    return body_of(*await object_of(clinic, await clinic.upload(RECORDING)))
+    return body_of(*await object_of(harness, await harness.upload(RECORDING)))
 
 
-async def test_201_with_the_id_of_the_new_session(clinic: Clinic, body: bytes) -> None:
-    answer = await Face(intake_of(clinic)).post(body)
-    (session,) = await sessions(clinic)
+async def test_201_with_the_id_of_the_new_session(harness: Harness, body: bytes) -> None:
+    answer = await Face(intake_of(harness)).post(body)
+    (session,) = await sessions(harness)
     assert answer.status_code == 201
     assert answer.json() == {"outcome": "session", "session_id": str(session["id"])}
 
 
-async def test_200_with_the_id_of_the_session_that_is_there(clinic: Clinic, body: bytes) -> None:
-    face = Face(intake_of(clinic))
+async def test_200_with_the_id_of_the_session_that_is_there(harness: Harness, body: bytes) -> None:
+    face = Face(intake_of(harness))
     await face.post(body)
     again = await face.post(body)
-    copy = await object_of(clinic, await clinic.upload(RECORDING, "P005/copy.c3d"))
+    copy = await object_of(harness, await harness.upload(RECORDING, "P005/copy.c3d"))
     copied = await face.post(body_of(*copy))
-    (session,) = await sessions(clinic)
+    (session,) = await sessions(harness)
     assert [again.status_code, copied.status_code] == [200, 200]
     told = {"outcome": "duplicate", "session_id": str(session["id"])}
     assert [again.json(), copied.json()] == [told, told]
@@ -64,22 +64,22 @@ async def test_200_with_the_id_of_the_session_that_is_there(clinic: Clinic, body
 
 
 async def test_twenty_webhooks_for_one_object_at_once_make_one_session(
-    clinic: Clinic, body: bytes
+    harness: Harness, body: bytes
 ) -> None:
-    face = Face(intake_of(clinic))
+    face = Face(intake_of(harness))
     answers = await asyncio.gather(*(face.post(body) for _ in range(20)))
-    (session,) = await sessions(clinic)
+    (session,) = await sessions(harness)
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
     assert {answer.json()["session_id"] for answer in answers} == {str(session["id"])}
 
 
-async def test_an_overwrite_is_a_new_session(clinic: Clinic, body: bytes) -> None:
-    face = Face(intake_of(clinic))
+async def test_an_overwrite_is_a_new_session(harness: Harness, body: bytes) -> None:
+    face = Face(intake_of(harness))
     first = await face.post(body)
-    path = (await sessions(clinic))[0]["file_path"]
-    _, old_version = await object_of(clinic, path)
-    await overwrite(clinic, path, numbered(1))
-    update = json.loads(body_of(*await object_of(clinic, path), kind="UPDATE"))
+    path = (await sessions(harness))[0]["file_path"]
+    _, old_version = await object_of(harness, path)
+    await overwrite(harness, path, numbered(1))
+    update = json.loads(body_of(*await object_of(harness, path), kind="UPDATE"))
     update["old_record"] = {**update["record"], "version": old_version}
     second = await face.post(json.dumps(update).encode())
     assert [first.status_code, second.status_code] == [201, 201]
@@ -96,16 +96,16 @@ async def test_an_overwrite_is_a_new_session(clinic: Clinic, body: bytes) -> Non
     ids=str,
 )
 async def test_202_for_what_is_no_recording_of_this_bucket(
-    clinic: Clinic, others: dict[str, str]
+    harness: Harness, others: dict[str, str]
 ) -> None:
-    face = Face(intake_of(clinic))
+    face = Face(intake_of(harness))
     answer = await face.post(body_of(uuid4(), **others))
     assert (answer.status_code, answer.json()) == (202, {"outcome": "ignored"})
-    assert await register(clinic) == []
+    assert await register(harness) == []
 
 
-async def test_202_for_a_change_that_is_no_upload(clinic: Clinic, body: bytes) -> None:
-    face = Face(intake_of(clinic))
+async def test_202_for_a_change_that_is_no_upload(harness: Harness, body: bytes) -> None:
+    face = Face(intake_of(harness))
     renamed = json.loads(body)
     renamed |= {"type": "UPDATE", "old_record": renamed["record"]}
     answers = [
@@ -114,28 +114,30 @@ async def test_202_for_a_change_that_is_no_upload(clinic: Clinic, body: bytes) -
         await face.post(body_of(uuid4())),  # gone before anybody looked
     ]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
-    assert await register(clinic) == []
+    assert await register(harness) == []
 
 
-async def test_202_and_a_code_for_an_upload_that_can_have_no_session(clinic: Clinic) -> None:
-    await clinic.database.execute(
+async def test_202_and_a_code_for_an_upload_that_can_have_no_session(harness: Harness) -> None:
+    await harness.database.execute(
         "insert into storage.objects (bucket_id, name, version) values ($1, 'P9/secret.c3d', '1')",
         DEFAULT_BUCKET,
     )
-    answer = await Face(intake_of(clinic)).post(body_of(*await object_of(clinic, "P9/secret.c3d")))
+    answer = await Face(intake_of(harness)).post(
+        body_of(*await object_of(harness, "P9/secret.c3d"))
+    )
     assert answer.status_code == 202
     assert answer.json() == {"outcome": "refused", "code": "object_missing"}
 
 
-async def test_202_while_another_worker_has_it_in_hand(clinic: Clinic, body: bytes) -> None:
+async def test_202_while_another_worker_has_it_in_hand(harness: Harness, body: bytes) -> None:
     object_id = UUID(json.loads(body)["record"]["id"])
-    other = intake_of(clinic)
+    other = intake_of(harness)
     claimed = await other.register.claim_one(object_id)
     assert claimed is not None
-    answer = await Face(intake_of(clinic)).post(body)
+    answer = await Face(intake_of(harness)).post(body)
     assert (answer.status_code, answer.json()) == (202, {"outcome": "taking"})
     await other.register.release(claimed)
-    assert (await Face(intake_of(clinic)).post(body)).status_code == 201
+    assert (await Face(intake_of(harness)).post(body)).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -160,15 +162,15 @@ async def test_202_while_another_worker_has_it_in_hand(clinic: Clinic, body: byt
     ],
     ids=lambda body: str(body[:40]),
 )
-async def test_400_with_a_sentence_for_a_malformed_body(clinic: Clinic, body: bytes) -> None:
+async def test_400_with_a_sentence_for_a_malformed_body(harness: Harness, body: bytes) -> None:
     headers = {"x-webhook-secret": SECRET}  # some of them could not even be signed
-    answer = await Face(intake_of(clinic)).post(body, headers)
+    answer = await Face(intake_of(harness)).post(body, headers)
     assert answer.status_code == 400
     assert answer.json()["error"].endswith(".")
 
 
-async def test_413_for_more_than_64_kb(clinic: Clinic) -> None:
-    face = Face(intake_of(clinic))
+async def test_413_for_more_than_64_kb(harness: Harness) -> None:
+    face = Face(intake_of(harness))
     most = body_of(uuid4(), bucket_id="another", user_metadata="x" * 65_000)
     assert (await face.post(most + b" " * (65_536 - len(most)))).status_code == 202
     assert (await face.post(most + b" " * (65_537 - len(most)))).status_code == 413
@@ -182,7 +184,7 @@ class Busy:
         self.done = asyncio.Event()
         self.entered = 0
 
-    async def announced(self, object_id: UUID, version: str) -> Taken | None:
+    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
         _ = object_id, version
         self.entered += 1
         await self.done.wait()
@@ -191,7 +193,7 @@ class Busy:
 
 async def test_429_beyond_the_limit_and_the_sweep_is_woken() -> None:
     busy = Busy()
-    face = Face(busy, most_at_once=2)
+    face = Face(busy, max_concurrent=2)
     waiting = [asyncio.create_task(face.post(body_of(uuid4()))) for _ in range(2)]
     while busy.entered < 2:
         await asyncio.sleep(0.01)
@@ -207,9 +209,9 @@ async def test_429_beyond_the_limit_and_the_sweep_is_woken() -> None:
 
 
 async def test_503_when_supabase_is_unreachable_and_nothing_is_lost(
-    clinic: Clinic, body: bytes
+    harness: Harness, body: bytes
 ) -> None:
-    async with Interrupter(clinic.stack).serve() as line:
+    async with Interrupter(harness.stack).serve() as line:
         away = settings_of(line.stack)
         async with connect(away) as connection:
             face = Face(make_intake(connection, away))
@@ -218,16 +220,16 @@ async def test_503_when_supabase_is_unreachable_and_nothing_is_lost(
             assert answer.status_code == 503
             assert int(answer.headers["Retry-After"]) >= 1
             assert face.woken == 1
-            assert clinic.stack.secret_key not in answer.text
-            assert await register(clinic) == []
+            assert harness.stack.secret_key not in answer.text
+            assert await register(harness) == []
             line.mend()
             assert (await face.post(body)).status_code == 201
 
 
 async def test_401_and_no_work_done_without_proof_of_the_sender(
-    clinic: Clinic, body: bytes
+    harness: Harness, body: bytes
 ) -> None:
-    face = Face(intake_of(clinic))
+    face = Face(intake_of(harness))
     good = signed(body)
     now = datetime.now(UTC)
     forged: list[dict[str, str]] = [
@@ -258,12 +260,12 @@ async def test_401_and_no_work_done_without_proof_of_the_sender(
         answer = await face.post(body, as_sent)  # type: ignore[arg-type] # httpx takes bytes too
         assert answer.status_code == 401, headers
         assert SECRET not in answer.text
-    assert (await register(clinic), face.woken) == ([], 0)
+    assert (await register(harness), face.woken) == ([], 0)
     assert (await face.post(body, good)).status_code == 201
 
 
-async def test_401_for_a_replay_of_what_was_accepted(clinic: Clinic, body: bytes) -> None:
-    face = Face(intake_of(clinic))
+async def test_401_for_a_replay_of_what_was_accepted(harness: Harness, body: bytes) -> None:
+    face = Face(intake_of(harness))
     headers = signed(body)
     replays = [
         headers,
@@ -275,7 +277,7 @@ async def test_401_for_a_replay_of_what_was_accepted(clinic: Clinic, body: bytes
 
 
 async def test_the_secret_in_a_header_is_enough_for_the_dashboards_webhooks(
-    clinic: Clinic, body: bytes
+    harness: Harness, body: bytes
 ) -> None:
-    face = Face(intake_of(clinic))
+    face = Face(intake_of(harness))
     assert (await face.post(body, {"x-webhook-secret": SECRET})).status_code == 201

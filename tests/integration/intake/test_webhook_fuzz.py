@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.webhooks import SECRET, Face, body_of, signed
-from worker.backend.intake_register import Taken
+from worker.backend.intake_register import IntakeResult
 
 MEANT = {200, 201, 202, 400, 401, 413, 429, 503}
 MANY = settings(
@@ -51,7 +51,7 @@ HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st
 class Nobody:
     """An intake that finds nothing."""
 
-    async def announced(self, object_id: UUID, version: str) -> Taken | None:
+    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
         assert isinstance(object_id, UUID)
         assert isinstance(version, str)
         return None

@@ -51,14 +51,14 @@ CALLS = {
     "extend_lease": {"claims": [], "sessions": [], "lease_seconds": 60},
     "requeue_session": {"session": "00000000-0000-4000-8000-000000000000", "reason": "why"},
     "claim_objects": {"bucket": "no-such-bucket", "batch_size": 1, "lease_seconds": 60},
-    "hold_object": {
+    "extend_object_lease": {
         "object": "00000000-0000-4000-8000-000000000000",
         "version": "1",
         "lease_seconds": 60,
     },
-    "count_untaken_objects": {"bucket": "no-such-bucket"},
-    "known_session": {"file_hash": "ab" * 32, "file_path": "no/such.c3d"},
-    "adopt_object": {
+    "count_pending_objects": {"bucket": "no-such-bucket"},
+    "find_session": {"file_hash": "ab" * 32, "file_path": "no/such.c3d"},
+    "relink_session": {
         "session": "00000000-0000-4000-8000-000000000000",
         "bucket": "no-such-bucket",
         "object_path": "no/such.c3d",

@@ -70,7 +70,7 @@ async def test_a_new_project_gets_the_two_tables_column_for_column(migrated_data
         ("therapy_sessions", "last_accessed_at"): (instant, False),
         ("therapy_sessions", "processing_attempts"): ("integer", True),
         ("therapy_sessions", "processing_due_at"): (instant, False),
-        ("therapy_sessions", "processing_lease"): ("uuid", False),
+        ("therapy_sessions", "processing_claim"): ("uuid", False),
         ("therapy_sessions", "processing_error"): ("text", False),
         ("therapy_sessions", "read_mode"): ("text", False),
         ("c3d_technical_data", "session_id"): ("uuid", True),

@@ -20,7 +20,7 @@ async def test_claiming_holds_a_session_under_a_lease_and_counts_the_attempt(
     found = await row(database, session)
     assert found["processing_status"] == "processing"
     assert found["processing_attempts"] == 1
-    assert found["processing_lease"] == claim_id
+    assert found["processing_claim"] == claim_id
     assert timedelta(seconds=55) < found["processing_due_at"] - now <= timedelta(seconds=60)
 
 
@@ -102,7 +102,7 @@ async def test_a_session_whose_lease_ran_out_is_claimed_alone(database: Connecti
     new_claim = uuid4()
     assert await claim(database, new_claim) == [session]
     found = await row(database, session)
-    assert (found["processing_attempts"], found["processing_lease"]) == (2, new_claim)
+    assert (found["processing_attempts"], found["processing_claim"]) == (2, new_claim)
     assert await claim(database, uuid4()) == [waiting]
 
 

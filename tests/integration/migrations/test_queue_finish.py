@@ -33,7 +33,7 @@ async def test_completing_writes_the_technical_row_and_the_status(database: Conn
     assert found["processing_status"] == "completed"
     assert found["processing_due_at"] is None
     assert found["processing_error"] is None
-    assert found["processing_lease"] == claim_id
+    assert found["processing_claim"] == claim_id
     technical = await technical_row(database, session)
     assert technical is not None
     assert technical.pop("extracted_at") is not None

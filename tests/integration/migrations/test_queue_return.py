@@ -91,7 +91,7 @@ async def test_a_failed_session_is_requeued_from_the_start(database: Connection)
     assert await requeue(database, session) == "pending"
     found = await row(database, session)
     assert (found["processing_status"], found["processing_attempts"]) == ("pending", 0)
-    assert found["processing_lease"] is None
+    assert found["processing_claim"] is None
     assert found["processing_error"] == "requeued: a new reader"
     assert await requeue(database, session) == "pending"
     assert await row(database, session) == found

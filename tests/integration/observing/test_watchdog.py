@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.harness import Harness, harness_of
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import settings_of
 from worker.backend.metadata_service import MetadataService
@@ -23,11 +23,11 @@ from worker.backend.sessions import ClaimedSession
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.local.worker_process import worker_process
-from worker.observing.watchdog import EVERY, Heartbeat
+from worker.observing.watchdog import FEED_SECONDS, Watchdog
 from worker.processing.claim_loop import ClaimLoop
 
 NEVER = "3600"  # seconds between two sweeps
-GAP = 3 * EVERY  # seconds; what is silent for longer does not beat
+GAP = 3 * FEED_SECONDS  # seconds; what is silent for longer does not feed
 
 
 class Manager:
@@ -71,8 +71,8 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with harness_of(migrated_stack) as opened:
         yield opened
 
 
@@ -81,16 +81,16 @@ async def _worker(
     stack: StackInfo, folder: Path, manager: Manager, **settings: str
 ) -> AsyncIterator[int]:
     """An idle worker that has said it is ready; its process id."""
-    settings = {"SWEEP_SECONDS": NEVER, "NOTIFY_SOCKET": manager.address, **settings}
+    settings = {"POLL_SECONDS": NEVER, "NOTIFY_SOCKET": manager.address, **settings}
     async with worker_process(stack, folder, **settings) as worker:
         assert await manager.hear(20.0) == "READY=1"
         yield worker.process.pid
 
 
 async def test_an_idle_worker_feeds_the_watchdog_and_says_when_it_stops(
-    clinic: Clinic, manager: Manager, tmp_path: Path
+    harness: Harness, manager: Manager, tmp_path: Path
 ) -> None:
-    async with _worker(clinic.stack, tmp_path, manager):
+    async with _worker(harness.stack, tmp_path, manager):
         for _ in range(4):
             assert await manager.hear() == "WATCHDOG=1"
     heard = await manager.hear()
@@ -101,9 +101,9 @@ async def test_an_idle_worker_feeds_the_watchdog_and_says_when_it_stops(
 
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
 async def test_a_worker_that_stands_still_falls_silent(
-    clinic: Clinic, manager: Manager, tmp_path: Path
+    harness: Harness, manager: Manager, tmp_path: Path
 ) -> None:
-    async with _worker(clinic.stack, tmp_path, manager) as pid:
+    async with _worker(harness.stack, tmp_path, manager) as pid:
         assert not await manager.silent()
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -115,24 +115,24 @@ async def test_a_worker_that_stands_still_falls_silent(
 
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
 async def test_a_supabase_that_hangs_is_no_reason_to_kill_the_worker(
-    clinic: Clinic, manager: Manager, tmp_path: Path
+    harness: Harness, manager: Manager, tmp_path: Path
 ) -> None:
     async with (
-        Interrupter(clinic.stack).serve() as line,
-        _worker(line.stack, tmp_path, manager, LEASE_SECONDS="5", SWEEP_SECONDS="1"),
+        Interrupter(harness.stack).serve() as line,
+        _worker(line.stack, tmp_path, manager, LEASE_SECONDS="5", POLL_SECONDS="1"),
     ):
         line.freeze()
         until = time.monotonic() + 12.0
         while time.monotonic() < until:
             assert await manager.hear() == "WATCHDOG=1"
         line.mend()
-        session = await clinic.session(ghostly_recording(seconds=5.0))
-        await clinic.until(session, "completed", seconds=60.0)
+        session = await harness.session(ghostly_recording(seconds=5.0))
+        await harness.until(session, "completed", seconds=60.0)
 
 
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
 async def test_a_turn_that_never_ends_falls_silent(
-    clinic: Clinic, manager: Manager, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     stuck, hanging, freed = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -151,18 +151,18 @@ async def test_a_turn_that_never_ends_falls_silent(
     async def process(_: ClaimedSession) -> None:
         raise AssertionError
 
-    heartbeat = Heartbeat(longest_silence=GAP)
-    settings = settings_of(clinic.stack, sweep_seconds=1, lease_seconds=5)
-    loop = ClaimLoop(Stuck(clinic.connection.supabase), process, settings, heartbeat)
+    watchdog = Watchdog(max_silence_seconds=GAP)
+    settings = settings_of(harness.stack, poll_seconds=1, lease_seconds=5)
+    loop = ClaimLoop(Stuck(harness.connection.supabase), process, settings, watchdog)
     running = asyncio.create_task(loop.run())
     assert await manager.hear() == "WATCHDOG=1"
-    assert heartbeat.steady
+    assert watchdog.alive
     stuck.set()
     await hanging.wait()
     assert await manager.silent(1.5 * GAP)
-    assert not heartbeat.steady
+    assert not watchdog.alive
     freed.set()
     assert await manager.hear() == "WATCHDOG=1"
-    assert heartbeat.steady
+    assert watchdog.alive
     loop.stop()
     await running

@@ -13,11 +13,11 @@ import httpx
 import pytest
 import structlog
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.errors import NotC3DError
-from worker.processing.batch_completer import Completions
+from worker.processing.batch_completer import BatchCompleter
 from worker.processing.claim_loop import ClaimLoop
 from worker.settings import Settings
 
@@ -30,18 +30,18 @@ Process = Callable[[ClaimedSession], Awaitable[None]]
 
 @asynccontextmanager
 async def _looping(
-    clinic: Clinic, process: Process, metadata: MetadataService | None = None, **settings: Any
+    harness: Harness, process: Process, metadata: MetadataService | None = None, **settings: Any
 ) -> AsyncIterator[tuple[ClaimLoop, asyncio.Task[None]]]:
     """A claim loop with shorter times than the settings allow people."""
     chosen = {
         "concurrency": 4,
         "lease_seconds": LEASE,
         "max_attempts": 3,
-        "sweep_seconds": 0.2,
-        "drain_seconds": 10,
+        "poll_seconds": 0.2,
+        "shutdown_timeout_seconds": 10,
         **settings,
     }
-    metadata = metadata or MetadataService(clinic.connection.supabase)
+    metadata = metadata or MetadataService(harness.connection.supabase)
     loop = ClaimLoop(metadata, process, Settings.model_construct(None, **chosen))
     running = asyncio.create_task(loop.run())
     yield loop, running
@@ -50,60 +50,60 @@ async def _looping(
     await running
 
 
-async def _sessions(clinic: Clinic, number: int) -> list[UUID]:
-    return [await clinic.session(str(uuid4()).encode(), uploaded=False) for _ in range(number)]
+async def _sessions(harness: Harness, number: int) -> list[UUID]:
+    return [await harness.session(str(uuid4()).encode(), uploaded=False) for _ in range(number)]
 
 
-async def _abandon(clinic: Clinic, session: UUID) -> None:
+async def _abandon(harness: Harness, session: UUID) -> None:
     """Leave the session as a worker that died with it does."""
-    await clinic.database.execute(
+    await harness.database.execute(
         """update public.therapy_sessions
            set processing_status = 'processing', processing_attempts = 1,
-               processing_lease = gen_random_uuid(), processing_due_at = now() - interval '1 s'
+               processing_claim = gen_random_uuid(), processing_due_at = now() - interval '1 s'
            where id = $1""",
         session,
     )
 
 
-async def test_a_session_whose_worker_died_is_worked_on_alone(clinic: Clinic) -> None:
-    sessions = await _sessions(clinic, 12)
+async def test_a_session_whose_worker_died_is_worked_on_alone(harness: Harness) -> None:
+    sessions = await _sessions(harness, 12)
     abandoned = sessions[6]
-    await _abandon(clinic, abandoned)
-    in_hand: set[UUID] = set()
+    await _abandon(harness, abandoned)
+    active: set[UUID] = set()
     beside: dict[UUID, set[UUID]] = {}
-    metadata = MetadataService(clinic.connection.supabase)
+    metadata = MetadataService(harness.connection.supabase)
 
     async def process(session: ClaimedSession) -> None:
-        in_hand.add(session.id)
-        for each in in_hand:
-            beside.setdefault(each, set()).update(in_hand - {each})
+        active.add(session.id)
+        for each in active:
+            beside.setdefault(each, set()).update(active - {each})
         await asyncio.sleep(0.05)
-        in_hand.discard(session.id)
+        active.discard(session.id)
         await _complete(metadata, session)
 
-    async with _looping(clinic, process):
-        await clinic.until_done(sessions)
+    async with _looping(harness, process):
+        await harness.until_done(sessions)
     assert beside[abandoned] == set()
     assert any(beside.values())
-    assert (await clinic.row(abandoned))["processing_attempts"] == 2
+    assert (await harness.row(abandoned))["processing_attempts"] == 2
 
 
-async def test_a_lease_is_extended_while_the_work_goes_on(clinic: Clinic) -> None:
-    (session,) = await _sessions(clinic, 1)
-    metadata = MetadataService(clinic.connection.supabase)
+async def test_a_lease_is_extended_while_the_work_goes_on(harness: Harness) -> None:
+    (session,) = await _sessions(harness, 1)
+    metadata = MetadataService(harness.connection.supabase)
 
     async def process(claimed: ClaimedSession) -> None:
         await asyncio.sleep(2.5 * LEASE)
         await _complete(metadata, claimed)
 
-    async with _looping(clinic, process):
-        row = await clinic.until(session, "completed", "failed")
+    async with _looping(harness, process):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
     assert row["processing_attempts"] == 1
 
 
-async def test_work_whose_lease_went_to_another_is_dropped(clinic: Clinic) -> None:
-    (session,) = await _sessions(clinic, 1)
+async def test_work_whose_lease_went_to_another_is_dropped(harness: Harness) -> None:
+    (session,) = await _sessions(harness, 1)
     dropped = asyncio.Event()
 
     async def process(_: ClaimedSession) -> None:
@@ -113,33 +113,33 @@ async def test_work_whose_lease_went_to_another_is_dropped(clinic: Clinic) -> No
             dropped.set()
             raise
 
-    async with _looping(clinic, process):
-        await clinic.until(session, "processing")
+    async with _looping(harness, process):
+        await harness.until(session, "processing")
         other = uuid4()
-        await clinic.database.execute(
+        await harness.database.execute(
             """update public.therapy_sessions
-               set processing_lease = $1, processing_due_at = now() + interval '1 min'
+               set processing_claim = $1, processing_due_at = now() + interval '1 min'
                where id = $2""",
             other,
             session,
         )
         async with asyncio.timeout(2 * LEASE):
             await dropped.wait()
-    row = await clinic.row(session)
-    assert (row["processing_status"], row["processing_lease"]) == ("processing", other)
+    row = await harness.row(session)
+    assert (row["processing_status"], row["processing_claim"]) == ("processing", other)
 
 
 @pytest.mark.parametrize("end", ["complete_session", "fail_session"])
-async def test_an_end_whose_answer_comes_late_is_no_lost_lease(clinic: Clinic, end: str) -> None:
-    (session,) = await _sessions(clinic, 1)
+async def test_an_end_whose_answer_comes_late_is_no_lost_lease(harness: Harness, end: str) -> None:
+    (session,) = await _sessions(harness, 1)
     ended: list[Completion | Failure] = []
 
     async def late(response: httpx.Response) -> None:
         if response.url.path.endswith(end):
             await asyncio.sleep(1.5 * LEASE)  # an extension is asked for meanwhile, and refused
 
-    clinic.connection.http.event_hooks["response"].append(late)
-    metadata = MetadataService(clinic.connection.supabase)
+    harness.connection.http.event_hooks["response"].append(late)
+    metadata = MetadataService(harness.connection.supabase)
 
     async def process(claimed: ClaimedSession) -> None:
         if end == "fail_session":
@@ -148,32 +148,35 @@ async def test_an_end_whose_answer_comes_late_is_no_lost_lease(clinic: Clinic, e
             ended.append(await _complete(metadata, claimed))
 
     with structlog.testing.capture_logs() as logs:
-        async with _looping(clinic, process, metadata=metadata):
-            await clinic.until(session, "completed", "failed")
+        async with _looping(harness, process, metadata=metadata):
+            await harness.until(session, "completed", "failed")
     assert ended in ([Completion.COMPLETED], [Failure.FAILED])
     assert "lease_lost" not in [each["event"] for each in logs]
 
 
-@pytest.mark.parametrize(("stops", "drain_seconds"), [(1, 0.5), (2, 60)])
+@pytest.mark.parametrize(("stops", "shutdown_timeout_seconds"), [(1, 0.5), (2, 60)])
 async def test_a_stop_gives_back_what_does_not_finish_in_time(
-    clinic: Clinic, stops: int, drain_seconds: float
+    harness: Harness, stops: int, shutdown_timeout_seconds: float
 ) -> None:
-    """One stop waits for DRAIN_SECONDS, a second one does not wait."""
-    sessions = await _sessions(clinic, 6)
+    """One stop waits for SHUTDOWN_TIMEOUT_SECONDS, a second one does not wait."""
+    sessions = await _sessions(harness, 6)
 
     async def process(_: ClaimedSession) -> None:
         await asyncio.sleep(60)
 
-    async with _looping(clinic, process, drain_seconds=drain_seconds) as (loop, running):
-        while (await clinic.counts()).get("processing", 0) < 4:
+    async with _looping(harness, process, shutdown_timeout_seconds=shutdown_timeout_seconds) as (
+        loop,
+        running,
+    ):
+        while (await harness.counts()).get("processing", 0) < 4:
             await asyncio.sleep(0.02)
         started = time.monotonic()
         for _ in range(stops):
             loop.stop()
         await running
     assert time.monotonic() - started < 30.0  # far below the 60 s of the patient one
-    assert await clinic.counts() == {"pending": len(sessions)}
-    attempts = await clinic.database.fetchval(
+    assert await harness.counts() == {"pending": len(sessions)}
+    attempts = await harness.database.fetchval(
         "select sum(processing_attempts) from public.therapy_sessions where id = any ($1)", sessions
     )
     assert attempts == 0
@@ -182,4 +185,4 @@ async def test_a_stop_gives_back_what_does_not_finish_in_time(
 async def _complete(metadata: MetadataService, session: ClaimedSession) -> Completion:
     technical = {"channel_count": 0, "channel_names": []}
     finished = Finished(session, technical, session.file_hash, game={})
-    return await Completions(metadata).complete(finished)
+    return await BatchCompleter(metadata).complete(finished)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.extraction.isolation import Extracted, Isolation, extract
@@ -38,16 +38,16 @@ def read(path: Path, *, samples: bool) -> Extracted:
 
 
 @asynccontextmanager
-async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
+async def _served(harness: Harness, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
     settings = Settings(
         _env_file=None,
-        supabase_url=clinic.stack.url,
-        supabase_secret_key=SecretStr(clinic.stack.secret_key),
-        sweep_seconds=1,
+        supabase_url=harness.stack.url,
+        supabase_secret_key=SecretStr(harness.stack.secret_key),
+        poll_seconds=1,
         max_attempts=3,
     )
-    metadata = MetadataService(clinic.connection.supabase)
-    store = ObjectStore(clinic.connection, clinic.bucket)
+    metadata = MetadataService(harness.connection.supabase)
+    store = ObjectStore(harness.connection, harness.bucket)
     processor = Processor(metadata, store, isolation, settings)
     loop = ClaimLoop(metadata, processor.process, settings)
     running = asyncio.create_task(loop.run())
@@ -61,22 +61,22 @@ async def _served(clinic: Clinic, isolation: Isolation) -> AsyncIterator[ClaimLo
     [(b"HANG", 3, "took longer"), (b"KILL", 10, "ended the process")],
 )
 async def test_three_costly_files_in_a_row_leave_the_next_session_served_at_once(
-    clinic: Clinic, content: bytes, seconds_allowed: int, said: str
+    harness: Harness, content: bytes, seconds_allowed: int, said: str
 ) -> None:
-    costly = [await clinic.session(content + bytes([number])) for number in range(3)]
+    costly = [await harness.session(content + bytes([number])) for number in range(3)]
     with closing(
         Isolation(seconds=seconds_allowed, megabytes=512, children=1, read=read)
     ) as isolation:
-        async with _served(clinic, isolation) as loop:
-            await clinic.until_done(costly)
-            good = await clinic.session(RECORDING)
+        async with _served(harness, isolation) as loop:
+            await harness.until_done(costly)
+            good = await harness.session(RECORDING)
             loop.ring()
-            row = await clinic.until(good, "completed", "failed")
+            row = await harness.until(good, "completed", "failed")
     assert row["processing_status"] == "completed"
     for session in costly:
-        row = await clinic.row(session)
+        row = await harness.row(session)
         assert row["processing_status"] == "failed"
         assert row["processing_error"].startswith("c3d_too_costly: ")
         assert said in row["processing_error"]
         assert row["processing_attempts"] == 1
-        assert await clinic.technical(session) is None
+        assert await harness.technical(session) is None

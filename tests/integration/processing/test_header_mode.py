@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tests.faults.proxy import Proxy
 from tests.faults.rules import Exchange, Trouble, delivered
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from worker.errors import C3DError
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import ghostly_recording
@@ -37,16 +37,16 @@ class Scale:
 
 
 @asynccontextmanager
-async def served(clinic: Clinic, folder: Path, trouble: Trouble) -> AsyncIterator[None]:
+async def served(harness: Harness, folder: Path, trouble: Trouble) -> AsyncIterator[None]:
     """Run a worker in header mode whose downloads come through `trouble`."""
-    async with Proxy(clinic.stack).serve() as proxy:
+    async with Proxy(harness.stack).serve() as proxy:
         with proxy.trouble("^/storage/v1/object/", trouble):
             async with worker_process(
                 proxy.stack,
                 folder,
-                C3D_BUCKET=clinic.bucket,
+                C3D_BUCKET=harness.bucket,
                 READ_MODE="header",
-                SWEEP_SECONDS="1",
+                POLL_SECONDS="1",
                 MAX_FILE_MB="1",
                 MAX_ATTEMPTS="1",
             ):
@@ -61,76 +61,76 @@ async def without_ranges(exchange: Exchange) -> web.StreamResponse:
 
 
 async def test_the_row_is_that_of_the_whole_file_and_the_session_says_how_it_was_read(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     assert len(LONG) > 1_000_000  # MAX_FILE_MB limits downloads, and this is none
     scale = Scale()
-    session = await clinic.session(LONG)
-    async with served(clinic, tmp_path, scale.weigh):
-        row = await clinic.until(session, "completed", "failed")
+    session = await harness.session(LONG)
+    async with served(harness, tmp_path, scale.weigh):
+        row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", "header")
     assert scale.sent == [(206, PREFIX_BYTES)]
     assert "channel_statistics" not in json.loads(row["analytics_cache"])
-    assert await clinic.technical(session) == expected(tmp_path, LONG)
+    assert await harness.technical(session) == expected(tmp_path, LONG)
 
 
-async def test_a_short_file_is_read_whole_and_verified(clinic: Clinic, tmp_path: Path) -> None:
+async def test_a_short_file_is_read_whole_and_verified(harness: Harness, tmp_path: Path) -> None:
     assert len(SHORT) < PREFIX_BYTES
     scale = Scale()
-    session = await clinic.session(SHORT)
-    async with served(clinic, tmp_path, scale.weigh):
-        row = await clinic.until(session, "completed", "failed")
+    session = await harness.session(SHORT)
+    async with served(harness, tmp_path, scale.weigh):
+        row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", None)
     assert scale.sent == [(200, len(SHORT))]
 
 
 async def test_a_legacy_hash_is_replaced_so_the_whole_file_is_read(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     recording = ghostly_recording(seconds=30.0)
     assert PREFIX_BYTES < len(recording) < 1_000_000
-    session = await clinic.session(recording, file_hash="path-and-size")
-    async with served(clinic, tmp_path, Scale().weigh):
-        row = await clinic.until(session, "completed", "failed")
+    session = await harness.session(recording, file_hash="path-and-size")
+    async with served(harness, tmp_path, Scale().weigh):
+        row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", None)
     assert len(row["file_hash"]) == 64
 
 
 async def test_another_size_fails_although_the_start_is_right(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    session = await clinic.session(LONG, size=len(LONG) - 512)
-    async with served(clinic, tmp_path, Scale().weigh):
-        row = await clinic.until(session, "completed", "failed")
+    session = await harness.session(LONG, size=len(LONG) - 512)
+    async with served(harness, tmp_path, Scale().weigh):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_error"].startswith("size_mismatch: ")
 
 
 async def test_an_object_that_was_emptied_is_of_another_size(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    path = f"{clinic.prefix}P005/emptied.c3d"
-    session = await clinic.session(LONG, path="P005/emptied.c3d")
-    await clinic.connection.supabase.storage.from_(clinic.bucket).update(path, b"")
-    async with served(clinic, tmp_path, Scale().weigh):
-        row = await clinic.until(session, "completed", "failed")
+    path = f"{harness.prefix}P005/emptied.c3d"
+    session = await harness.session(LONG, path="P005/emptied.c3d")
+    await harness.connection.supabase.storage.from_(harness.bucket).update(path, b"")
+    async with served(harness, tmp_path, Scale().weigh):
+        row = await harness.until(session, "completed", "failed")
     assert row["processing_error"].startswith("size_mismatch: ")
 
 
-async def test_a_storage_without_ranges_costs_no_session(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(LONG)
-    async with served(clinic, tmp_path, without_ranges):
-        row = await clinic.until(session, "completed", "failed")
+async def test_a_storage_without_ranges_costs_no_session(harness: Harness, tmp_path: Path) -> None:
+    session = await harness.session(LONG)
+    async with served(harness, tmp_path, without_ranges):
+        row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", "header")
-    assert await clinic.technical(session) == expected(tmp_path, LONG)
+    assert await harness.technical(session) == expected(tmp_path, LONG)
 
 
-async def test_a_session_read_whole_later_says_so(clinic: Clinic, tmp_path: Path) -> None:
-    session = await clinic.session(LONG)
-    async with served(clinic, tmp_path, Scale().weigh):
-        await clinic.until(session, "completed", "failed")
-    await clinic.database.fetchval("select requeue_session($1, 'verify it', true)", session)
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1"):
-        row = await clinic.until(session, "completed", "failed")
+async def test_a_session_read_whole_later_says_so(harness: Harness, tmp_path: Path) -> None:
+    session = await harness.session(LONG)
+    async with served(harness, tmp_path, Scale().weigh):
+        await harness.until(session, "completed", "failed")
+    await harness.database.fetchval("select requeue_session($1, 'verify it', true)", session)
+    async with harness.worker(tmp_path, POLL_SECONDS="1"):
+        row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", None)
     assert "channel_statistics" in json.loads(row["analytics_cache"])
 

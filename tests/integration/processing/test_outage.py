@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.harness import Harness, harness_of
 from tests.integration.interrupter import Interrupter
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
@@ -20,8 +20,8 @@ NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with harness_of(migrated_stack) as opened:
         yield opened
 
 
@@ -32,66 +32,66 @@ async def line(migrated_stack: StackInfo) -> AsyncIterator[Interrupter]:
 
 
 async def test_an_outage_amid_a_backlog_spends_no_attempt(
-    clinic: Clinic, line: Interrupter, tmp_path: Path
+    harness: Harness, line: Interrupter, tmp_path: Path
 ) -> None:
     files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(60)]
-    sessions = [await clinic.session(file) for file in files]
+    sessions = [await harness.session(file) for file in files]
     async with worker_process(line.stack, tmp_path) as worker:
         await worker.until("session_done")
         line.cut()
         await worker.until("claiming_paused")
         await asyncio.sleep(2.0)
         line.mend()
-        await clinic.until_done(sessions)
-    assert await clinic.counts() == {"completed": 60}
-    attempts = await clinic.database.fetch(
+        await harness.until_done(sessions)
+    assert await harness.counts() == {"completed": 60}
+    attempts = await harness.database.fetch(
         "select processing_attempts, count(*) from public.therapy_sessions group by 1"
     )
     assert [tuple(row) for row in attempts] == [(1, 60)]
 
 
 async def test_what_came_while_realtime_was_away_is_found_when_it_returns(
-    clinic: Clinic, line: Interrupter, tmp_path: Path
+    harness: Harness, line: Interrupter, tmp_path: Path
 ) -> None:
-    async with worker_process(line.stack, tmp_path, SWEEP_SECONDS=NEVER) as worker:
+    async with worker_process(line.stack, tmp_path, POLL_SECONDS=NEVER) as worker:
         await worker.until("realtime_ready")
         line.cut()
         await worker.until("realtime_lost")
-        session = await clinic.session(RECORDING)
+        session = await harness.session(RECORDING)
         line.mend()
-        row = await clinic.until(session, "completed", "failed")
+        row = await harness.until(session, "completed", "failed")
         await worker.until("realtime_ready")
     assert row["processing_status"] == "completed"
     assert row["processing_attempts"] == 1
 
 
 async def test_a_restart_of_postgres_loses_nothing(
-    clinic: Clinic, tmp_path: Path, restart_postgres: object
+    harness: Harness, tmp_path: Path, restart_postgres: object
 ) -> None:
     assert callable(restart_postgres)
     files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(40)]
-    sessions = [await clinic.session(file) for file in files]
+    sessions = [await harness.session(file) for file in files]
     async with worker_process(
-        clinic.stack, tmp_path, SWEEP_SECONDS="1", LEASE_SECONDS="5"
+        harness.stack, tmp_path, POLL_SECONDS="1", LEASE_SECONDS="5"
     ) as worker:
         await worker.until("session_done")
         await restart_postgres()
-        async with clinic_of(clinic.stack, keep=True) as again:
+        async with harness_of(harness.stack, keep=True) as again:
             await again.until_done(sessions)
             assert await again.counts() == {"completed": 40}
 
 
 async def test_a_worker_that_cannot_reach_realtime_still_serves_within_the_sweep(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    await clinic.database.execute("drop publication supabase_realtime")
+    await harness.database.execute("drop publication supabase_realtime")
     try:
-        async with worker_process(clinic.stack, tmp_path, SWEEP_SECONDS="1") as worker:
+        async with worker_process(harness.stack, tmp_path, POLL_SECONDS="1") as worker:
             await worker.until("realtime_lost")
-            session = await clinic.session(RECORDING)
-            row = await clinic.until(session, "completed", "failed", seconds=5.0)
+            session = await harness.session(RECORDING)
+            row = await harness.until(session, "completed", "failed", seconds=5.0)
             assert row["processing_status"] == "completed"
     finally:
-        await clinic.database.execute(
+        await harness.database.execute(
             "create publication supabase_realtime for table public.therapy_sessions"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.harness import Harness, harness_of
 from worker.backend import rest
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.sessions import NewSession
@@ -18,19 +18,19 @@ from worker.local.stack import StackInfo
 STRANGE = "P005/größe.c3d"  # Storage takes plain letters only
 
 
-async def _upload(clinic: Clinic, file: Path, path: str = STRANGE) -> object:
-    uploads = Uploads(clinic.connection, clinic.bucket)
+async def _upload(harness: Harness, file: Path, path: str = STRANGE) -> object:
+    uploads = Uploads(harness.connection, harness.bucket)
     return await uploads.upload(path, file, lambda _: None)
 
 
-async def _upload_twice(clinic: Clinic, file: Path) -> object:
-    path = await clinic.upload(b"somebody else's")
-    return await _upload(clinic, file, path)
+async def _upload_twice(harness: Harness, file: Path) -> object:
+    path = await harness.upload(b"somebody else's")
+    return await _upload(harness, file, path)
 
 
-async def _insert_twice(clinic: Clinic, _: Path) -> object:
+async def _insert_twice(harness: Harness, _: Path) -> object:
     row = NewSession("a.c3d", "ab" * 32, 10, "a.c3d").row()
-    table = clinic.connection.supabase.table(SESSIONS)
+    table = harness.connection.supabase.table(SESSIONS)
     await rest.rows(table.insert(row))
     return await rest.rows(table.insert(row))
 
@@ -46,13 +46,13 @@ async def _insert_twice(clinic: Clinic, _: Path) -> object:
 async def test_a_refusal_says_its_code_and_its_cure(
     migrated_stack: StackInfo,
     tmp_path: Path,
-    provoke: Callable[[Clinic, Path], Awaitable[object]],
+    provoke: Callable[[Harness, Path], Awaitable[object]],
     code: str,
 ) -> None:
     file = tmp_path / "a.c3d"
     file.write_bytes(b"a recording")
-    async with clinic_of(migrated_stack) as clinic:
+    async with harness_of(migrated_stack) as harness:
         with pytest.raises(WorkerError) as caught:
-            await provoke(clinic, file)
+            await provoke(harness, file)
     assert caught.value.code == code
     assert str(caught.value).endswith(caught.value.cure)

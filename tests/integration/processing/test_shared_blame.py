@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.clinic import Clinic, clinic_of
+from tests.integration.harness import Harness, harness_of
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 
@@ -29,8 +29,8 @@ for each row execute function public.object_to();
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with clinic_of(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with harness_of(migrated_stack) as opened:
         await opened.database.execute(TRIGGER)
         try:
             yield opened
@@ -39,23 +39,23 @@ async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
 
 
 async def test_only_the_session_that_is_in_trouble_is_suspected(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
-    poison = await clinic.session(RECORDING[:-1] + b"p", path="P005/poison.c3d")
-    good = [await clinic.session(RECORDING[:-1] + bytes([n])) for n in range(GOOD)]
+    poison = await harness.session(RECORDING[:-1] + b"p", path="P005/poison.c3d")
+    good = [await harness.session(RECORDING[:-1] + bytes([n])) for n in range(GOOD)]
     suspected: set[UUID] = set()
-    async with clinic.worker(tmp_path, SWEEP_SECONDS="1") as worker:
+    async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
         async for event in worker.follow(until="session_suspected"):
             if event["event"] == "session_suspected":
                 suspected.add(UUID(event["session"]))
-        await clinic.until_done(good)
-        more = [await clinic.session(RECORDING[:-2] + bytes([n, 1])) for n in range(GOOD)]
-        await clinic.until_done(more)
+        await harness.until_done(good)
+        more = [await harness.session(RECORDING[:-2] + bytes([n, 1])) for n in range(GOOD)]
+        await harness.until_done(more)
         await worker.stop()
         async for event in worker.follow(until="worker_stopped"):
             if event["event"] == "session_suspected":
                 suspected.add(UUID(event["session"]))
     assert suspected == {poison}
-    rows = [await clinic.row(session) for session in good + more]
+    rows = [await harness.row(session) for session in good + more]
     assert {row["processing_status"] for row in rows} == {"completed"}
     assert {row["processing_attempts"] for row in rows} == {1}

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
-from tests.integration.clinic import Clinic
+from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import RECORDING, empty_clinic, numbered, settings_of
+from tests.integration.uploads import RECORDING, empty_harness, numbered, settings_of
 from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
@@ -25,16 +25,16 @@ from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected
 from worker.local.ports import choose
 from worker.local.stack import StackInfo
-from worker.observing.watchdog import Heartbeat
+from worker.observing.watchdog import Watchdog
 from worker.processing.claim_loop import ClaimLoop
 from worker.service.health_service import HealthService
-from worker.service.queue_stats import Lookout
-from worker.service.run import make_doorbell
+from worker.service.queue_stats import QueueStats
+from worker.service.run import make_listener
 
 # Sessions in every state there is.
 EVERY_STATE = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename,
-    processing_status, processing_error, processing_due_at, processing_lease, created_at)
+    processing_status, processing_error, processing_due_at, processing_claim, created_at)
 select 'P005/' || number, 'hash ' || number, 1, 'planted-name.c3d',
     status, error, now() + due, case when status = 'processing' then gen_random_uuid() end,
     now() - interval '1 hour'
@@ -57,8 +57,8 @@ Samples: TypeAlias = "dict[tuple[str, str], float]"
 
 
 @pytest.fixture
-async def clinic(migrated_stack: StackInfo) -> AsyncIterator[Clinic]:
-    async with empty_clinic(migrated_stack) as opened:
+async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    async with empty_harness(migrated_stack) as opened:
         yield opened
 
 
@@ -103,10 +103,10 @@ def _watcher(
     """A face in this process whose loop and doorbell do not run."""
     loop = _idle_loop(connection, stack)
     health = HealthService(
-        Heartbeat(longest_silence=silence),
-        Lookout(QueueReports(connection.supabase), every=every),
+        Watchdog(max_silence_seconds=silence),
+        QueueStats(QueueReports(connection.supabase), every=every),
         loop,
-        make_doorbell(connection, loop),
+        make_listener(connection, loop),
     )
     return Watcher(transport=httpx.ASGITransport(Starlette(routes=health.routes())))
 
@@ -126,31 +126,31 @@ def _queue(samples: Samples) -> Samples:
     return {key: value for key, value in samples.items() if key[0].startswith("c3d_queue_")}
 
 
-async def test_the_gauges_of_the_queue_are_what_sql_counts(clinic: Clinic) -> None:
-    await clinic.database.execute(EVERY_STATE)
-    samples = await _watcher(clinic.connection, clinic.stack).metrics()
+async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> None:
+    await harness.database.execute(EVERY_STATE)
+    samples = await _watcher(harness.connection, harness.stack).metrics()
     by_status = {
         labels: value for (name, labels), value in samples.items() if name == "c3d_queue_sessions"
     }
-    assert by_status == await clinic.counts()
+    assert by_status == await harness.counts()
     assert by_status == {"pending": 4, "processing": 3, "completed": 5, "failed": 6, "skipped": 7}
     assert samples["c3d_queue_failed", "c3d_not_c3d"] == 4
     assert samples["c3d_queue_failed", "hash_mismatch"] == 2
     assert samples["c3d_queue_due", ""] == 3
     assert samples["c3d_queue_stuck", ""] == 1
-    assert 3600 <= samples["c3d_queue_longest_due_seconds", ""] < 3660
+    assert 3600 <= samples["c3d_queue_oldest_due_age_seconds", ""] < 3660
     assert samples["c3d_worker_supabase_up", ""] == 1
 
 
-async def test_an_empty_queue_has_its_gauges_too(clinic: Clinic) -> None:
-    samples = _queue(await _watcher(clinic.connection, clinic.stack).metrics())
+async def test_an_empty_queue_has_its_gauges_too(harness: Harness) -> None:
+    samples = _queue(await _watcher(harness.connection, harness.stack).metrics())
     assert len(samples) == 8  # five states, due, stuck, since when
     assert set(samples.values()) == {0}
 
 
-async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(clinic: Clinic) -> None:
-    async with Interrupter(clinic.stack).serve() as line, connected(line.stack) as connection:
-        watcher = _watcher(connection, clinic.stack)
+async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(harness: Harness) -> None:
+    async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
+        watcher = _watcher(connection, harness.stack)
         assert (await watcher.readiness())[0] == 200
         line.cut()
         samples = await watcher.metrics()
@@ -164,44 +164,44 @@ async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(clinic: C
         assert (await watcher.readiness())[0] == 200
 
 
-async def test_a_supabase_that_hangs_holds_up_no_scrape(clinic: Clinic) -> None:
-    async with Interrupter(clinic.stack).serve() as line, connected(line.stack) as connection:
+async def test_a_supabase_that_hangs_holds_up_no_scrape(harness: Harness) -> None:
+    async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
         line.freeze()
         async with asyncio.timeout(8.0):
-            samples = await _watcher(connection, clinic.stack).metrics()
+            samples = await _watcher(connection, harness.stack).metrics()
     assert samples["c3d_worker_supabase_up", ""] == 0
 
 
-async def test_many_scrapes_ask_each_question_once(clinic: Clinic) -> None:
+async def test_many_scrapes_ask_each_question_once(harness: Harness) -> None:
     asked = Counter[str]()
 
     async def count(response: httpx.Response) -> None:
         asked[response.url.path] += 1
 
-    async with connected(clinic.stack) as connection:
+    async with connected(harness.stack) as connection:
         connection.http.event_hooks["response"].append(count)
-        watcher = _watcher(connection, clinic.stack, every=15.0)
+        watcher = _watcher(connection, harness.stack, every=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
     assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
 
 
 async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def endless(_: QueueReports) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("worker.service.queue_stats.PATIENCE", 0.2)
+    monkeypatch.setattr("worker.service.queue_stats.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(QueueReports, "queue", endless)
-    watcher = _watcher(clinic.connection, clinic.stack)
+    watcher = _watcher(harness.connection, harness.stack)
     assert (await watcher.readiness())[0] == 200
     measured = await watcher.metrics()
     assert measured["c3d_worker_supabase_up", ""] == 1
     assert not _queue(measured)
 
 
-async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(clinic: Clinic) -> None:
-    watcher = _watcher(clinic.connection, clinic.stack, silence=0.05)
+async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Harness) -> None:
+    watcher = _watcher(harness.connection, harness.stack, silence=0.05)
     await asyncio.sleep(0.1)
     assert await watcher.status("/healthz") == 503
     status, said = await watcher.readiness()
@@ -209,28 +209,28 @@ async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(clinic: Cli
 
 
 async def test_a_paused_loop_is_healthy_and_not_ready(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trouble = UnavailableError("Away.")
     monkeypatch.setattr(ClaimLoop, "trouble", property(lambda _: trouble))
-    watcher = _watcher(clinic.connection, clinic.stack)
+    watcher = _watcher(harness.connection, harness.stack)
     status, said = await watcher.readiness()
     assert (status, said["sweep"]) == (503, "paused: supabase_unavailable")
     assert await watcher.status("/healthz") == 200
 
 
-async def test_a_worker_counts_what_it_did(clinic: Clinic, tmp_path: Path) -> None:
-    webhook = await announce_uploads(clinic.stack, secret=SECRET)
-    async with clinic.worker(tmp_path, BUCKET_SWEEP_SECONDS="0", **webhook) as worker:
+async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> None:
+    webhook = await announce_uploads(harness.stack, secret=SECRET)
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="0", **webhook) as worker:
         await worker.until("realtime_ready")
         watcher = _served(webhook["HTTP_PORT"])
         for content in (RECORDING, numbered(1), b"no recording"):
-            await clinic.upload(content)
+            await harness.upload(content)
             done = await worker.until("session_done")
         assert (done["outcome"], done["code"]) == ("failed", "c3d_not_c3d")
         assert done["download_seconds"] + done["read_seconds"] <= done["seconds"] + 0.002
         assert "complete_seconds" not in done
-        await clinic.upload(RECORDING, "P005/copy.c3d")
+        await harness.upload(RECORDING, "P005/copy.c3d")
         await worker.until("object_taken")
         async with asyncio.timeout(10.0):  # its webhook is answered a moment later
             while (samples := await watcher.metrics()).get(_webhooks(200)) != 1:
@@ -253,19 +253,19 @@ async def test_a_worker_counts_what_it_did(clinic: Clinic, tmp_path: Path) -> No
 
 
 async def test_without_realtime_the_worker_is_ready_all_the_same(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     port = str(choose(0, "the worker"))
-    await clinic.database.execute("drop publication supabase_realtime")
+    await harness.database.execute("drop publication supabase_realtime")
     try:
-        async with clinic.worker(tmp_path, HTTP_PORT=port) as worker:
+        async with harness.worker(tmp_path, HTTP_PORT=port) as worker:
             await worker.until("realtime_lost")
             watcher = _served(port)
             status, said = await watcher.readiness()
             samples = await watcher.metrics()
             assert await watcher.status("/webhooks/storage") == 404  # there is no secret
     finally:
-        await clinic.database.execute(
+        await harness.database.execute(
             "create publication supabase_realtime for table public.therapy_sessions"
         )
     assert (status, said["realtime"], said["sweep"]) == (200, "lost", "turning")
@@ -274,10 +274,10 @@ async def test_without_realtime_the_worker_is_ready_all_the_same(
 
 
 async def test_a_webhook_that_nobody_would_hear_is_one_sentence(
-    clinic: Clinic, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     settings = {"WEBHOOK_SECRET": SECRET, "HTTP_PORT": "0"}
-    async with clinic.worker(tmp_path, **settings) as worker:
+    async with harness.worker(tmp_path, **settings) as worker:
         with pytest.raises(Exception, match="setting: WEBHOOK_SECRET is set, and HTTP_PORT=0"):
             await worker.until("worker_started")
         assert await worker.process.wait() == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clinic import clinic_of
+from tests.integration.harness import harness_of
 from worker.backend.metadata_service import MetadataService
 from worker.errors import MigrationMissingError
 from worker.local.stack import StackInfo
@@ -105,14 +105,14 @@ async def test_a_missing_migration(
         "SUPABASE_URL": migrated_stack.url,
         "SUPABASE_SECRET_KEY": migrated_stack.secret_key,
     }
-    async with clinic_of(migrated_stack) as clinic:
-        service = MetadataService(clinic.connection.supabase)
-        await clinic.database.execute(hide)
+    async with harness_of(migrated_stack) as harness:
+        service = MetadataService(harness.connection.supabase)
+        await harness.database.execute(hide)
         try:
             await _until(service, missing=True)
             said = await asyncio.to_thread(_run, tmp_path, **settings)
         finally:
-            await clinic.database.execute(show)
+            await harness.database.execute(show)
             await _until(service, missing=False)
     assert said.startswith("migration_missing: ")
     assert "supabase db push" in said

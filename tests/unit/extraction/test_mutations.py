@@ -31,7 +31,7 @@ from worker.local.recordings import DEC, MIPS, ghostly_recording, recording
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 SLOWEST = 1.0  # second of processor time
-MOST_MEMORY = 200 * 1024  # KiB, beyond what the test process holds before
+MAX_MEMORY = 200 * 1024  # KiB, beyond what the test process holds before
 
 SESSION = ghostly_recording(4.0)
 _MARKERS = recording(np.ones((200, 6)), samples_per_frame=5, points=4, labels=list("ABCDEF"))
@@ -125,7 +125,7 @@ def test_a_damaged_file_gets_a_sane_row_or_a_reason(
             reason = str(error)
     assert reason.isprintable()  # the database refuses NUL, a terminal obeys control characters
     assert len(reason) < 500
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < MOST_MEMORY
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < MAX_MEMORY
 
 
 @fuzz

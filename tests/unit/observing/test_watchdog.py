@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.observing.sd_notify import notify
-from worker.observing.watchdog import Heartbeat
+from worker.observing.watchdog import Watchdog
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody", "/" + "long" * 100])
@@ -29,10 +29,10 @@ def test_a_listener_that_does_not_read_holds_up_nobody(
 
 
 def test_a_loop_is_steady_until_it_is_silent_for_too_long() -> None:
-    heartbeat = Heartbeat(longest_silence=0.2)
-    heartbeat.beat()
-    assert heartbeat.steady
+    watchdog = Watchdog(max_silence_seconds=0.2)
+    watchdog.feed()
+    assert watchdog.alive
     time.sleep(0.25)
-    assert not heartbeat.steady
-    heartbeat.beat()
-    assert heartbeat.steady
+    assert not watchdog.alive
+    watchdog.feed()
+    assert watchdog.alive

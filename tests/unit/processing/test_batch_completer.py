@@ -11,7 +11,7 @@ import pytest
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Finished
 from worker.errors import RejectedError, UnavailableError
-from worker.processing.batch_completer import LINGER, MOST_AT_ONCE, Completions
+from worker.processing.batch_completer import LINGER, MAX_AT_ONCE, BatchCompleter
 
 
 class Calls(MetadataService):
@@ -23,7 +23,7 @@ class Calls(MetadataService):
         self.rejected: set[ClaimedSession] = set()
         self.poison: set[ClaimedSession] = set()
 
-    async def complete_all(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
         self.sizes.append(len(finished))
         await asyncio.sleep(0.01)
         if self.trouble:
@@ -43,7 +43,7 @@ def finished() -> Finished:
 
 async def test_one_alone_is_handed_in_at_once() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     async with asyncio.timeout(LINGER / 2):
         assert await completions.complete(finished()) is Completion.COMPLETED
     assert calls.sizes == [1]
@@ -51,7 +51,7 @@ async def test_one_alone_is_handed_in_at_once() -> None:
 
 async def test_one_waits_for_those_under_way_but_not_for_long() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     with completions.under_way():
         first = asyncio.create_task(completions.complete(finished()))
         await asyncio.sleep(LINGER / 4)
@@ -64,7 +64,7 @@ async def test_one_waits_for_those_under_way_but_not_for_long() -> None:
 
 async def test_the_last_one_under_way_ends_the_waiting() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     with completions.under_way():
         first = asyncio.create_task(completions.complete(finished()))
         await asyncio.sleep(0)
@@ -74,15 +74,15 @@ async def test_the_last_one_under_way_ends_the_waiting() -> None:
 
 async def test_a_call_carries_no_more_than_its_most() -> None:
     calls = Calls()
-    completions = Completions(calls)
-    many = [completions.complete(finished()) for _ in range(2 * MOST_AT_ONCE + 1)]
+    completions = BatchCompleter(calls)
+    many = [completions.complete(finished()) for _ in range(2 * MAX_AT_ONCE + 1)]
     assert set(await asyncio.gather(*many)) == {Completion.COMPLETED}
-    assert calls.sizes == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+    assert calls.sizes == [MAX_AT_ONCE, MAX_AT_ONCE, 1]
 
 
 async def test_one_that_is_rejected_costs_no_other() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     bad, good = finished(), finished()
     calls.rejected.add(bad.session)
     outcomes = await asyncio.gather(
@@ -94,7 +94,7 @@ async def test_one_that_is_rejected_costs_no_other() -> None:
 
 async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     calls.trouble = UnavailableError("Away.")
     outcomes = await asyncio.gather(
         *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
@@ -106,7 +106,7 @@ async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
 
 async def test_one_that_fails_its_call_blames_no_other() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     bad, *good = [finished() for _ in range(5)]
     calls.poison.add(bad.session)
     outcomes = await asyncio.gather(
@@ -118,7 +118,7 @@ async def test_one_that_fails_its_call_blames_no_other() -> None:
 
 async def test_who_is_told_to_wait_asks_no_more() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     calls.trouble = UnavailableError("Slow down.", retry_after=5.0)
     await asyncio.gather(
         *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
@@ -128,7 +128,7 @@ async def test_who_is_told_to_wait_asks_no_more() -> None:
 
 async def test_one_that_is_cancelled_is_not_sent() -> None:
     calls = Calls()
-    completions = Completions(calls)
+    completions = BatchCompleter(calls)
     with completions.under_way():
         dropped = asyncio.create_task(completions.complete(finished()))
         kept = asyncio.create_task(completions.complete(finished()))

@@ -27,7 +27,7 @@ from worker.settings import DEFAULT_BUCKET
 PROJECT = Path(__file__).resolve().parent.parent
 CORPUS = PROJECT.parent / "shared" / "c3d-corpus"
 UPLOADS_AT_ONCE = 4
-PATIENCE = 300.0  # seconds for a round
+ROUND_SECONDS = 300.0  # seconds for a round
 
 # Only for the measuring: who waits for a row hears of it at its commit.
 TOOLS = """
@@ -56,7 +56,7 @@ class Recording:
 
 
 @dataclass(slots=True)
-class Stage:
+class Harness:
     """A migrated stack, and the sessions of the round that is under way."""
 
     stack: StackInfo
@@ -75,7 +75,9 @@ class Stage:
         columns = zip(*((each.path, each.sha256, each.size) for each in recordings), strict=True)
         return [row["id"] for row in await self.database.fetch(INSERT, *columns)]
 
-    async def written(self, sessions: Sequence[UUID], *, within: float = PATIENCE) -> list[float]:
+    async def written(
+        self, sessions: Sequence[UUID], *, within: float = ROUND_SECONDS
+    ) -> list[float]:
         """Wait until all have their rows, and return when each became visible, in order."""
         async with asyncio.timeout(within):
             while not self._written.keys() >= set(sessions):
@@ -90,10 +92,10 @@ class Stage:
             await Uploads(connection, DEFAULT_BUCKET).upload(path, file, lambda _: None)
         return described
 
-    async def stock(self, name: str, contents: Sequence[bytes], count: int) -> list[Recording]:
+    async def recordings(self, name: str, contents: Sequence[bytes], count: int) -> list[Recording]:
         """Upload so many recordings, each unlike the others by its last sample."""
         numbers = iter(range(count))
-        stock: list[Recording] = []
+        recordings: list[Recording] = []
 
         async def uploader() -> None:
             async with connected(self.stack) as connection:
@@ -103,10 +105,10 @@ class Stage:
                     path = f"P005/{name}-{number}.c3d"
                     await bucket.upload(path, content)
                     digest = hashlib.sha256(content).hexdigest()
-                    stock.append(Recording(path, digest, len(content)))
+                    recordings.append(Recording(path, digest, len(content)))
 
         await asyncio.gather(*(uploader() for _ in range(UPLOADS_AT_ONCE)))
-        return stock
+        return recordings
 
     def hear(self, *notification: Any) -> None:
         """Note when a row became visible."""
@@ -134,7 +136,7 @@ def sessions_of_the_game(seconds: float) -> list[bytes]:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path) -> AsyncIterator[Stage]:
+async def open_harness(folder: Path) -> AsyncIterator[Harness]:
     """Start a stack in a process of its own, so that its work is nobody else's, and migrate it."""
     packages = ensure_installed(print)
     env_file = folder / "stack.env"
@@ -154,9 +156,9 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         database = await asyncpg.connect(stack.database_url, statement_cache_size=0)
         try:
             await database.execute(TOOLS)
-            stage = Stage(stack, folder, database)
-            await database.add_listener("row_written", stage.hear)
-            yield stage
+            harness = Harness(stack, folder, database)
+            await database.add_listener("row_written", harness.hear)
+            yield harness
         finally:
             await database.close()
     finally:

@@ -1,6 +1,6 @@
 """Realtime's delivery and three bare requests: claim, download, complete. Nothing is read.
 
-    python -m benchmarks.bare_bell
+    python -m benchmarks.bare_listener
 
 It says `ready` once the database feed runs, and then serves every insert until it is ended.
 """

@@ -25,20 +25,20 @@ from tests.conftest import RunningStack
 from tests.faults.fleet import Fleet
 from tests.faults.ledger import Row
 from tests.faults.proxy import OBJECTS, Proxy
+from tests.faults.recordings import Queue, Recording, upload
 from tests.faults.rules import Exchange
-from tests.faults.stock import Queue, Recording, upload
 
 FULL = os.environ.get("FAULTS") == "full"
 WINDOW = 10.0 if FULL else 1.5  # seconds over which a rate is measured
 SETTLE = 1.0  # seconds between the first completion and the rate
 DEPTH = 40 if FULL else 24  # sessions that always wait
 DOWNLOAD = (0.2, 0.4)  # seconds that a download takes
-MOST_RECOVERY = 120.0  # seconds until a scene is given up
-MOST_DRAIN = 120.0  # seconds
+MAX_RECOVERY = 120.0  # seconds until a scenario is given up
+MAX_DRAIN = 120.0  # seconds
 ENOUGH = 20  # completions, for a rate
 # The short windows hold too few sessions for more; the full ones have the target. Those hold some
 # 250 sessions, whose ratio is good to 0.05: a lower one is measured again, three times as long.
-LEAST_RATIO = 0.95 if FULL else 0.5
+MIN_RATIO = 0.95 if FULL else 0.5
 
 
 full_only = pytest.mark.skipif(not FULL, reason="FAULTS=full plays this one")
@@ -55,12 +55,12 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        own = {"LEASE_SECONDS": str(self.lease), "SWEEP_SECONDS": str(self.sweep)}
+        own = {"LEASE_SECONDS": str(self.lease), "POLL_SECONDS": str(self.sweep)}
         return own | dict(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Scenario:
     """What a fault may lay hands on."""
 
     running: RunningStack
@@ -69,7 +69,7 @@ class Scene:
     queue: Queue
     bad: dict[UUID, str] = field(default_factory=dict)  # sessions that must fail, and their code
 
-    async def in_hand(self) -> list[UUID]:
+    async def active(self) -> list[UUID]:
         """The sessions that some worker holds."""
         query = "select id from public.therapy_sessions where processing_status = 'processing'"
         return [row["id"] for row in await self.queue.rows(query)]
@@ -113,19 +113,19 @@ class Outcome:
         if self.row.recovery_s is not None:
             assert self.row.recovery_s <= allowed, f"{self.row}; allowed {allowed} s"
         if self.row.rate_ratio is not None:
-            assert self.row.rate_ratio >= LEAST_RATIO, str(self.row)
+            assert self.row.rate_ratio >= MIN_RATIO, str(self.row)
         if attempts is not None:
             assert self.spent <= attempts, f"{self.spent} attempts were spent"
 
 
 # Injects, holds, lifts. The sessions it returns, if any, are those that have to recover.
-Fault: TypeAlias = "Callable[[Scene], Awaitable[Sequence[UUID] | None]]"
+Fault: TypeAlias = "Callable[[Scenario], Awaitable[Sequence[UUID] | None]]"
 Report: TypeAlias = "Callable[[Row], None]"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where scenes are played: one stack, its stock of recordings, and the ledger."""
+class Harness:
+    """Where scenarios are played: one stack, its recordings of recordings, and the ledger."""
 
     running: RunningStack
     queue: Callable[[], Queue]
@@ -133,47 +133,47 @@ class Stage:
     report: Report
 
     @asynccontextmanager
-    async def scene(self, plan: Plan) -> AsyncIterator[Scene]:
+    async def scenario(self, plan: Plan) -> AsyncIterator[Scenario]:
         queue = self.queue()
         await queue.start()
         try:
             async with Proxy(self.running.info).serve() as proxy:
                 fleet = Fleet(proxy.stack, self.folder, plan.environment())
                 async with fleet.run(plan.workers):
-                    yield Scene(self.running, proxy, fleet, queue)
+                    yield Scenario(self.running, proxy, fleet, queue)
         finally:
             await queue.end()
 
-    async def suffer(self, name: str, fault: Fault, plan: Plan | None = None) -> Outcome:
+    async def run_fault(self, name: str, fault: Fault, plan: Plan | None = None) -> Outcome:
         """Play a fault amid a backlog."""
         plan = plan or Plan()
-        async with self.scene(plan) as scene:
-            queue = scene.queue
-            with scene.proxy.trouble(OBJECTS, slow_download):
+        async with self.scenario(plan) as scenario:
+            queue = scenario.queue
+            with scenario.proxy.trouble(OBJECTS, slow_download):
                 async with busy(queue):
                     await until_completed(queue, plan.workers * 4)
                     before = await rate_from_now(queue, WINDOW)
-                    struck = await fault(scene)
+                    struck = await fault(scenario)
                     lifted = time.time()
-                    recovered = await recovery(scene, lifted, struck or [])
+                    recovered = await recovery(scenario, lifted, struck or [])
                     await asyncio.sleep(SETTLE)
                     after = await rate_from_now(queue, WINDOW)
-                    if before and after and after < LEAST_RATIO * before:
+                    if before and after and after < MIN_RATIO * before:
                         after = await rate_from_now(queue, 3 * WINDOW)
-                await queue.until_done(seconds=MOST_DRAIN)
+                await queue.until_done(seconds=MAX_DRAIN)
             ratio = after / before if before and after else None
-            return await self.outcome(name, scene, plan, recovered - lifted, ratio)
+            return await self.outcome(name, scenario, plan, recovered - lifted, ratio)
 
     async def outcome(
         self,
         name: str,
-        scene: Scene,
+        scenario: Scenario,
         plan: Plan,
         recovery_s: float | None,
         ratio: float | None,
     ) -> Outcome:
         """Count what became of every session."""
-        queue, bad = scene.queue, scene.bad
+        queue, bad = scenario.queue, scenario.bad
         good = [session for session in queue.made if session not in bad]
         lost = await queue.not_as("completed", "", good)
         for session, code in bad.items():
@@ -191,9 +191,9 @@ class Stage:
             row,
             plan,
             await queue.spent(),
-            list(scene.fleet.exits),
+            list(scenario.fleet.exits),
             lost,
-            scene.fleet.unexpected(),
+            scenario.fleet.unexpected(),
         )
 
 
@@ -228,16 +228,16 @@ async def until_completed(queue: Queue, count: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def recovery(scene: Scene, lifted: float, struck: Sequence[UUID]) -> float:
+async def recovery(scenario: Scenario, lifted: float, struck: Sequence[UUID]) -> float:
     """Wait until every worker finished a session after the lifting, and all that were struck are.
 
     The first worker to come back says little of the last one.
     """
-    async with asyncio.timeout(MOST_RECOVERY):
+    async with asyncio.timeout(MAX_RECOVERY):
         while True:
-            done = [[at for at in each.done_at if at > lifted] for each in scene.fleet.members]
-            if all(done) and not await scene.queue.not_as("completed", "", struck):
-                written = await scene.queue.rows(
+            done = [[at for at in each.done_at if at > lifted] for each in scenario.fleet.members]
+            if all(done) and not await scenario.queue.not_as("completed", "", struck):
+                written = await scenario.queue.rows(
                     "select extract(epoch from max(at))::float8 as at from public.writes"
                     " where session_id = any ($1)",
                     list(struck),
@@ -247,7 +247,7 @@ async def recovery(scene: Scene, lifted: float, struck: Sequence[UUID]) -> float
 
 
 async def rate_from_now(queue: Queue, seconds: float) -> float | None:
-    """Completions a second from now on, for so many seconds."""
+    """BatchCompleter a second from now on, for so many seconds."""
     begin = time.time()
     await asyncio.sleep(seconds)
     end = time.time()

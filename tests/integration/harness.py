@@ -1,4 +1,4 @@
-"""What the tests of the pipeline do as the clinic would: upload, look, wait."""
+"""What the tests of the pipeline do as the harness would: upload, look, wait."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from worker.settings import DEFAULT_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
-class Clinic:
+class Harness:
     """Uploads recordings and reads the tables, as the postgres role sees them."""
 
     stack: StackInfo
     connection: Connection
     database: asyncpg.Connection[asyncpg.Record]
     bucket: str = DEFAULT_BUCKET
-    prefix: str = ""  # of every path; what starts otherwise is not this clinic's
+    prefix: str = ""  # of every path; what starts otherwise is not this harness's
 
     @asynccontextmanager
     async def worker(self, folder: Path, **settings: str) -> AsyncIterator[WorkerProcess]:
-        """Run a worker on this clinic's bucket, see `worker_process`; it must be discreet."""
+        """Run a worker on this harness's bucket, see `worker_process`; it must be discreet."""
         settings = {"C3D_BUCKET": self.bucket, **settings}
         async with worker_process(self.stack, folder, **settings) as worker:
             yield worker
@@ -109,17 +109,17 @@ class Clinic:
 
 
 @asynccontextmanager
-async def clinic_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Clinic]:
-    """Open the clinic on a migrated stack, with empty tables unless they are to be kept."""
+async def harness_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Harness]:
+    """Open the harness on a migrated stack, with empty tables unless they are to be kept."""
     async with _database(stack) as database, connected(stack) as connection:
         if not keep:
             await database.execute("truncate public.therapy_sessions cascade")
-        yield Clinic(stack, connection, database)
+        yield Harness(stack, connection, database)
 
 
 @asynccontextmanager
-async def clinic_apart(stack: StackInfo) -> AsyncIterator[Clinic]:
-    """Open a clinic that leaves any project as it was: its own bucket, its own rows."""
+async def harness_apart(stack: StackInfo) -> AsyncIterator[Harness]:
+    """Open a harness that leaves any project as it was: its own bucket, its own rows."""
     name = f"contract-{uuid4()}"
     async with _database(stack) as database, connected(stack) as connection:
         waiting = await database.fetchval(
@@ -130,13 +130,13 @@ async def clinic_apart(stack: StackInfo) -> AsyncIterator[Clinic]:
             pytest.fail(f"{waiting} sessions wait in this project: a test's worker would take them")
         storage = connection.supabase.storage
         await storage.create_bucket(name)
-        clinic = Clinic(stack, connection, database, name, f"{name}/")
+        harness = Harness(stack, connection, database, name, f"{name}/")
         try:
-            yield clinic
+            yield harness
         finally:
             await database.execute(
                 "delete from public.therapy_sessions where starts_with(file_path, $1)",
-                clinic.prefix,
+                harness.prefix,
             )
             await storage.empty_bucket(name)
             await storage.delete_bucket(name)

@@ -41,7 +41,7 @@ class Pair:
     topics: dict[str, str | None] = field(default_factory=dict)  # and the ref they joined with
 
 
-class BellLine:
+class RealtimeProxy:
     """Every Realtime connection through the proxy."""
 
     def __init__(self, target: Callable[[str], str]) -> None:

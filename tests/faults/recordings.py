@@ -19,7 +19,7 @@ from worker.settings import DEFAULT_BUCKET
 
 RECORDING = ghostly_recording(seconds=2.0)
 UPLOADS_AT_ONCE = 4
-PATIENCE = 60.0  # seconds
+DONE_SECONDS = 60.0  # seconds
 AWAY = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
@@ -68,13 +68,13 @@ def content(number: int) -> bytes:
 
 
 async def filled(stack: StackInfo, most: int) -> list[Recording]:
-    """Upload so many recordings, each good for one session a scene."""
+    """Upload so many recordings, each good for one session a scenario."""
     numbers = iter(range(most))
     recordings: list[Recording] = []
 
     async def uploader(connection: Connection) -> None:
         for number in numbers:
-            path = f"P005/stock-{number}.c3d"
+            path = f"P005/recordings-{number}.c3d"
             recordings.append(await _upload(connection, path, content(number)))
 
     async with connected(stack) as connection:
@@ -100,10 +100,10 @@ def described(path: str, data: bytes) -> Recording:
 
 @dataclass(slots=True)
 class Queue:
-    """The sessions of one scene, as the clinic sees them."""
+    """The sessions of one scenario, as the harness sees them."""
 
     url: str
-    stock: Sequence[Recording]
+    recordings: Sequence[Recording]
     taken: int = 0
     made: list[UUID] = field(default_factory=list)
 
@@ -125,9 +125,9 @@ class Queue:
         return ids
 
     async def add(self, count: int) -> list[UUID]:
-        """Create sessions of recordings that no session of this scene has yet."""
-        recordings = self.stock[self.taken : self.taken + count]
-        assert len(recordings) == count, "The stock is too small for this scene."
+        """Create sessions of recordings that no session of this scenario has yet."""
+        recordings = self.recordings[self.taken : self.taken + count]
+        assert len(recordings) == count, "The recordings is too small for this scenario."
         self.taken += count
         return await self.insert(recordings)
 
@@ -181,8 +181,8 @@ class Queue:
         )
 
     async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """Ask again while the database is away: its trouble is the worker's, not the clinic's."""
-        async with asyncio.timeout(PATIENCE):
+        """Ask again while the database is away: its trouble is the worker's, not the harness's."""
+        async with asyncio.timeout(DONE_SECONDS):
             while True:
                 try:
                     return await self._rows(query, *arguments)
