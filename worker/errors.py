@@ -22,13 +22,23 @@ class WorkerError(Exception):
     code: ClassVar[str] = "error"
     cure: ClassVar[str] = ""
 
-    def __init__(self, what: str) -> None:
-        """`what` is one sentence saying what happened, to which session or file."""
+    def __init__(self, what: str, *, said: str = "") -> None:
+        """Args: what happened, in one sentence; and what a rule of the database said to it.
+
+        What it `said` can name a file or a patient, so it is written into tables and never logged.
+        """
         super().__init__(what)
+        self.said = said
 
     def __str__(self) -> str:
         """What happened, then the cure."""
         return f"{self.args[0]} {self.cure}".strip()
+
+    @property
+    def told(self) -> str:
+        """What is written into tables: code, sentence and cure, and what a rule said."""
+        said = f" It said: {self.said}" if self.said else ""
+        return f"{self.code}: {self}{said}"
 
 
 class PermanentError(WorkerError):
@@ -45,9 +55,9 @@ class UnavailableError(WorkerError):
     code = "supabase_unavailable"
     cure = "Check SUPABASE_URL, the network and the project's status page."
 
-    def __init__(self, what: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, what: str, *, said: str = "", retry_after: float | None = None) -> None:
         """`retry_after`: seconds that Supabase itself asked to wait (HTTP Retry-After)."""
-        super().__init__(what)
+        super().__init__(what, said=said)
         self.retry_after = retry_after
 
 
@@ -174,6 +184,27 @@ class RejectedError(PermanentError):
     cure = "The values do not fit the table: report this file to the maintainers."
 
 
+class PatientUnknownError(RetryableError):
+    """The table requires a patient, and the one that the path names is not there yet."""
+
+    code = "patient_unknown"
+    cure = "Enter the patient: the upload is taken in by itself, within the hour."
+
+
+class PathHeldError(RetryableError):
+    """The table allows one session for each path, and another session has this one."""
+
+    code = "path_held"
+    cure = "Delete that session, or upload the file under another name."
+
+
+class RowRefusedError(RetryableError):
+    """A rule of the table refuses to change the session's row."""
+
+    code = "row_refused"
+    cure = "Correct the rule or the row: the session is attempted again by itself."
+
+
 class AlreadyThereError(RejectedError):
     """A row with the same unique value is there already."""
 
@@ -206,6 +237,13 @@ class MigrationMissingError(UnavailableError):
 
     code = "migration_missing"
     cure = "Apply the migrations with `supabase db push` (--remote for a hosted project)."
+
+
+class SchemaRefusesError(UnavailableError):
+    """A rule of the table therapy_sessions refuses new sessions."""
+
+    code = "schema_refuses"
+    cure = "Correct that rule of the table: what waits for it is taken in by itself."
 
 
 class DiskFullError(UnavailableError):

@@ -12,6 +12,7 @@ from uuid import UUID
 from supabase import AsyncClient
 
 from worker.backend import rest
+from worker.backend.refusals import raise_refusal
 from worker.backend.sessions import (
     ClaimedSession,
     Completion,
@@ -19,9 +20,8 @@ from worker.backend.sessions import (
     Finished,
     KnownSession,
     NewSession,
-    Relinked,
 )
-from worker.errors import AlreadyThereError, RejectedError, UnavailableError, WorkerError
+from worker.errors import RejectedError, RowRefusedError, UnavailableError, WorkerError
 
 SESSIONS, TECHNICAL = "therapy_sessions", "c3d_technical_data"
 
@@ -54,18 +54,12 @@ class MetadataService:
             or a call repeated after a lost reply, gives the id of the session that is there.
 
         Raises:
-            RejectedError: the database refuses the values.
+            PatientUnknownError, PathHeldError, SchemaRefusesError: the table does not take it.
             UnavailableError: Supabase is in trouble.
         """
-        table = self._supabase.table(SESSIONS)
-        try:
-            created = await rest.rows(table.insert(new.row()))
-            return UUID(created[0]["id"]), True
-        except AlreadyThereError:
-            known = await rest.rows(table.select("id").eq("file_hash", new.file_hash))
-            if not known:  # deleted in between, or unique for another reason
-                raise
-            return UUID(known[0]["id"]), False
+        (row,) = await rest.rows(self._supabase.rpc("create_session", new.arguments()))
+        raise_refusal(row)
+        return UUID(row["session_id"]), row["created"]
 
     async def find_session(self, file_hash: str, file_path: str) -> KnownSession | None:
         """Find the session that holds a content; one of the old system is found by its path."""
@@ -77,25 +71,18 @@ class MetadataService:
         session = UUID(row["session_id"])
         return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
 
-    async def relink(self, session: UUID, bucket: str, path: str, *, size: int) -> Relinked:
-        """Point a session to another upload of its content, where its own does not serve.
-
-        One that failed because its object was missing or changed is read anew.
-        """
-        arguments = {
-            "session": str(session),
-            "bucket": bucket,
-            "object_path": path,
-            "size_bytes": size,
-        }
-        return await rest.word(self._supabase.rpc("relink_session", arguments), among=Relinked)
-
     # --- phase 2 ------------------------------------------------------------------------------
 
     async def claim(
-        self, claim: UUID, *, limit: int, lease_seconds: int, max_attempts: int
+        self,
+        claim: UUID,
+        *,
+        limit: int,
+        lease_seconds: int,
+        max_attempts: int,
+        with_abandoned: bool = True,
     ) -> list[ClaimedSession]:
-        """Claim up to `limit` sessions that are due, for `lease_seconds`.
+        """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
         Called again with the same `claim`, it returns the sessions of the first call.
         """
@@ -104,6 +91,7 @@ class MetadataService:
             "batch_size": limit,
             "lease_seconds": lease_seconds,
             "max_attempts": max_attempts,
+            "with_abandoned": with_abandoned,
         }
         return [
             ClaimedSession(
@@ -118,12 +106,12 @@ class MetadataService:
             for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
         ]
 
-    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | WorkerError]:
         """Write technical rows and statuses, all in one transaction, in one call.
 
         Returns:
-            What became of each, in the order given; values that the database refused cost their
-            session only.
+            What became of each, in the order given; values that the database refused, and a row
+            that refuses to be changed, cost their session only.
         """
         arguments = {"completions": [each.argument() for each in finished]}
         query = self._supabase.rpc("complete_sessions", arguments)
@@ -145,17 +133,25 @@ class MetadataService:
         arguments = {
             **session.fence(),
             "code": error.code,
-            "message": str(error),
+            "message": error.told.removeprefix(f"{error.code}: "),
             "max_attempts": max_attempts,
             "retry_seconds": retry_seconds,
         }
         return await rest.word(self._supabase.rpc("fail_session", arguments), among=Failure)
 
     async def release(
-        self, sessions: Iterable[ClaimedSession], *, delay_seconds: float = 0
+        self,
+        sessions: Iterable[ClaimedSession],
+        reason: WorkerError | None = None,
+        *,
+        delay_seconds: float = 0,
     ) -> set[UUID]:
-        """Give sessions back: pending, due after a delay, the attempt not counted."""
-        arguments = {**_fences(sessions), "delay_seconds": delay_seconds}
+        """Give sessions back with what they wait for: pending, the attempt not counted."""
+        arguments = {
+            **_fences(sessions),
+            "delay_seconds": delay_seconds,
+            "reason": reason.told if reason else None,
+        }
         query = self._supabase.rpc("release_sessions", arguments)
         return {UUID(released) for released in await rest.scalars(query)}
 
@@ -170,9 +166,13 @@ class MetadataService:
         return {UUID(kept) for kept in await rest.scalars(query)}
 
 
-def _outcome(row: Mapping[str, Any]) -> Completion | RejectedError:
+def _outcome(row: Mapping[str, Any]) -> Completion | WorkerError:
     if row["outcome"] == "rejected":
         return RejectedError(f"The database refused the values: {row['refusal']}.")
+    if row["outcome"] == "refused":
+        return RowRefusedError(
+            "A rule of therapy_sessions refuses to complete the session.", said=row["refusal"]
+        )
     try:
         return Completion(row["outcome"])
     except ValueError:

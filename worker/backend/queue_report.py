@@ -10,11 +10,12 @@ from uuid import UUID
 from supabase import AsyncClient
 
 from worker.backend import rest
-from worker.backend.intake_register import INTAKE, Outcome
 from worker.backend.metadata_service import SESSIONS
+from worker.backend.upload_queue import INTAKE, Outcome
 from worker.errors import UnavailableError
 
 STATUSES = ("pending", "processing", "completed", "failed", "skipped")
+OUTCOMES = (Outcome.WAITING, Outcome.TAKING, Outcome.REFUSED, Outcome.DUPLICATE)
 PAGE = 500  # rows a request; PostgREST gives 1,000 at most
 ERROR_COLUMNS = (
     "id",
@@ -42,11 +43,23 @@ class QueueReport:
     skipped: int
     due: int  # waiting, and not put off
     stuck: int  # their worker stopped
-    oldest_due_age_seconds: float | None  # None: nothing is due
+    set_aside: int  # their rows refuse to be changed
+    oldest_due_age_seconds: float | None  # since it could first have been read; None: none is due
     completed_in_10_minutes: int
     failed_by_code: Mapping[str, int]
+    uploads_waiting: int
+    uploads_due: int  # waiting, and not put off
+    uploads_taking: int
     uploads_refused: int
     uploads_duplicate: int
+    uploads_oldest_age_seconds: float | None  # of those without an outcome; None: there are none
+    uploads_waiting_by_code: Mapping[str, int]  # put off, by what they wait for
+    uploads_refused_by_code: Mapping[str, int]
+
+    @property
+    def by_outcome(self) -> Mapping[str, int]:
+        """Uploads of each outcome that somebody may wait for."""
+        return {name: getattr(self, f"uploads_{name}") for name in OUTCOMES}
 
     @property
     def by_status(self) -> Mapping[str, int]:

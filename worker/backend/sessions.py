@@ -14,6 +14,7 @@ class Completion(StrEnum):
 
     COMPLETED = "completed"
     DUPLICATE = "duplicate"  # its content is another session's: failed, naming that one
+    LOCKED = "locked"  # somebody else has locked its row for the moment: nothing was changed
     LOST = "lost"  # another worker has claimed it: nothing was changed
 
 
@@ -22,6 +23,8 @@ class Failure(StrEnum):
 
     FAILED = "failed"
     PENDING = "pending"  # there is a next attempt
+    SET_ASIDE = "set_aside"  # its row refuses to be changed, so nothing can be written on it
+    LOCKED = "locked"  # somebody else has locked its row: the end of its lease gives it back
     LOST = "lost"  # another worker has claimed it: nothing was changed
 
 
@@ -33,11 +36,11 @@ class NewSession:
     file_hash: str
     file_size_bytes: int
     original_filename: str
-    patient_id: str | None = None
-    processing_status: str = "pending"  # or `skipped`, where there is no C3D to read
+    patient: str | None = None  # the patient's code
+    status: str = "pending"  # or `skipped`, where there is no C3D to read
 
-    def row(self) -> dict[str, Any]:
-        """The columns of `therapy_sessions`; the others have their defaults."""
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `create_session`."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -49,15 +52,6 @@ class KnownSession:
     file_path: str
     status: str
     taken_in: bool  # an upload of it was taken in before
-
-
-class Relinked(StrEnum):
-    """What became of a session whose content was uploaded again."""
-
-    REQUEUED = "requeued"  # it had failed for want of it
-    RELINKED = "relinked"  # its own object was gone
-    KEPT = "kept"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)

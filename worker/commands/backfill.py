@@ -10,7 +10,7 @@ from worker.settings import Settings
 
 
 async def backfill_bucket(settings: Settings, console: Console) -> bool:
-    """Give every object its session, and return whether none was given back.
+    """Give every object its session, and return whether none has to wait.
 
     Raises:
         UnavailableError: as `backfill`.
@@ -19,11 +19,8 @@ async def backfill_bucket(settings: Settings, console: Console) -> bool:
         task = bar.add_task("objects")
 
         def show(done: Backfilled) -> None:
-            said = f"objects ({done.held} in other hands)" if done.held else "objects"
-            completed = done.outcomes.total()
-            total = max(done.total, completed)
-            bar.update(task, description=said, completed=completed, total=total)
+            bar.update(task, completed=done.outcomes.total(), total=done.total)
 
         done = await backfill(settings, show)
     console.print(backfilled(done), highlight=False)
-    return not done.waiting
+    return not done.backlog.waiting

@@ -17,10 +17,12 @@ import typer
 from rich.console import Console
 
 from worker.backend.requeueing import Requeueable
+from worker.backend.upload_queue import Retakeable
 from worker.commands.backfill import backfill_bucket
 from worker.commands.check import check_installation
 from worker.commands.migrations import FOLDER, project, write_migrations
 from worker.commands.requeue import requeue_all, requeue_named
+from worker.commands.retake import retake_all, retake_named
 from worker.commands.status import list_failed, show_status
 from worker.errors import StackError, WorkerError
 from worker.observing.logs import configure_logs
@@ -174,6 +176,35 @@ def requeue(
         return
     which = Requeueable.FAILED if failed else Requeueable.MIGRATED
     asyncio.run(requeue_all(settings, which, Console(), reason, code, dry_run=dry_run))
+
+
+@app.command()
+def retake(
+    objects: Annotated[
+        list[str] | None, typer.Argument(help="Paths in the bucket, or ids of objects.")
+    ] = None,
+    *,
+    refused: Annotated[bool, typer.Option("--refused", help="All that were refused.")] = False,
+    code: Annotated[
+        str | None, typer.Option(help="With --refused: only those of this error code.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that have an outcome: each is downloaded again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Have uploads taken in anew, after the cause of their refusal is cured; exit code 1 if not."""
+    if [bool(objects), refused, every].count(True) != 1:
+        raise typer.BadParameter("Give paths, or --refused, or --all: one of the three.")
+    if code and not refused:
+        raise typer.BadParameter("--code goes with --refused.")
+    settings = _settings()
+    if objects:
+        if not asyncio.run(retake_named(settings, objects, Console(), dry_run=dry_run)):
+            raise typer.Exit(REFUSED)
+        return
+    which = Retakeable.REFUSED if refused else Retakeable.ALL
+    asyncio.run(retake_all(settings, which, Console(), code, dry_run=dry_run))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,15 +32,15 @@ async def show_status(settings: Settings, console: Console, *, watch: bool, as_j
         UnavailableError: the first look failed; later ones say so and go on.
     """
     async with connect(settings) as connection:
-        seen = await look(connection, settings)
+        seen = await look(connection)
         if not watch:
             _print_json(console, seen.as_json()) if as_json else console.print(_page(seen))
         elif as_json:
             _print_json(console, seen.as_json())
-            async for later, trouble in _looks(connection, settings):
+            async for later, trouble in _looks(connection):
                 _print_json(console, later.as_json() if later else {"error": trouble})
         else:
-            await _watch(connection, settings, console, seen)
+            await _watch(connection, console, seen)
 
 
 async def list_failed(settings: Settings, console: Console, limit: int, *, as_json: bool) -> None:
@@ -65,23 +65,19 @@ async def list_failed(settings: Settings, console: Console, limit: int, *, as_js
         console.print(f"{len(shown):,} of {total:,}; more with --limit.", highlight=False)
 
 
-async def _looks(
-    connection: Connection, settings: Settings
-) -> AsyncIterator[tuple[Status | None, str]]:
+async def _looks(connection: Connection) -> AsyncIterator[tuple[Status | None, str]]:
     """Look again and again; where a look fails, say why instead."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         try:
-            yield await look(connection, settings), ""
+            yield await look(connection), ""
         except UnavailableError as error:
             yield None, f"{error.code}: {error}"
 
 
-async def _watch(
-    connection: Connection, settings: Settings, console: Console, seen: Status
-) -> None:
+async def _watch(connection: Connection, console: Console, seen: Status) -> None:
     with Live(_page(seen), console=console, auto_refresh=False) as live:
-        async for later, trouble in _looks(connection, settings):
+        async for later, trouble in _looks(connection):
             seen = later or seen
             live.update(Group(_page(seen), Text(f"\n{trouble}", "bold red")), refresh=True)
 
@@ -105,22 +101,30 @@ def _numbers(seen: Status) -> Table:
 
 
 def _lines(seen: Status) -> Iterator[tuple[str, str]]:
-    queue, left = seen.queue, seen.left
+    queue = seen.queue
     yield "sessions", ", ".join(f"{getattr(queue, state):,} {state}" for state in STATES)
     if queue.failed_by_code:
-        codes = sorted(queue.failed_by_code.items(), key=lambda item: (-item[1], item[0]))
-        yield "failed", ", ".join(f"{number:,} {code}" for code, number in codes)
+        yield "failed", _by_code(queue.failed_by_code)
     waiting = queue.oldest_due_age_seconds
     yield "due", f"{queue.due:,}" + (f", the longest for {_long(waiting)}" if waiting else "")
     yield "stuck", f"{queue.stuck:,}" + (": their worker stopped" if queue.stuck else "")
     yield "throughput", f"{seen.sessions_a_minute:g} sessions a minute, over ten minutes"
+    if queue.set_aside:
+        yield "set aside", f"{queue.set_aside:,}: their rows refuse to be changed"
     uploads = {
-        "waiting": left.waiting,
-        "in hand": left.held,
+        "waiting": queue.uploads_waiting,
+        "being taken in": queue.uploads_taking,
         "refused": queue.uploads_refused,
         "known already": queue.uploads_duplicate,
     }
     yield "uploads", ", ".join(f"{number:,} {state}" for state, number in uploads.items())
+    if queue.uploads_waiting_by_code:
+        yield "they wait for", _by_code(queue.uploads_waiting_by_code)
+
+
+def _by_code(numbers: Mapping[str, int]) -> str:
+    codes = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number:,} {code}" for code, number in codes)
 
 
 def _errors(errors: Iterable[SessionError]) -> RenderableType:

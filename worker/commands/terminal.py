@@ -15,14 +15,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from worker.backend.intake_register import IntakeResult, Outcome
+from worker.backend.upload_queue import IntakeResult, Outcome
 from worker.intake.backfill import Backfilled
 
 WORDS = {
     Outcome.SESSION: "new session",
     Outcome.DUPLICATE: "known already",
-    Outcome.SKIPPED: "no recording, skipped",
+    Outcome.SKIPPED: "not a recording, skipped",
     Outcome.REFUSED: "refused",
+    Outcome.WAITING: "waits",
+    Outcome.TAKING: "being taken in",
+    Outcome.SUPERSEDED: "overwritten meanwhile",
+    Outcome.GONE: "deleted meanwhile",
+    Outcome.LOST: "taken in by another worker",
 }
 
 
@@ -42,8 +47,8 @@ def backfilled(done: Backfilled) -> str:
     """What a backfill did, in a sentence."""
     parts = [f"{number:,} {WORDS[outcome]}" for outcome, number in done.outcomes.most_common()]
     said = f"{done.outcomes.total():,} objects taken in: {', '.join(parts)}." if parts else ""
-    if done.waiting:
-        said += f" {done.waiting:,} were given back: the log says why. Run it again."
+    if waiting := done.backlog.waiting:
+        said += f" {waiting:,} wait, and are taken in by themselves: upload_overview says for what."
     return said.strip() or "Every object of the bucket was taken in before."
 
 

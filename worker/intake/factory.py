@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.routing import Route
 
-from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection
-from worker.backend.intake_register import IntakeRegister
-from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.upload_queue import ClaimedObject, UploadQueue
 from worker.errors import SettingError
-from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.intake import Intake
 from worker.intake.webhook_service import WebhookService
 from worker.intake.webhook_signature import Signatures
+from worker.observing.watchdog import Watchdog
+from worker.queueing.claim_loop import ClaimLoop
 from worker.settings import Settings
+
+# The sweep wakes the intake when something is due; without a sweep it has to look by itself.
+POLL_SECONDS, POLL_SECONDS_UNSWEPT = 3600.0, 60.0
 
 
 def make_intake(
@@ -27,29 +30,40 @@ def make_intake(
     """Intake as the settings say; `requeued` is called when a session can be claimed again."""
     return Intake(
         store=ObjectStore(connection, settings.c3d_bucket),
-        register=IntakeRegister(
+        queue=UploadQueue(
             connection.supabase,
             settings.c3d_bucket,
             lease_seconds=settings.lease_seconds,
             every_file=settings.other_files == "skip",
         ),
-        metadata=MetadataService(connection.supabase),
-        cache=CacheService(connection.supabase),
         slots=asyncio.Semaphore(settings.concurrency),
         patient=re.compile(settings.patient_id_pattern),
         requeued=requeued,
     )
 
 
-def make_sweep(intake: Intake, settings: Settings) -> BucketSweep:
-    """The sweep around `intake`, with as many steps at once as there are slots."""
-    return BucketSweep(
-        intake, every_seconds=settings.bucket_sweep_seconds, at_once=settings.concurrency
+def make_intake_loop(
+    intake: Intake,
+    settings: Settings,
+    take: Callable[[ClaimedObject], Awaitable[Any]] | None = None,
+    watchdog: Watchdog | None = None,
+) -> ClaimLoop[ClaimedObject]:
+    """The claim loop of the queue of uploads; `take` is what is done with each."""
+    return ClaimLoop(
+        intake.queue,
+        take or intake.take,
+        slots=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=POLL_SECONDS if settings.bucket_sweep_seconds else POLL_SECONDS_UNSWEPT,
+        shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
+        watchdog=watchdog,
     )
 
 
-def webhook_routes(intake: Intake, sweep: BucketSweep, settings: Settings) -> list[Route]:
-    """What hears of uploads, on behalf of `intake`; nothing without a secret.
+def webhook_routes(
+    intake: Intake, loop: ClaimLoop[ClaimedObject], settings: Settings
+) -> list[Route]:
+    """What hears of uploads, on behalf of the queue; nothing without a secret.
 
     Raises:
         SettingError: there is a secret, and nothing would be heard.
@@ -62,10 +76,8 @@ def webhook_routes(intake: Intake, sweep: BucketSweep, settings: Settings) -> li
             "Set HTTP_PORT to a port, or leave WEBHOOK_SECRET out: the sweep finds every upload."
         )
     service = WebhookService(
-        intake=intake,
+        queue=intake.queue,
         signatures=Signatures(settings.webhook_secret.get_secret_value()),
-        bucket=settings.c3d_bucket,
-        every_file=settings.other_files == "skip",
-        wake_sweep=sweep.wake,
+        wake_intake=loop.wake,
     )
     return service.routes()

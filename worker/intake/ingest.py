@@ -13,17 +13,21 @@ from typing import Any
 from uuid import UUID
 
 from worker.backend import rest
+from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection
-from worker.backend.intake_register import IntakeResult, Outcome
-from worker.backend.metadata_service import SESSIONS
+from worker.backend.metadata_service import SESSIONS, MetadataService
+from worker.backend.upload_queue import IntakeResult, Outcome
 from worker.backend.uploads import Uploads
 from worker.errors import PathTakenError, SettingError, UploadRefusedError
 from worker.intake.factory import make_intake
-from worker.intake.intake import HEALABLE, RECORDING, Intake, is_recording
+from worker.intake.intake import RECORDING, Intake, is_recording
 from worker.settings import Settings
 
 LOOK_AGAIN = 0.5  # seconds between two looks at a session, or at another worker's intake
 OUTSIDE_KEYS = re.compile(r"[^\w!\-.*'() &$@=;:+,?]", re.ASCII)  # what Storage takes in no key
+HEALABLE = frozenset(
+    {"failed", "skipped"}
+)  # sessions that another upload of their content may heal
 HASH_DIGITS = 8  # tell apart two files of the same name
 
 
@@ -32,6 +36,8 @@ class Ingest:
     """Brings files in, one after the other."""
 
     connection: Connection
+    metadata: MetadataService
+    cache: CacheService
     intake: Intake
     uploads: Uploads
     pattern: re.Pattern[str]
@@ -47,14 +53,14 @@ class Ingest:
         """
         path = self._path(file, patient)
         digest = await asyncio.to_thread(_sha256, file)
-        known = await self.intake.metadata.find_session(digest, path)
+        known = await self.metadata.find_session(digest, path)
         if known and known.status not in HEALABLE:
-            await self.intake.cache.hit(known.id)
+            await self.cache.hit(known.id)
             return IntakeResult(Outcome.DUPLICATE, known.id)
         object_id = await self._upload(path, file, digest, on_bytes)
-        while True:  # the webhook may have been faster, in another worker
-            taken = await self.intake.announced(object_id, "")
-            if taken is None:
+        while True:  # another worker may have been faster
+            taken = await self.intake.take_now(object_id)
+            if taken is None or taken.outcome is Outcome.GONE:
                 raise UploadRefusedError(f"The object of {file.name} is gone again.")
             if taken.outcome is not Outcome.TAKING:
                 return taken
@@ -100,6 +106,8 @@ def make_ingest(connection: Connection, settings: Settings) -> Ingest:
     """Ingest as the settings say."""
     return Ingest(
         connection,
+        MetadataService(connection.supabase),
+        CacheService(connection.supabase),
         make_intake(connection, settings),
         Uploads(connection, settings.c3d_bucket),
         re.compile(settings.patient_id_pattern),

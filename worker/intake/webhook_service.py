@@ -1,7 +1,7 @@
-"""The HTTP face of intake: hears of uploads, and answers what became of them.
+"""The webhook: hears of uploads over HTTP, and notes them in the queue of uploads.
 
-An answer below 300 says that nothing is left to do. Whatever else is answered, the sweep finds
-the upload; where Supabase or this worker was too busy, the sweep is woken at once.
+An answer below 300 says that the upload is noted, or need not be. Whatever else is answered, the
+sweep of the bucket finds the upload.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
-from typing import Protocol
-from uuid import UUID
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from worker.backend.intake_register import IntakeResult, Outcome
+from worker.backend.upload_queue import UploadQueue
 from worker.errors import UnavailableError, WorkerError
 from worker.intake.intake import is_recording
 from worker.intake.webhook_body import MalformedError, Upload, read_body
@@ -28,48 +26,29 @@ from worker.observing.logs import traceback_locations
 
 ADDRESS = "/webhooks/storage"
 MAX_BODY = 64 * 1024  # bytes
-MAX_AT_ONCE = 64  # requests that wait for an intake slot; more are told to come later
 RETRY_AFTER = 5  # seconds, where nobody knows better
-STATUSES = {
-    Outcome.SESSION: HTTPStatus.CREATED,
-    Outcome.SKIPPED: HTTPStatus.CREATED,
-    Outcome.DUPLICATE: HTTPStatus.OK,
-    Outcome.REFUSED: HTTPStatus.ACCEPTED,
-    Outcome.TAKING: HTTPStatus.ACCEPTED,
-}
 
 log = structlog.get_logger(__name__)
-
-
-class TakesIn(Protocol):
-    """What takes in an object that was announced: `Intake`."""
-
-    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
-        """Take it in, or raise UnavailableError."""
 
 
 class _TooLargeError(Exception):
     """The body has more bytes than any webhook."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WebhookService:
     """Answers `POST /webhooks/storage`."""
 
-    intake: TakesIn
+    queue: UploadQueue
     signatures: Signatures
-    bucket: str
-    every_file: bool
-    wake_sweep: Callable[[], None]
-    max_concurrent: int = MAX_AT_ONCE
-    at_once: int = 0
+    wake_intake: Callable[[], None]
 
     def routes(self) -> list[Route]:
         """Return the one route."""
         return [Route(ADDRESS, _guarded(self.answer), methods=["POST"])]
 
     async def answer(self, request: Request) -> Response:
-        """Check size, sender and body, in this order, then take in what was uploaded."""
+        """Check size, sender and body, in this order, then note what was uploaded."""
         try:
             body = await _read(request)
             message = self.signatures.verify(request.headers, body)
@@ -88,29 +67,26 @@ class WebhookService:
         if upload is None or not self._concerned(upload):
             return _ignored()
         log.debug("webhook_heard", object=str(upload.object_id))
-        response = await self._taken_in(upload)
+        response = await self._noted(upload)
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             self.signatures.forget(message)
-            self.wake_sweep()
         return response
 
     def _concerned(self, upload: Upload) -> bool:
-        wanted = self.every_file or is_recording(upload.path)
-        return upload.bucket == self.bucket and wanted
+        wanted = self.queue.every_file or is_recording(upload.path)
+        return upload.bucket == self.queue.bucket and wanted
 
-    async def _taken_in(self, upload: Upload) -> Response:
-        if self.at_once >= self.max_concurrent:
-            return _later(HTTPStatus.TOO_MANY_REQUESTS, "Too many uploads at once.", None)
-        self.at_once += 1
+    async def _noted(self, upload: Upload) -> Response:
         try:
-            taken = await self.intake.announced(upload.object_id, upload.version)
+            outcome = await self.queue.announce(upload.object_id)
         except WorkerError as error:
             log.warning("webhook_unavailable", object=str(upload.object_id), code=error.code)
             after = error.retry_after if isinstance(error, UnavailableError) else None
-            return _later(HTTPStatus.SERVICE_UNAVAILABLE, "Supabase is in trouble.", after)
-        finally:
-            self.at_once -= 1
-        return _ignored() if taken is None else _told(taken)
+            return _later(after)
+        if outcome is None:
+            return _ignored()
+        self.wake_intake()
+        return JSONResponse({"outcome": str(outcome)}, HTTPStatus.ACCEPTED)
 
 
 def _guarded(
@@ -145,22 +121,15 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def _told(taken: IntakeResult) -> Response:
-    """The outcome, and the session it is about; why it was refused by its code alone."""
-    said = {"outcome": str(taken.outcome)}
-    if taken.session:
-        said["session_id"] = str(taken.session)
-    if taken.detail:
-        said["code"] = taken.detail.partition(":")[0]
-    return JSONResponse(said, STATUSES[taken.outcome])
-
-
 def _ignored() -> Response:
     return JSONResponse({"outcome": "ignored"}, HTTPStatus.ACCEPTED)
 
 
-def _later(status: HTTPStatus, sentence: str, seconds: float | None) -> Response:
-    response = _refusal(status, f"{sentence} The sweep takes the upload in as soon as it can.")
+def _later(seconds: float | None) -> Response:
+    response = _refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Supabase is in trouble. The sweep takes the upload in as soon as it can.",
+    )
     response.headers["Retry-After"] = str(ceil(seconds or RETRY_AFTER))
     return response
 

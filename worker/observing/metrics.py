@@ -23,6 +23,7 @@ Of the queue, the same on every worker, and absent while Supabase does not count
 - `c3d_queue_failed{code}`: failed sessions by the code of their error.
 - `c3d_queue_due`: sessions that wait and are not put off.
 - `c3d_queue_oldest_due_age_seconds`: since when the longest waiting one is due; 0: none is.
+- `c3d_queue_set_aside`: sessions whose rows refuse to be changed.
 - `c3d_queue_stuck`: sessions in a hand whose lease ran out.
 """
 
@@ -92,18 +93,35 @@ class _Queue(Collector):
         if self.report is None:
             return
         report = self.report
-        yield _family("sessions", "Sessions by status.", "status", report.by_status)
-        yield _family("failed", "Failed sessions by code.", "code", report.failed_by_code)
+        yield _family("queue_sessions", "Sessions by status.", "status", report.by_status)
+        yield _family("queue_failed", "Failed sessions by code.", "code", report.failed_by_code)
+        yield _family("intake_uploads", "Uploads by outcome.", "outcome", report.by_outcome)
+        yield _family(
+            "intake_waiting",
+            "Uploads that were put off, by what they wait for.",
+            "code",
+            report.uploads_waiting_by_code,
+        )
+        yield _family(
+            "intake_refused", "Refused uploads by code.", "code", report.uploads_refused_by_code
+        )
         for name, meaning, value in (
-            ("due", "Sessions that wait and are not put off.", report.due),
+            ("queue_due", "Sessions that wait and are not put off.", report.due),
             (
-                "oldest_due_age_seconds",
-                "Seconds for which the longest waiting session has been due.",
+                "queue_oldest_due_age_seconds",
+                "Seconds since the longest waiting session could first have been read.",
                 report.oldest_due_age_seconds or 0.0,
             ),
-            ("stuck", "Sessions in a hand whose lease ran out.", report.stuck),
+            ("queue_stuck", "Sessions whose worker stopped.", report.stuck),
+            ("queue_set_aside", "Sessions whose rows refuse to be changed.", report.set_aside),
+            ("intake_due", "Uploads that wait and are not put off.", report.uploads_due),
+            (
+                "intake_oldest_age_seconds",
+                "Seconds since the oldest upload without an outcome was announced.",
+                report.uploads_oldest_age_seconds or 0.0,
+            ),
         ):
-            yield GaugeMetricFamily(f"c3d_queue_{name}", meaning, value=value)
+            yield GaugeMetricFamily(f"c3d_{name}", meaning, value=value)
 
 
 _queue = _Queue()
@@ -156,7 +174,7 @@ def exposition(report: QueueReport | None, *, reachable: bool) -> bytes:
 
 
 def _family(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = GaugeMetricFamily(f"c3d_queue_{name}", meaning, labels=[label])
+    family = GaugeMetricFamily(f"c3d_{name}", meaning, labels=[label])
     for value, sessions in values.items():
         family.add_metric([value], sessions)
     return family

@@ -20,6 +20,7 @@ from worker.errors import (
     HashMismatchError,
     PermanentError,
     RetryableError,
+    RowRefusedError,
     UnavailableError,
     UnexpectedError,
     WorkerError,
@@ -34,6 +35,8 @@ from worker.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
+LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
+UNLIMITED = 2**31 - 1  # attempts: what is not the session's own fault never ends it
 INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
 
 log = structlog.get_logger(__name__)
@@ -55,7 +58,7 @@ class Processor:
         self._isolation = isolation
         self._settings = settings
         self._completer = BatchCompleter(metadata)
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._slots = asyncio.Semaphore(settings.concurrency + 1)  # one for an abandoned session
 
     async def process(self, session: ClaimedSession) -> None:
         """Complete `session`, or record what is wrong with it.
@@ -70,6 +73,8 @@ class Processor:
             outcome = await self._complete(session, watch)
         except UnavailableError:
             raise
+        except RowRefusedError as error:
+            outcome, code = await self._fail_for_now(session, error, UNLIMITED), error.code
         except PermanentError as error:
             outcome, code = await self._fail(session, error), error.code
         except RetryableError as error:
@@ -97,7 +102,11 @@ class Processor:
             async with self._slots:
                 finished = await self._read(session, watch)
         with watch.step("complete"):
-            return await self._completer.complete(finished)
+            locked = 0
+            while (outcome := await self._completer.complete(finished)) is Completion.LOCKED:
+                locked += 1
+                await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
+            return outcome
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)
@@ -156,12 +165,13 @@ class Processor:
     async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
         return await self._metadata.fail(session, error, max_attempts=self._settings.max_attempts)
 
-    async def _fail_for_now(self, session: ClaimedSession, error: WorkerError) -> Failure:
+    async def _fail_for_now(
+        self, session: ClaimedSession, error: WorkerError, max_attempts: int | None = None
+    ) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
         seconds = backoff(session.attempt, initial=INITIAL_RETRY, maximum=MAX_RETRY)
-        return await self._metadata.fail(
-            session, error, max_attempts=self._settings.max_attempts, retry_seconds=seconds
-        )
+        most = max_attempts or self._settings.max_attempts
+        return await self._metadata.fail(session, error, max_attempts=most, retry_seconds=seconds)
 
 
 def _temporary_file() -> BinaryIO:

@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.backend.connection import Connection
-from worker.backend.intake_register import IntakeBacklog
 from worker.backend.queue_report import QueueReport, QueueReports, RefusedUpload, SessionError
-from worker.intake.factory import make_intake
-from worker.settings import Settings
 
 STATES = ("pending", "processing", "completed", "failed", "skipped")
 SHOWN = 5  # errors, and refused uploads
+UPLOADS = "uploads_"  # how their numbers begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,6 @@ class Status:
 
     at: datetime
     queue: QueueReport
-    left: IntakeBacklog  # objects of the bucket without an outcome
     errors: Sequence[SessionError]  # the newest first
     refused: Sequence[RefusedUpload]  # the newest first
 
@@ -39,10 +36,9 @@ class Status:
             "at": self.at.isoformat(timespec="seconds"),
             "sessions": {state: numbers.pop(state) for state in STATES},
             "uploads": {
-                "waiting": self.left.waiting,
-                "held": self.left.held,
-                "refused": numbers.pop("uploads_refused"),
-                "duplicate": numbers.pop("uploads_duplicate"),
+                name.removeprefix(UPLOADS): numbers.pop(name)
+                for name in list(numbers)
+                if name.startswith(UPLOADS)
             },
             **numbers,
             "sessions_a_minute": self.sessions_a_minute,
@@ -51,7 +47,7 @@ class Status:
         }
 
 
-async def look(connection: Connection, settings: Settings) -> Status:
+async def look(connection: Connection) -> Status:
     """Ask for everything.
 
     Raises:
@@ -61,7 +57,6 @@ async def look(connection: Connection, settings: Settings) -> Status:
     return Status(
         at=datetime.now(UTC),
         queue=await reports.queue(),
-        left=await make_intake(connection, settings).register.left(),
         errors=await reports.errors(SHOWN),
         refused=await reports.refused(SHOWN),
     )

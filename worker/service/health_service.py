@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -11,19 +12,27 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.backend.realtime_listener import RealtimeListener
+from worker.backend.sessions import ClaimedSession
+from worker.backend.upload_queue import ClaimedObject
+from worker.errors import WorkerError
+from worker.intake.bucket_sweep import BucketSweep
 from worker.observing import metrics
 from worker.observing.watchdog import Watchdog
-from worker.processing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import ClaimLoop
 from worker.service.queue_stats import QueueStats
+
+TURNING = "turning"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthService:
     """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
 
-    watchdog: Watchdog
+    watchdogs: Sequence[Watchdog]  # of both loops
     stats: QueueStats
-    loop: ClaimLoop
+    loop: ClaimLoop[ClaimedSession]
+    intake: ClaimLoop[ClaimedObject]
+    bucket_sweep: BucketSweep
     realtime: RealtimeListener
 
     def routes(self) -> list[Route]:
@@ -35,25 +44,30 @@ class HealthService:
         ]
 
     async def health(self, _: Request) -> Response:
-        """Say whether the claim loop turns; if not, only a restart of the worker helps."""
-        if self.watchdog.alive:
-            return PlainTextResponse("The claim loop turns.\n")
-        sentence = f"The claim loop has stood still for {self.watchdog.silence_seconds:.0f} s.\n"
+        """Say whether the claim loops turn; if not, only a restart of the worker helps."""
+        silence = max(each.silence_seconds for each in self.watchdogs)
+        if all(each.alive for each in self.watchdogs):
+            return PlainTextResponse("The claim loops turn.\n")
+        sentence = f"A claim loop has stood still for {silence:.0f} s.\n"
         return PlainTextResponse(sentence, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def readiness(self, _: Request) -> Response:
-        """Say whether sessions are served.
+        """Say whether uploads and sessions are served.
 
-        Without Realtime the sweep finds them, so its loss is told and nothing more.
+        Without Realtime the poll of the table finds them, so its loss is told and nothing more.
         """
         reachable = await self.stats.reachable()
-        sweep = self._sweep()
-        ready = reachable and sweep == "turning"
+        parts = {
+            "sessions": self._state(self.loop.trouble),
+            "uploads": self._state(self.intake.trouble),
+            "bucket_sweep": self._state(self.bucket_sweep.trouble),
+        }
+        ready = reachable and all(state == TURNING for state in parts.values())
         said = {
             "ready": ready,
             "supabase": "reachable" if reachable else "unreachable",
             "realtime": "ready" if self.realtime.ready else "lost",
-            "sweep": sweep,
+            **parts,
         }
         return JSONResponse(said, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -64,7 +78,7 @@ class HealthService:
         content = metrics.exposition(report, reachable=reachable)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 
-    def _sweep(self) -> str:
-        if not self.watchdog.alive:
+    def _state(self, trouble: WorkerError | None) -> str:
+        if not all(each.alive for each in self.watchdogs):
             return "stuck"
-        return f"paused: {self.loop.trouble.code}" if self.loop.trouble else "turning"
+        return f"paused: {trouble.code}" if trouble else TURNING

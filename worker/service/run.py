@@ -13,13 +13,16 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
 from worker.backend.realtime_listener import RealtimeListener, WakeReason
+from worker.backend.sessions import ClaimedSession
 from worker.extraction.isolation import Isolation
-from worker.intake.factory import make_intake, make_sweep, webhook_routes
+from worker.intake.bucket_sweep import BucketSweep
+from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
 from worker.observing import metrics
 from worker.observing.sd_notify import READY, STOPPING, notify
 from worker.observing.watchdog import Watchdog
-from worker.processing.claim_loop import ClaimLoop
 from worker.processing.processor import Processor
+from worker.processing.session_queue import SessionQueue
+from worker.queueing.claim_loop import ClaimLoop
 from worker.service.health_service import HealthService
 from worker.service.http_server import HttpServer, bind
 from worker.service.queue_stats import QueueStats
@@ -45,10 +48,9 @@ async def run(settings: Settings) -> None:
             loop.wake()  # made below, when nothing forbids the start any more
 
         intake = make_intake(connection, settings, requeued)
-        context.push_async_callback(intake.close)
         await metadata.check()
         await store.check()
-        await intake.register.left()  # its migration is applied
+        await intake.queue.check()
         listener = (
             context.enter_context(bind(settings.http_host, settings.http_port))
             if settings.http_port
@@ -60,40 +62,63 @@ async def run(settings: Settings) -> None:
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
         processor = Processor(metadata, store, isolation, settings)
-        watchdog = Watchdog()
-        loop = ClaimLoop(metadata, processor.process, settings, watchdog)
+        watchdogs = (Watchdog(), Watchdog())
+        loop = make_session_loop(metadata, processor, settings, watchdogs[0])
+        intake_loop = make_intake_loop(intake, settings, watchdog=watchdogs[1])
         realtime = make_listener(connection, loop)
-        sweep = make_sweep(intake, settings)
-        health = HealthService(
-            watchdog, QueueStats(QueueReports(connection.supabase)), loop, realtime
+        sweep = BucketSweep(
+            intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
-        routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
+        health = HealthService(
+            watchdogs,
+            QueueStats(QueueReports(connection.supabase)),
+            loop,
+            intake_loop,
+            sweep,
+            realtime,
+        )
+        routes = [*health.routes(), *webhook_routes(intake, intake_loop, settings)]
         server = HttpServer(routes, listener) if listener else None
-        side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
             notify(STOPPING)
             if server:
                 server.stop()
-            for task in side_tasks:
-                task.cancel()
             loop.stop()
+            intake_loop.stop()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
         notify(READY)
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(realtime.run())
-            side_tasks.append(group.create_task(sweep.run()))
+            side_tasks = [group.create_task(realtime.run()), group.create_task(sweep.run())]
             if server:
                 group.create_task(server.run())
+            taking_in = group.create_task(intake_loop.run())
             await loop.run()
-            listening.cancel()
+            await taking_in
+            for task in side_tasks:
+                task.cancel()
         log.info("worker_stopped")
 
 
-def make_listener(connection: Connection, loop: ClaimLoop) -> RealtimeListener:
+def make_session_loop(
+    metadata: MetadataService, processor: Processor, settings: Settings, watchdog: Watchdog
+) -> ClaimLoop[ClaimedSession]:
+    """The claim loop of the queue of sessions."""
+    return ClaimLoop(
+        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts),
+        processor.process,
+        slots=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+        shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
+        watchdog=watchdog,
+    )
+
+
+def make_listener(connection: Connection, loop: ClaimLoop[ClaimedSession]) -> RealtimeListener:
     """Realtime, waking the claim loop."""
 
     def wake(why: WakeReason) -> None:

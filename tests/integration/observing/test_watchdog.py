@@ -24,7 +24,7 @@ from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.local.worker_process import worker_process
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
-from worker.processing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import ClaimLoop
 
 NEVER = "3600"  # seconds between two sweeps
 GAP = 3 * FEED_SECONDS  # seconds; what is silent for longer does not feed

@@ -18,7 +18,7 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.errors import NotC3DError
 from worker.processing.batch_completer import BatchCompleter
-from worker.processing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import ClaimLoop
 from worker.settings import Settings
 
 pytestmark = pytest.mark.contract  # holds on any Supabase

@@ -17,7 +17,7 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.extraction.isolation import Extracted, Isolation, extract
 from worker.local.recordings import ghostly_recording
-from worker.processing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import ClaimLoop
 from worker.processing.processor import Processor
 from worker.settings import Settings
 

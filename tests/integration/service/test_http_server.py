@@ -26,7 +26,7 @@ from worker.local.migrated import connected
 from worker.local.ports import choose
 from worker.local.stack import StackInfo
 from worker.observing.watchdog import Watchdog
-from worker.processing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import ClaimLoop
 from worker.service.health_service import HealthService
 from worker.service.queue_stats import QueueStats
 from worker.service.run import make_listener

@@ -1,30 +1,31 @@
-"""Extends the leases of the sessions that this worker works on, before they run out."""
+"""Extends the leases of the items that this worker works on, before they run out."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Generic
 
 import structlog
 
-from worker.backend.metadata_service import MetadataService
 from worker.errors import UnavailableError
 from worker.observing import metrics
 from worker.observing.watchdog import MAX_STEP_SECONDS
-from worker.processing.active_claims import ActiveClaims, now
+from worker.queueing.active_claims import ActiveClaims, now
+from worker.queueing.queue import ItemT, Queue, named
 
 CHECKS_PER_LEASE = 6
 
 log = structlog.get_logger(__name__)
 
 
-class Leases:
+class Leases(Generic[ItemT]):
     """The leases of the active claims, each `seconds` long."""
 
-    def __init__(self, metadata: MetadataService, active: ActiveClaims, seconds: int) -> None:
+    def __init__(self, queue: Queue[ItemT], active: ActiveClaims[ItemT], seconds: int) -> None:
         """`seconds` is how long a lease lasts from its claim, or from its last extension."""
-        self._metadata = metadata
+        self._queue = queue
         self._active = active
         self._seconds = seconds
 
@@ -36,7 +37,7 @@ class Leases:
     async def extend(self) -> None:
         """Extend all leases in one call, once one of them is past half of its length.
 
-        The work on a session that another worker has claimed meanwhile is cancelled.
+        The work on an item that another worker has claimed meanwhile is cancelled.
 
         Raises:
             UnavailableError: Supabase is in trouble; no lease is thought longer than it was.
@@ -45,16 +46,12 @@ class Leases:
         if not any(each.leased_at < leased_at - self._seconds / 2 for each in claims):
             return
         async with answered_within(self.check_seconds):
-            kept = await self._metadata.extend(
-                [each.session for each in claims], lease_seconds=self._seconds
-            )
+            kept = await self._queue.extend([each.item for each in claims])
         for each in claims:
-            if each.session.id in kept:
+            if each.item.id in kept:
                 each.leased_at = leased_at
             elif not each.task.done():
-                log.warning(
-                    "lease_lost", session=str(each.session.id), attempt=each.session.attempt
-                )
+                log.warning("lease_lost", **named(self._queue, each.item))
                 metrics.lease_lost()
                 each.task.cancel()
 

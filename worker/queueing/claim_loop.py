@@ -1,4 +1,4 @@
-"""The claim loop of phase 2: claims sessions, has them processed, pauses in trouble, shuts down.
+"""The claim loop of a queue: claims items, has them worked on, pauses in trouble, shuts down.
 
 What to do is always read from the table; a notification only says when to look again.
 """
@@ -8,57 +8,72 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID, uuid4
 
 import structlog
 
-from worker.backend.metadata_service import MetadataService
-from worker.backend.sessions import ClaimedSession
 from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
-from worker.processing.active_claims import ActiveClaims, now
-from worker.processing.leases import Leases, answered_within
-from worker.processing.poison_detector import PoisonDetector
-from worker.settings import Settings
+from worker.queueing.active_claims import ActiveClaims, now
+from worker.queueing.leases import Leases, answered_within
+from worker.queueing.poison_detector import PoisonDetector
+from worker.queueing.queue import ItemT, Queue, named
 
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
-INITIAL_DELAY, MAX_DELAY = 5.0, 600.0  # seconds until a suspected session is attempted again
-MAX_FREE_RETRIES = 3  # times that a session may meet trouble alone before it costs an attempt
+MAX_DRAIN_PAUSES = 3  # in a row; whoever looks on does not wait for longer
+INITIAL_DELAY, MAX_DELAY = 5.0, 3600.0  # seconds until an item that alone meets trouble is due
 
 log = structlog.get_logger(__name__)
 
 
-class ClaimLoop:
-    """Claims sessions and has them processed, as many at once as the settings allow."""
+class ClaimLoop(Generic[ItemT]):
+    """Claims the items of a queue and has them worked on, as many at once as there are slots."""
 
     def __init__(
         self,
-        metadata: MetadataService,
-        process: Callable[[ClaimedSession], Awaitable[None]],
-        settings: Settings,
+        queue: Queue[ItemT],
+        work: Callable[[ItemT], Awaitable[object]],
+        *,
+        slots: int,
+        lease_seconds: int,
+        poll_seconds: float,
+        shutdown_timeout_seconds: float,
         watchdog: Watchdog | None = None,
     ) -> None:
-        """`process` carries one session to its end; `watchdog` is fed while the loop turns."""
-        self._metadata = metadata
-        self._process = process
-        self._settings = settings
+        """`work` carries one item to its end; it raises UnavailableError to have it given back.
+
+        Args:
+            queue: where items are claimed.
+            work: what is done with each.
+            slots: how many items are worked on at once.
+            lease_seconds: how long a claim holds unless extended.
+            poll_seconds: how often the queue is read when nothing wakes the loop.
+            shutdown_timeout_seconds: how long active items may go on after `stop`.
+            watchdog: is fed while the loop turns.
+        """
+        self._queue = queue
+        self._item_work = work
+        self._lease_seconds = lease_seconds
+        self._poll_seconds = poll_seconds
+        self._shutdown_timeout_seconds = shutdown_timeout_seconds
         self._watchdog = watchdog or Watchdog()
-        self._changed = asyncio.Event()  # woken, a session ended, or the loop is to stop
+        self._changed = asyncio.Event()  # woken, an item ended, or the loop is to stop
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
-        self._active = ActiveClaims(settings.concurrency, self._changed.set)
-        self._leases = Leases(metadata, self._active, settings.lease_seconds)
-        self._to_release: dict[UUID, ClaimedSession] = {}
+        self._active: ActiveClaims[ItemT] = ActiveClaims(slots, self._changed.set)
+        self._leases: Leases[ItemT] = Leases(queue, self._active, lease_seconds)
+        self._to_release: dict[UUID, tuple[ItemT, UnavailableError | None]] = {}
         self._poison = PoisonDetector()
         self._trouble: UnavailableError | None = None
-        self._pauses = 0  # in a row, since a session last got through
+        self._pauses = 0  # in a row, since an item last got through
+        self._draining = False
 
     def wake(self) -> None:
-        """Look at the table soon. May be called at any time, any number of times."""
+        """Look at the queue soon. May be called at any time, any number of times."""
         self._changed.set()
 
     def stop(self) -> None:
@@ -74,7 +89,21 @@ class ClaimLoop:
         return self._trouble
 
     async def run(self) -> None:
-        """Claim and process until `stop`, then shut down."""
+        """Claim and work until `stop`, then shut down."""
+        await self._turn_until_stopped()
+
+    async def drain(self) -> None:
+        """Claim and work until nothing is due any more.
+
+        Raises:
+            UnavailableError: Supabase is in trouble, and it did not pass.
+        """
+        self._draining = True
+        await self._turn_until_stopped()
+        if self._trouble:
+            raise self._trouble
+
+    async def _turn_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep_leases())
             while not self._stopping.is_set():
@@ -93,41 +122,41 @@ class ClaimLoop:
             await self._release()
             self._watchdog.feed()
             claimed = 0 if self._trouble else await self._claim()
-        if self._trouble:
+        if self._trouble and self._draining and self._pauses == MAX_DRAIN_PAUSES:
+            self.stop()
+        elif self._trouble:
             await self._pause(self._trouble)
+        elif self._draining and not claimed and not self._active:
+            self.stop()
         elif not claimed:
-            await self._changed_within(self._settings.poll_seconds)
+            await self._changed_within(self._poll_seconds)
 
     async def _claim(self) -> int:
         room = self._active.room(probing=self._pauses > 0)
         if not room:
             return 0
         leased_at = now()  # before the call: a lease may only be thought shorter
-        async with answered_within(self._settings.lease_seconds / 2):
-            sessions = await self._metadata.claim(
-                self._claim_id,
-                limit=room,
-                lease_seconds=self._settings.lease_seconds,
-                max_attempts=self._settings.max_attempts,
+        async with answered_within(self._lease_seconds / 2):
+            items = await self._queue.claim(
+                self._claim_id, limit=room, with_abandoned=not self._active.has_abandoned
             )
         self._claim_id = uuid4()
-        for session in sessions:
-            log.info("session_claimed", **_named(session))
-            self._active.start(session, leased_at, self._work)
-        if not sessions:
+        for item in items:
+            self._log(log.info, "claimed", item)
+            self._active.start(item, leased_at, self._work)
+        if not items:
             self._recovered()
-        return len(sessions)
+        return len(items)
 
-    async def _work(self, session: ClaimedSession) -> None:
+    async def _work(self, item: ItemT) -> None:
         try:
-            await self._process(session)
+            await self._item_work(item)
         except UnavailableError as error:
-            await self._give_back(session, error)
+            await self._give_back(item, error)
         except Exception as error:  # noqa: BLE001 - the end of its lease gives it back
-            where = traceback_locations(error)
-            log.error("session_crashed", **_named(session), error=where)  # noqa: TRY400
+            self._log(log.error, "crashed", item, error=traceback_locations(error))
         else:
-            self._poison.record_success(session.id)
+            self._poison.record_success(item.id)
             self._active.record_success()
             self._recovered()
 
@@ -151,25 +180,19 @@ class ClaimLoop:
 
     # --- trouble --------------------------------------------------------------------------------
 
-    async def _give_back(self, session: ClaimedSession, error: UnavailableError) -> None:
-        """Release a session that met trouble; one that meets it alone is put off, then blamed."""
-        times = self._poison.record_trouble(session.id)
+    async def _give_back(self, item: ItemT, error: UnavailableError) -> None:
+        """Release an item that met trouble; one that meets it alone is put off, ever longer."""
+        times = self._poison.record_trouble(item.id)
         if not times:
-            self._to_release[session.id] = session
+            self._to_release[item.id] = (item, error)
             self._note(error)
             return
-        log.warning("session_suspected", **_named(session), code=error.code, times=times)
         delay = backoff(times, initial=INITIAL_DELAY, maximum=MAX_DELAY)
+        self._log(
+            log.warning, "suspected", item, code=error.code, times=times, retry_in=round(delay)
+        )
         with suppress(UnavailableError):  # then the end of its lease gives it back
-            if times < MAX_FREE_RETRIES:
-                await self._metadata.release([session], delay_seconds=delay)
-            else:
-                await self._metadata.fail(
-                    session,
-                    error,
-                    max_attempts=self._settings.max_attempts,
-                    retry_seconds=delay,
-                )
+            await self._queue.release([item], error, delay_seconds=delay)
 
     @contextmanager
     def _noting_trouble(self) -> Iterator[None]:
@@ -189,7 +212,7 @@ class ClaimLoop:
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
-        maximum = min(MAX_PAUSE, self._settings.poll_seconds)
+        maximum = min(MAX_PAUSE, self._poll_seconds)
         seconds = backoff(self._pauses, initial=INITIAL_PAUSE, maximum=maximum)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)
@@ -211,27 +234,26 @@ class ClaimLoop:
     async def _shut_down(self) -> None:
         """Finish what is active, within the time allowed; release the rest."""
         log.info("stopping", active=len(self._active))
-        until = now() + self._settings.shutdown_timeout_seconds
+        until = now() + self._shutdown_timeout_seconds
         while self._active and not self._hurried.is_set() and (left := until - now()) > 0:
             self._changed.clear()
             await self._changed_within(left)
-        self._to_release.update({each.id: each for each in await self._active.cancel()})
+        for item in await self._active.cancel():
+            self._to_release.setdefault(item.id, (item, None))
         with self._noting_trouble():  # then their leases end by themselves
             await self._release()
 
     async def _release(self) -> None:
         """Give back what trouble or a stop left undone; no attempt is spent on it."""
-        sessions = list(self._to_release.values())
-        if not sessions:
-            return
-        async with answered_within(self._settings.lease_seconds / 2):
-            released = await self._metadata.release(sessions)
-        for session in sessions:
-            self._to_release.pop(session.id, None)
-            outcome = "pending" if session.id in released else "lost"
-            log.info("session_released", outcome=outcome, **_named(session))
+        while self._to_release:
+            reason = next(reason for _, reason in self._to_release.values())
+            items = [item for item, why in self._to_release.values() if why is reason]
+            async with answered_within(self._lease_seconds / 2):
+                released = await self._queue.release(items, reason)
+            for item in items:
+                self._to_release.pop(item.id, None)
+                outcome = "pending" if item.id in released else "lost"
+                self._log(log.info, "released", item, outcome=outcome)
 
-
-def _named(session: ClaimedSession) -> dict[str, Any]:
-    """What every log line of a session says."""
-    return {"session": str(session.id), "attempt": session.attempt}
+    def _log(self, level: Callable[..., None], what: str, item: ItemT, **more: Any) -> None:
+        level(f"{self._queue.kind}_{what}", **named(self._queue, item), **more)

@@ -1,0 +1,61 @@
+"""`c3d-worker retake`: uploads taken in anew, by their paths or all of a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from worker.backend.connection import connect
+from worker.backend.upload_queue import Retakeable
+from worker.intake.factory import make_intake
+from worker.settings import Settings
+
+
+async def retake_named(
+    settings: Settings, objects: Sequence[str], console: Console, *, dry_run: bool
+) -> bool:
+    """Have the uploads at these paths, or of these object ids, taken in anew.
+
+    Returns:
+        Whether each of them was found and has an outcome.
+
+    Raises:
+        UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
+    """
+    well = True
+    async with connect(settings) as connection:
+        queue = make_intake(connection, settings).queue
+        for each in objects:
+            retaken = await queue.retake_named(each, dry_run=dry_run)
+            said = _done(dry_run=dry_run) if retaken else "not found, or waits already"
+            console.out(f"{each}: {said}", highlight=False)
+            well = well and retaken > 0
+    return well
+
+
+async def retake_all(
+    settings: Settings, which: Retakeable, console: Console, code: str | None, *, dry_run: bool
+) -> None:
+    """Have all uploads of a kind taken in anew, and say how many those were.
+
+    Raises:
+        UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
+    """
+    retaken, began = 0, datetime.now(UTC)
+    async with connect(settings) as connection:
+        queue = make_intake(connection, settings).queue
+        with console.status("retaking"):
+            while number := await queue.retake(which, code=code, before=began, dry_run=dry_run):
+                retaken += number
+                if dry_run:
+                    break
+    uploads = "upload" if retaken == 1 else "uploads"
+    kind = "refused " if which is Retakeable.REFUSED else ""
+    of_code = f" of {code}" if code else ""
+    console.out(f"{retaken:,} {kind}{uploads}{of_code} {_done(dry_run=dry_run)}.", highlight=False)
+
+
+def _done(*, dry_run: bool) -> str:
+    return "would be taken in anew" if dry_run else "taken in anew as soon as a worker looks"

@@ -1,0 +1,45 @@
+"""The queue of sessions as the claim loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from worker.backend.metadata_service import MetadataService
+from worker.backend.sessions import ClaimedSession
+from worker.errors import WorkerError
+
+
+@dataclass(frozen=True, slots=True)
+class SessionQueue:
+    """Claims, extends and releases sessions."""
+
+    metadata: MetadataService
+    lease_seconds: int
+    max_attempts: int
+    kind: str = "session"
+
+    async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
+        """Claim up to `limit` sessions that are due, and one abandoned session more if wanted."""
+        return await self.metadata.claim(
+            claim,
+            limit=limit,
+            lease_seconds=self.lease_seconds,
+            max_attempts=self.max_attempts,
+            with_abandoned=with_abandoned,
+        )
+
+    async def extend(self, items: Sequence[ClaimedSession]) -> set[UUID]:
+        """Extend the leases, and return the sessions whose claim is still this worker's."""
+        return await self.metadata.extend(items, lease_seconds=self.lease_seconds)
+
+    async def release(
+        self,
+        items: Sequence[ClaimedSession],
+        reason: WorkerError | None,
+        *,
+        delay_seconds: float = 0,
+    ) -> set[UUID]:
+        """Give sessions back with what they wait for, the attempt not counted."""
+        return await self.metadata.release(items, reason, delay_seconds=delay_seconds)
