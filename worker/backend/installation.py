@@ -13,7 +13,8 @@ import httpx
 
 from worker.backend import rest
 from worker.backend.connection import Connection
-from worker.errors import UnavailableError
+from worker.backend.refusals import refusal_of
+from worker.errors import UnavailableError, WorkerError
 
 FUNCTION = "/rpc/"  # how paths of functions begin
 NOT_DESCRIBED = "PGRST126"  # PostgREST's openapi-mode is disabled
@@ -84,3 +85,12 @@ class Installation:
         ahead = (began - datetime.fromisoformat(values["time"])).total_seconds()
         # The database looked at its clock between `began` and `took` later.
         return Report(values, skew_seconds=min(max(ahead, 0.0), ahead + took))
+
+    async def trial(self) -> WorkerError | None:
+        """Have a session made, claimed, completed and taken back; return what refuses it, if any.
+
+        Raises:
+            MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
+        """
+        (row,) = await rest.rows(self._connection.supabase.rpc("try_session", {}))
+        return refusal_of(row)

@@ -12,7 +12,7 @@ from uuid import UUID
 from supabase import AsyncClient
 
 from worker.backend import rest
-from worker.backend.refusals import raise_refusal
+from worker.backend.refusals import refusal_of
 from worker.backend.sessions import (
     ClaimedSession,
     Completion,
@@ -58,7 +58,8 @@ class MetadataService:
             UnavailableError: Supabase is in trouble.
         """
         (row,) = await rest.rows(self._supabase.rpc("create_session", new.arguments()))
-        raise_refusal(row)
+        if refusal := refusal_of(row):
+            raise refusal
         return UUID(row["session_id"]), row["created"]
 
     async def find_session(self, file_hash: str, file_path: str) -> KnownSession | None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.errors import PathHeldError, PatientUnknownError, SchemaRefusesError, UnavailableError
+from worker.errors import (
+    PathHeldError,
+    PatientUnknownError,
+    SchemaRefusesError,
+    UnavailableError,
+    WorkerError,
+)
 
-KINDS = {kind.code: kind for kind in (PathHeldError, PatientUnknownError, SchemaRefusesError)}
+KINDS: Mapping[str, type[WorkerError]] = {
+    kind.code: kind for kind in (PathHeldError, PatientUnknownError, SchemaRefusesError)
+}
 
 
-def raise_refusal(row: Mapping[str, Any]) -> None:
-    """Raise why there is no session, if there is none.
+def refusal_of(row: Mapping[str, Any]) -> WorkerError | None:
+    """Return why there is no session; None: there is one.
 
-    Raises:
-        PatientUnknownError, PathHeldError, SchemaRefusesError: as their names say.
-        UnavailableError: for a reason that this version does not know.
+    A reason that this version does not know is an UnavailableError: nothing is refused for it.
     """
     if row["code"] is None:
-        return
-    kind = KINDS.get(row["code"], UnavailableError)
-    raise kind(row["reason"], said=row["said"] or "")
+        return None
+    return KINDS.get(row["code"], UnavailableError)(row["reason"], said=row["said"] or "")

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from supabase import AsyncClient
 
 from worker.backend import rest
-from worker.backend.refusals import raise_refusal
+from worker.backend.refusals import refusal_of
 from worker.errors import UnavailableError, WorkerError
 
 INTAKE = "storage_intake"
@@ -190,7 +190,8 @@ class UploadQueue:
             "recording": recording,
         }
         (row,) = await rest.rows(self._supabase.rpc("take_object", arguments))
-        raise_refusal(row)
+        if refusal := refusal_of(row):
+            raise refusal
         session = row["session_id"]
         return IntakeResult(
             _outcome(row["outcome"]), UUID(session) if session else None, requeued=row["requeued"]
@@ -214,7 +215,7 @@ class UploadQueue:
         )
 
     async def retake_named(self, which: str, *, dry_run: bool) -> int:
-        """Let the upload at a path, or of an object's id, wait again; 0: there is none that ended."""
+        """Let the upload at a path, or of an object's id, wait again; 0: none has ended."""
         return await self._retake(which="named", named=which, dry_run=dry_run)
 
     async def backlog(self) -> IntakeBacklog:

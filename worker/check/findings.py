@@ -17,6 +17,8 @@ class Check(StrEnum):
     BUCKET = "bucket"
     PUBLICATION = "publication"
     REALTIME = "Realtime"
+    TRIAL = "a session"
+    UPLOADS = "uploads"
     ACCESS = "access"
     WEBHOOK = "webhook"
     TRIGGER = "upload trigger"

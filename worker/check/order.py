@@ -6,18 +6,21 @@ from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation, Report
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.object_store import ObjectStore
+from worker.backend.queue_report import QueueReports
 from worker.backend.realtime_listener import ConnectionLostError, probe
 from worker.check import key
 from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, well
 from worker.check.machine import temporary_folder
 from worker.check.schema import schema
+from worker.check.uploads import trial, uploads
 from worker.check.webhook import trigger, webhook
 from worker.errors import KeyRefusedError, MigrationMissingError, UnavailableError, WorkerError
 from worker.settings import Settings
 
 REALTIME_SECONDS = 15.0  # to connect, join and hear that the feed runs
 BEHIND_KEY = tuple(check for check in Check if check not in {Check.URL, Check.KEY, Check.FOLDER})
+BEHIND_SCHEMA = (Check.TRIAL, Check.UPLOADS)
 BEHIND_REPORT = (Check.CLOCK, Check.PUBLICATION, Check.ACCESS, Check.WEBHOOK, Check.TRIGGER)
 ORDER = list(Check)
 
@@ -56,6 +59,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
         found += schema(api, report)
     found.append(await _bucket(connection, settings))
     found += _reported(report, settings)
+    found += await _tried(connection, door) if well(found) else unchecked(*BEHIND_SCHEMA)
     found += await _realtime(connection, found, served=api is None or SESSIONS in api.relations)
     return found
 
@@ -71,6 +75,14 @@ def _reported(report: Report | None, settings: Settings) -> list[Finding]:
         webhook(report, settings),
         trigger(report, settings),
     ]
+
+
+async def _tried(connection: Connection, door: Installation) -> list[Finding]:
+    try:
+        tried = trial(await door.trial())
+        return [tried, *uploads(await QueueReports(connection.supabase).queue())]
+    except WorkerError as error:
+        return [bad(Check.TRIAL, error.args[0], error.cure), *unchecked(Check.UPLOADS)]
 
 
 async def _bucket(connection: Connection, settings: Settings) -> Finding:

@@ -1,11 +1,11 @@
 -- What `c3d-worker check` cannot see through the API: how this project is set up inside.
 --
--- Reason: a wrong installation fails in silence. A publication without the table rings no bell, a
--- secret that differs refuses every webhook, a grant of the old days opens health data. One call
--- tells it all, and only from the system catalogs, which every role may read.
+-- Reason: a wrong installation fails in silence. A publication without the table wakes no worker, a
+-- secret that differs refuses every webhook, an old grant opens health data. One call tells it all,
+-- and only from the system catalogs, which every role may read.
 --
--- Vault is the exception: who calls may not be able to read it. A function of its own looks into
--- it as its owner, and tells of the secret its form and its SHA-256, never the secret itself.
+-- Vault is the exception: the caller may not be able to read it. A function of its own reads it as
+-- its owner, and tells of the secret its form and its SHA-256, never the secret itself.
 
 set local lock_timeout = '5s';
 
@@ -46,6 +46,11 @@ exception when others then
 end
 $$;
 
+revoke execute on function public.webhook_report() from public, anon, authenticated;
+grant execute on function public.webhook_report() to service_role;
+comment on function public.webhook_report() is
+  'Where Vault says that uploads are announced, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
+
 -- Everything else ----------------------------------------------------------------------------
 
 create or replace function public.installation_report()
@@ -62,7 +67,10 @@ as $$
     select c.oid, c.relname as name, c.relkind = 'v' as is_view, c.relrowsecurity as row_security
     from pg_catalog.pg_class as c
     where c.relnamespace = 'public'::regnamespace
-      and c.relname in ('therapy_sessions', 'c3d_technical_data', 'storage_intake', 'session_overview')
+      and c.relname in (
+        'therapy_sessions', 'c3d_technical_data', 'storage_intake', 'set_aside', 'worker_bells',
+        'worker_settings', 'session_overview', 'upload_overview'
+      )
       and c.relkind in ('r', 'p', 'v')
   ),
   relation_grants as (
@@ -123,6 +131,12 @@ as $$
           from pg_catalog.pg_publication_tables as t
           where t.pubname = p.pubname
             and t.schemaname = 'public' and t.tablename = 'therapy_sessions'
+        ),
+        'bells', exists (
+          select
+          from pg_catalog.pg_publication_tables as t
+          where t.pubname = p.pubname
+            and t.schemaname = 'public' and t.tablename = 'worker_bells'
         )
       )
       from pg_catalog.pg_publication as p
@@ -151,15 +165,7 @@ as $$
   )
 $$;
 
--- Access -------------------------------------------------------------------------------------
-
-revoke execute on function public.webhook_report(), public.installation_report()
-from public, anon, authenticated;
-grant execute on function public.webhook_report(), public.installation_report() to service_role;
-
--- In words -----------------------------------------------------------------------------------
-
-comment on function public.webhook_report() is
-  'Where Vault says that uploads are announced, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
+revoke execute on function public.installation_report() from public, anon, authenticated;
+grant execute on function public.installation_report() to service_role;
 comment on function public.installation_report() is
   'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger and webhook.';

@@ -1,0 +1,283 @@
+-- Gives a worker sessions to read.
+--
+-- Reason: several workers share one queue, and a file can kill the worker that reads it. So workers
+-- pass by what another is claiming instead of waiting for it; of abandoned sessions one comes at a
+-- time, beside the others; after max_attempts it fails and kills no more; and a session whose row
+-- refuses to be changed is set aside, so that the sessions behind it come all the same.
+
+set local lock_timeout = '5s';
+
+create or replace function public.claim_sessions(
+  claim uuid,
+  batch_size integer,
+  lease_seconds integer,
+  max_attempts integer,
+  with_abandoned boolean default true
+)
+returns table (
+  id uuid,
+  file_path text,
+  file_hash text,
+  file_size_bytes bigint,
+  original_filename text,
+  processing_attempts integer,
+  processing_due_at timestamptz,
+  abandoned boolean  -- its last lease ran out: it may be what its worker died of
+)
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  right_now timestamptz;
+  lease_end timestamptz;
+  claimed uuid[];
+  abandoned_session uuid;
+begin
+  if claim_sessions.claim is null or claim_sessions.batch_size < 1
+    or claim_sessions.lease_seconds < 1 or claim_sessions.max_attempts < 1
+  then
+    raise exception 'claim_sessions needs a claim, and batch_size, lease_seconds and max_attempts of 1 or more.'
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- A repeat of this very call waits here until the first is done, then gets the first's sessions.
+  perform pg_advisory_xact_lock(hashtextextended('claim_sessions ' || claim_sessions.claim::text, 0));
+  right_now := clock_timestamp();
+  lease_end := right_now + make_interval(secs => claim_sessions.lease_seconds);
+
+  select array_agg(s.id) into claimed
+  from public.therapy_sessions as s
+  where s.processing_status = 'processing'
+    and s.processing_claim = claim_sessions.claim;
+
+  if claimed is not null then
+    update public.therapy_sessions as s
+    set processing_due_at = lease_end  -- the caller counts its lease from this call
+    where s.id = any (claimed);
+    -- One of them may be abandoned, which nobody wrote down: it has had an attempt before.
+    select s.id into abandoned_session
+    from public.therapy_sessions as s
+    where s.id = any (claimed)
+    order by s.processing_attempts desc
+    limit 1;
+  else
+    perform public.fail_worn_out(right_now, claim_sessions.max_attempts);
+    if claim_sessions.with_abandoned then
+      abandoned_session := public.start_abandoned(
+        right_now, claim_sessions.max_attempts, claim_sessions.claim, lease_end
+      );
+    end if;
+    claimed := public.start_waiting(
+      right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end
+    ) || abandoned_session;
+  end if;
+
+  return query
+  select
+    s.id,
+    s.file_path::text,
+    s.file_hash::text,
+    s.file_size_bytes::bigint,
+    s.original_filename::text,
+    s.processing_attempts,
+    s.processing_due_at,
+    s.id is not distinct from abandoned_session and s.processing_attempts > 1
+  from public.therapy_sessions as s
+  where s.id = any (claimed)
+  order by s.created_at, s.id;
+end
+$$;
+
+revoke execute on function public.claim_sessions(uuid, integer, integer, integer, boolean)
+  from public, anon, authenticated;
+grant execute on function public.claim_sessions(uuid, integer, integer, integer, boolean) to service_role;
+comment on function public.claim_sessions(uuid, integer, integer, integer, boolean) is
+  'Claims sessions for the caller, the longest due first, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails.';
+
+-- Its steps ----------------------------------------------------------------------------------
+
+create or replace function public.start_sessions(sessions uuid[], claim uuid, lease_end timestamptz)
+returns uuid[]
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  started uuid[];
+  one uuid;
+begin
+  begin
+    with claimed as (
+      update public.therapy_sessions as s
+      set
+        processing_status = 'processing',
+        processing_attempts = least(s.processing_attempts, 2147483646) + 1,
+        processing_claim = start_sessions.claim,
+        processing_due_at = start_sessions.lease_end
+      where s.id = any (start_sessions.sessions)
+      returning s.id
+    )
+    select array_agg(claimed.id) into started from claimed;
+    delete from public.set_aside as aside where aside.session_id = any (started);
+    return coalesce(started, '{}');
+  exception when others then
+    if public.is_trouble(sqlstate) then
+      raise;
+    elsif cardinality(start_sessions.sessions) = 1 then
+      perform public.set_aside_session(start_sessions.sessions[1], sqlstate, sqlerrm);
+      return '{}';
+    end if;
+  end;
+
+  -- One of them refuses: each alone.
+  foreach one in array start_sessions.sessions loop
+    started := started
+      || public.start_sessions(array[one], start_sessions.claim, start_sessions.lease_end);
+  end loop;
+  return coalesce(started, '{}');
+end
+$$;
+
+revoke execute on function public.start_sessions(uuid[], uuid, timestamptz)
+  from public, anon, authenticated;
+grant execute on function public.start_sessions(uuid[], uuid, timestamptz) to service_role;
+comment on function public.start_sessions(uuid[], uuid, timestamptz) is
+  'Makes sessions that the caller has locked processing, and returns them. One whose row refuses is set aside. A step of claim_sessions.';
+
+create or replace function public.start_waiting(
+  right_now timestamptz,
+  batch_size integer,
+  claim uuid,
+  lease_end timestamptz
+)
+returns uuid[]
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  started uuid[] := '{}';
+  waiting uuid[];
+  looked_at integer := 0;
+begin
+  -- Many that refuse may stand at the head; a call sets a bounded number of them aside.
+  while cardinality(started) < start_waiting.batch_size and looked_at < 1000 loop
+    waiting := array(
+      select s.id
+      from public.therapy_sessions as s
+      where s.processing_status = 'pending'
+        and coalesce(s.processing_due_at, '-infinity') <= start_waiting.right_now
+        and not exists (
+          select from public.set_aside as aside
+          where aside.session_id = s.id and aside.until > start_waiting.right_now
+        )
+      order by coalesce(s.processing_due_at, '-infinity'), s.created_at
+      limit start_waiting.batch_size - cardinality(started)
+      for update of s skip locked
+    );
+    exit when waiting = '{}';
+    looked_at := looked_at + cardinality(waiting);
+    started := started
+      || public.start_sessions(waiting, start_waiting.claim, start_waiting.lease_end);
+  end loop;
+  return started;
+end
+$$;
+
+revoke execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz)
+  from public, anon, authenticated;
+grant execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz)
+  to service_role;
+comment on function public.start_waiting(timestamptz, integer, uuid, timestamptz) is
+  'Claims the pending sessions that have been due for longest, batch_size at most. A step of claim_sessions.';
+
+create or replace function public.start_abandoned(
+  right_now timestamptz,
+  max_attempts integer,
+  claim uuid,
+  lease_end timestamptz
+)
+returns uuid
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  abandoned uuid[];
+begin
+  abandoned := array(
+    select s.id
+    from public.therapy_sessions as s
+    where s.processing_status = 'processing'
+      and coalesce(s.processing_due_at, '-infinity') <= start_abandoned.right_now
+      and s.processing_attempts < start_abandoned.max_attempts
+      and not exists (
+        select from public.set_aside as aside
+        where aside.session_id = s.id and aside.until > start_abandoned.right_now
+      )
+    order by coalesce(s.processing_due_at, '-infinity')
+    limit 1
+    for update of s skip locked
+  );
+  if abandoned = '{}' then
+    return null;
+  end if;
+  return (public.start_sessions(abandoned, start_abandoned.claim, start_abandoned.lease_end))[1];
+end
+$$;
+
+revoke execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz)
+  from public, anon, authenticated;
+grant execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz)
+  to service_role;
+comment on function public.start_abandoned(timestamptz, integer, uuid, timestamptz) is
+  'Claims the session whose lease ran out first, if there is one. A step of claim_sessions.';
+
+create or replace function public.fail_worn_out(right_now timestamptz, max_attempts integer)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  worn_out record;
+begin
+  for worn_out in
+    select s.id
+    from public.therapy_sessions as s
+    where s.processing_status = 'processing'
+      and coalesce(s.processing_due_at, '-infinity') <= fail_worn_out.right_now
+      and s.processing_attempts >= fail_worn_out.max_attempts
+      and not exists (
+        select from public.set_aside as aside
+        where aside.session_id = s.id and aside.until > fail_worn_out.right_now
+      )
+    for update of s skip locked
+  loop
+    begin
+      update public.therapy_sessions as s
+      set
+        processing_status = 'failed',
+        processing_due_at = null,
+        processing_error = format(
+          'worker_died: Its worker stopped while it had this session, after %s attempts.%s Inspect its file offline with `c3d-worker inspect`, then requeue it.',
+          s.processing_attempts,
+          ' Before that: ' || s.processing_error
+        )
+      where s.id = worn_out.id;
+    exception when others then
+      if public.is_trouble(sqlstate) then
+        raise;
+      end if;
+      perform public.set_aside_session(worn_out.id, sqlstate, sqlerrm);
+    end;
+  end loop;
+end
+$$;
+
+revoke execute on function public.fail_worn_out(timestamptz, integer)
+  from public, anon, authenticated;
+grant execute on function public.fail_worn_out(timestamptz, integer) to service_role;
+comment on function public.fail_worn_out(timestamptz, integer) is
+  'Fails the sessions whose lease ran out in their last attempt. A step of claim_sessions.';

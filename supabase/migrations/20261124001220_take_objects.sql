@@ -1,0 +1,220 @@
+-- An upload that was downloaded and hashed comes to its end: a session is made, or the one that
+-- holds its content is found.
+--
+-- Reason: everything about it is one transaction, so no reply that gets lost leaves half of it
+-- behind, and an upload that was overwritten or deleted meanwhile makes no session.
+
+set local lock_timeout = '5s';
+
+-- End ----------------------------------------------------------------------------------------
+
+create or replace function public.finish_object(
+  object uuid,
+  version text,
+  claim uuid,
+  outcome text,
+  session uuid default null,
+  detail text default null
+)
+returns text
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  upload public.storage_intake;
+begin
+  select i.* into upload
+  from public.storage_intake as i
+  where i.object_id = finish_object.object and i.version = finish_object.version
+  for update;
+
+  if not found or upload.claim is distinct from finish_object.claim or upload.outcome = 'waiting' then
+    return 'lost';
+  elsif upload.outcome <> 'taking' then
+    return upload.outcome;  -- said already
+  end if;
+
+  update public.storage_intake as i
+  set
+    outcome = finish_object.outcome,
+    session_id = finish_object.session,
+    detail = finish_object.detail,
+    due_at = null,
+    taken_at = clock_timestamp()
+  where i.object_id = finish_object.object and i.version = finish_object.version;
+  return finish_object.outcome;
+end
+$$;
+
+revoke execute on function public.finish_object(uuid, text, uuid, text, uuid, text) from public, anon, authenticated;
+grant execute on function public.finish_object(uuid, text, uuid, text, uuid, text) to service_role;
+comment on function public.finish_object(uuid, text, uuid, text, uuid, text) is
+  'Ends an upload, once: the first outcome stays and is returned. Lost: it is not being taken in under this claim; nothing changed.';
+
+-- Take ---------------------------------------------------------------------------------------
+
+create or replace function public.take_object(
+  object uuid,
+  version text,
+  claim uuid,
+  file_hash text,
+  size_bytes bigint,
+  patient text default null,
+  recording boolean default true
+)
+returns table (
+  outcome text,
+  session_id uuid,
+  requeued boolean,
+  code text,  -- why it has to wait, as create_session says it
+  reason text,
+  said text
+)
+language plpgsql
+security invoker
+set search_path = ''
+set lock_timeout = '1s'  -- a row that somebody else has locked costs this upload a retry
+as $$
+declare
+  upload public.storage_intake;
+  known record;
+  made record;
+begin
+  select i.* into upload
+  from public.storage_intake as i
+  where i.object_id = take_object.object and i.version = take_object.version
+  for update;
+
+  requeued := false;
+  if not found or upload.claim is distinct from take_object.claim or upload.outcome = 'waiting' then
+    outcome := 'lost';
+  elsif upload.outcome <> 'taking' then
+    outcome := upload.outcome;  -- said already
+    session_id := upload.session_id;
+  elsif not public.is_current(upload.object_id, upload.version) then
+    outcome := public.end_of_object(upload.object_id);
+  else
+    select * into known from public.find_session(take_object.file_hash, upload.object_path);
+    if not found then
+      select * into made
+      from public.create_session(
+        upload.object_path,
+        take_object.file_hash,
+        take_object.size_bytes,
+        regexp_replace(upload.object_path, '^.*/', ''),
+        take_object.patient,
+        case when take_object.recording then 'pending' else 'skipped' end
+      );
+      if made.code is not null then
+        outcome := 'waiting';
+        code := made.code;
+        reason := made.reason;
+        said := made.said;
+        return next;
+        return;
+      end if;
+      session_id := made.session_id;
+      outcome := case
+        when not made.created then 'duplicate'  -- another upload of the same bytes was faster
+        when take_object.recording then 'session'
+        else 'skipped'
+      end;
+    else
+      session_id := known.session_id;
+      -- Its own session, made by hand, or by a worker that could not say so any more.
+      outcome := case
+        when known.session_path = upload.object_path and not known.taken_in then 'session'
+        else 'duplicate'
+      end;
+      if known.session_path <> upload.object_path or known.status in ('failed', 'skipped') then
+        requeued := 'requeued' = public.relink_session(
+          known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes
+        );
+      end if;
+    end if;
+    if outcome = 'duplicate' then
+      perform public.count_cache_hit(session_id);
+    end if;
+  end if;
+
+  outcome := case
+    when outcome = 'lost' then outcome
+    else public.finish_object(
+      take_object.object, take_object.version, take_object.claim, outcome, session_id
+    )
+  end;
+  return next;
+end
+$$;
+
+revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) from public, anon, authenticated;
+grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) to service_role;
+comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) is
+  'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session, and code, reason and said are those of create_session. Lost: it is not being taken in under this claim.';
+
+-- Retake -------------------------------------------------------------------------------------
+
+create or replace function public.retake_objects(
+  which text,
+  bucket text,
+  named text default null,
+  code text default null,
+  ended_before timestamptz default null,
+  batch_size integer default 1000,
+  dry_run boolean default false
+)
+returns bigint
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  retaken bigint;
+begin
+  if coalesce(retake_objects.which, '') not in ('refused', 'all', 'named') then
+    raise exception 'retake_objects needs refused, all or named.'
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  with ended as (
+    select i.object_id, i.version
+    from public.storage_intake as i
+    where i.bucket_id = retake_objects.bucket
+      and i.outcome not in ('waiting', 'taking', 'superseded', 'gone')
+      and (retake_objects.ended_before is null or i.taken_at < retake_objects.ended_before)
+      and case retake_objects.which
+        when 'named' then retake_objects.named in (i.object_path, i.object_id::text)
+        when 'refused' then
+          i.outcome = 'refused'
+          and (
+            retake_objects.code is null
+            or retake_objects.code = substring(i.detail from '^([a-z0-9_]+): ')
+          )
+        else true
+      end
+    limit case when not retake_objects.dry_run then retake_objects.batch_size end
+  ),
+  again as (
+    update public.storage_intake as i
+    set
+      outcome = 'waiting', session_id = null, detail = null, attempts = 0, claim = null,
+      due_at = clock_timestamp(), taken_at = null
+    from ended
+    where not retake_objects.dry_run
+      and i.object_id = ended.object_id and i.version = ended.version
+    returning 1
+  )
+  select case when retake_objects.dry_run
+    then (select count(*) from ended)
+    else (select count(*) from again)
+  end into retaken;
+
+  return retaken;
+end
+$$;
+
+revoke execute on function public.retake_objects(text, text, text, text, timestamptz, integer, boolean) from public, anon, authenticated;
+grant execute on function public.retake_objects(text, text, text, text, timestamptz, integer, boolean) to service_role;
+comment on function public.retake_objects(text, text, text, text, timestamptz, integer, boolean) is
+  'Lets uploads that ended wait again: refused ones (of a code), all, or those at a path or of an object id; batch_size of them. Says how many; with dry_run it counts all and changes nothing.';

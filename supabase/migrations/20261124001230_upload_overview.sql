@@ -1,0 +1,72 @@
+-- The uploads that have no session yet, or never get one, for a person in the dashboard.
+--
+-- Reason: an upload without a session is in no other view, and whoever asks for it wants to know
+-- what it waits for and what helps.
+
+set local lock_timeout = '5s';
+
+create or replace view public.upload_overview
+with (security_invoker = true)
+as
+select
+  case i.outcome
+    when 'refused' then 1
+    when 'waiting' then case when i.detail is null then 3 else 2 end
+    when 'taking' then 4
+    else 5
+  end as urgency,
+  case
+    when i.outcome = 'refused' then 'refused: no session is possible'
+    when i.outcome = 'taking' and i.due_at < now() - interval '1 minute'
+      then 'stuck: its worker stopped'
+    when i.outcome = 'taking' then 'being taken in'
+    when i.outcome = 'superseded' then 'overwritten before it was taken in'
+    when i.outcome = 'gone' then 'deleted before it was taken in'
+    when i.due_at <= now() and i.announced_at < now() - interval '5 minutes'
+      then 'stuck: no worker takes it in'
+    when i.due_at > now() then 'waiting for its next attempt'
+    else 'waiting'
+  end as state,
+  regexp_replace(i.object_path, '^.*/', '') as file,
+  case
+    when i.outcome in ('superseded', 'gone') then null
+    when i.outcome = 'refused' then concat_ws(
+      ' ', i.detail, format('To take it in anew: c3d-worker retake %s', i.object_id)
+    )
+    when i.detail is null and i.announced_at < now() - interval '5 minutes'
+      then 'Is a worker running? Start one with `c3d-worker run`; it takes this upload in by itself.'
+    else i.detail
+  end as what_to_do,
+  i.attempts,
+  case when i.outcome in ('waiting', 'taking') then i.announced_at end as waiting_since,
+  case when i.outcome = 'waiting' then i.due_at end as next_attempt_at,
+  i.announced_at as uploaded_at,
+  i.taken_at as ended_at,
+  i.size_bytes,
+  i.object_path,
+  i.bucket_id as bucket,
+  i.object_id
+from public.storage_intake as i
+where i.outcome in ('waiting', 'taking', 'refused', 'superseded', 'gone')
+order by urgency nulls first, i.announced_at desc;
+
+revoke all on public.upload_overview from public, anon, authenticated;
+grant select on public.upload_overview to service_role;
+
+comment on view public.upload_overview is
+  'Uploads that have no session yet or never get one, and what helps: refused, waiting for something, waiting, being taken in, overwritten or deleted; the newest first within each.';
+comment on column public.upload_overview.urgency is
+  'The order: 1 refused, 2 waiting for something, 3 waiting, 4 being taken in, 5 overwritten or deleted.';
+comment on column public.upload_overview.state is 'How far the upload has come, in words.';
+comment on column public.upload_overview.file is 'Name of the file as it was uploaded.';
+comment on column public.upload_overview.what_to_do is
+  'Why it was refused or what it waits for, and what helps. Empty when there is nothing to do.';
+comment on column public.upload_overview.attempts is 'How often a worker has begun to take it in.';
+comment on column public.upload_overview.waiting_since is 'Since when it waits for its session. Empty when it has ended.';
+comment on column public.upload_overview.next_attempt_at is 'While it waits: the time of its next attempt.';
+comment on column public.upload_overview.uploaded_at is 'When the upload was noted.';
+comment on column public.upload_overview.ended_at is 'When it was refused, or found to be overwritten or deleted.';
+comment on column public.upload_overview.size_bytes is 'Its size in bytes, as Storage says it.';
+comment on column public.upload_overview.object_path is 'Where it lies in the bucket.';
+comment on column public.upload_overview.bucket is 'The bucket.';
+comment on column public.upload_overview.object_id is 'The object, for `c3d-worker retake`.';

@@ -1,0 +1,63 @@
+-- Tries whether the table takes a session, all the way, and takes it back.
+--
+-- Reason: a column of the owner's that must not be empty, a foreign key or a trigger would refuse
+-- every session, and nobody would know before the first upload. Nothing is left behind: all of it
+-- happens in a block that ends with an error, so Realtime publishes nothing either.
+
+set local lock_timeout = '5s';
+
+create or replace function public.try_session()
+returns table (code text, reason text, said text)
+language plpgsql
+security invoker
+set search_path = ''
+set lock_timeout = '2s'
+as $$
+declare
+  made record;
+  trial uuid := gen_random_uuid();
+  step text := 'made';
+begin
+  begin
+    select * into made
+    from public.create_session(
+      'c3d-worker-check/' || trial || '.c3d',
+      encode(sha256(convert_to(trial::text, 'UTF8')), 'hex'),
+      1,
+      trial || '.c3d'
+    );
+    if made.code is null then
+      step := 'claimed';
+      update public.therapy_sessions as s
+      set
+        processing_status = 'processing',
+        processing_attempts = 1,
+        processing_claim = trial,
+        processing_due_at = clock_timestamp() + interval '1 minute'
+      where s.id = made.session_id;
+      step := 'completed';
+      perform public.complete_session(
+        made.session_id, trial, '{"channel_count": 0, "channel_names": []}',
+        encode(sha256(convert_to(trial::text, 'UTF8')), 'hex')
+      );
+      set constraints all immediate;
+    end if;
+    raise exception 'taken back' using errcode = 'C3D00';
+  exception
+    when sqlstate 'C3D00' then
+      code := made.code;
+      reason := made.reason;
+      said := made.said;
+    when others then
+      code := 'schema_refuses';
+      reason := format('A session cannot be %s: a rule of the table refuses it (%s).', step, sqlstate);
+      said := format('%s (%s)', rtrim(sqlerrm, '.'), sqlstate);
+  end;
+  return next;
+end
+$$;
+
+revoke execute on function public.try_session() from public, anon, authenticated;
+grant execute on function public.try_session() to service_role;
+comment on function public.try_session() is
+  'Makes, claims and completes a session, and takes all of it back. Says why the table refuses one, as create_session does; empty: it takes sessions.';
