@@ -44,6 +44,10 @@ class MetadataService:
         await self.extend([], lease_seconds=1)
         await self.complete_many([])  # of the youngest migration
 
+    async def ring_probe(self) -> int:
+        """Insert a probe that whoever listens to Realtime should hear, and return its id."""
+        return int(await rest.value(self._supabase.rpc("ring_probe", {})))
+
     # --- phase 1 ------------------------------------------------------------------------------
 
     async def create_session(self, new: NewSession) -> tuple[UUID, bool]:

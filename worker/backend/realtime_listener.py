@@ -5,6 +5,10 @@ connection can die without a sign. So the listener also wakes the worker wheneve
 have been missed, and the claim loop polls the table whatever is heard. A connection in doubt is
 not repaired: the listener throws it away and builds a new client.
 
+Realtime can also say that all is well and hear nothing. Only a change that was made and heard
+proves the contrary, so the listener has a probe inserted into `worker_bells`, after every
+subscription and now and then, and waits to hear it.
+
 Source: the Phoenix channel protocol as Supabase Realtime speaks it
 (https://supabase.com/docs/guides/realtime/protocol).
 """
@@ -12,7 +16,7 @@ Source: the Phoenix channel protocol as Supabase Realtime speaks it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -27,14 +31,22 @@ from realtime import (
 
 from worker.backend.metadata_service import SESSIONS
 from worker.backoff import backoff
+from worker.errors import UnavailableError
 
 JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
 READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
 PING_SECONDS = 9.0  # between two pings; each counts as two Realtime messages
 ECHO_SECONDS = 4.0  # for a ping to come back; a needless new connection costs little
+PROBES, PROBE_SECONDS = 3, 5.0  # attempts to hear a probe, and seconds for each
+PROOF_SECONDS = 600.0  # between two proofs on the same connection
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
 MAX_AGE_SECONDS = 6 * 3600.0  # the platform cuts connections at 24 h, this one goes before
 INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
+MAX_DEAF_PAUSE = 60.0  # seconds; each attempt inserts probes
+
+BELLS = "worker_bells"
+
+RingProbe = Callable[[], Awaitable[int]]  # inserts a probe, and returns its id
 
 log = structlog.get_logger(__name__)
 
@@ -45,22 +57,34 @@ class WakeReason(StrEnum):
     READY = "realtime ready"  # what was inserted before is not announced
     INSERT = "insert"
     GAP = "realtime lost"
+    DEAF = "realtime deaf"  # subscribed, and nothing is heard
+
+    @property
+    def word(self) -> str:
+        """The state of the connection after it, for /readyz: ready, lost or deaf."""
+        return self.value.removeprefix("realtime ")
 
 
 class ConnectionLostError(Exception):
     """A Realtime connection ended; why is its message."""
 
 
-async def probe(url: str, key: str, *, seconds: float) -> None:
-    """Connect once, and wait until inserts would be heard.
+class DeafError(ConnectionLostError):
+    """A Realtime connection is subscribed, and hears nothing."""
+
+
+async def prove(url: str, key: str, ring_probe: RingProbe, *, seconds: float) -> None:
+    """Connect once, and wait until a probe is heard.
 
     Raises:
-        ConnectionLostError: they would not be, and why.
+        ConnectionLostError: none is, and why.
+        UnavailableError: no probe can be inserted.
     """
-    connection = _Connection(f"{url}/realtime/v1", key, lambda _: None)
+    connection = _Connection(f"{url}/realtime/v1", key, ring_probe, lambda _: None)
     try:
         await connection.join(seconds)
-    except ConnectionLostError:
+        await connection.prove()
+    except (ConnectionLostError, UnavailableError):
         raise
     except Exception as error:  # noqa: BLE001 - the client library raises any kind
         raise ConnectionLostError(_reason(error, key)) from None
@@ -73,18 +97,16 @@ async def probe(url: str, key: str, *, seconds: float) -> None:
 class RealtimeListener:
     """Keeps one Realtime connection alive, and calls `wake` from it."""
 
-    def __init__(self, url: str, key: str, wake: Callable[[WakeReason], None]) -> None:
+    def __init__(
+        self, url: str, key: str, ring_probe: RingProbe, wake: Callable[[WakeReason], None]
+    ) -> None:
         """`url` is the project's; `wake` is called on the event loop and must not block."""
         self._url = f"{url}/realtime/v1"
         self._key = key
+        self._ring_probe = ring_probe
         self._on_wake = wake
-        self._ready = False
         self._closing: set[asyncio.Task[None]] = set()
-
-    @property
-    def ready(self) -> bool:
-        """Whether inserts are heard now."""
-        return self._ready
+        self.state = WakeReason.GAP  # READY: inserts are heard; DEAF, GAP: they are not
 
     async def run(self) -> None:
         """Connect, listen, and begin anew whenever a connection ends; until cancelled."""
@@ -97,9 +119,12 @@ class RealtimeListener:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            connection = _Connection(self._url, self._key, self._wake)
+            connection = _Connection(self._url, self._key, self._ring_probe, self._wake)
+            why = WakeReason.GAP
             try:
                 await connection.listen()
+            except DeafError as error:
+                reason, why = str(error), WakeReason.DEAF
             except ConnectionLostError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - the client library raises any kind
@@ -107,14 +132,18 @@ class RealtimeListener:
             finally:
                 self._discard(connection)
             failures = 1 if connection.was_ready else failures + 1
-            pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
-            log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
-            self._wake(WakeReason.GAP)
+            deaf = why is WakeReason.DEAF
+            pause = backoff(
+                failures, initial=INITIAL_PAUSE, maximum=MAX_DEAF_PAUSE if deaf else MAX_PAUSE
+            )
+            event = "realtime_deaf" if deaf else "realtime_lost"
+            log.warning(event, reason=reason, retry_in=round(pause, 1))
+            self._wake(why)
             await asyncio.sleep(pause)
 
     def _wake(self, why: WakeReason) -> None:
         if why is not WakeReason.INSERT:  # one may come late, from a connection that is closing
-            self._ready = why is WakeReason.READY
+            self.state = why
         self._on_wake(why)
 
     def _discard(self, connection: _Connection) -> None:
@@ -127,9 +156,14 @@ class RealtimeListener:
 class _Connection:
     """One client, one channel, from connecting to the first doubt."""
 
-    def __init__(self, url: str, key: str, wake: Callable[[WakeReason], None]) -> None:
+    def __init__(
+        self, url: str, key: str, ring_probe: RingProbe, wake: Callable[[WakeReason], None]
+    ) -> None:
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
+        self._ring_probe = ring_probe
         self._wake = wake
+        self._proven = False
+        self._heard: asyncio.Queue[object] = asyncio.Queue()  # ids of probes, anybody's
         self._joined = asyncio.Event()
         self._ready = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -137,7 +171,7 @@ class _Connection:
 
     @property
     def was_ready(self) -> bool:
-        return self._ready.is_set()
+        return self._proven
 
     async def listen(self) -> None:
         """Wake the worker until the connection is in doubt.
@@ -147,8 +181,11 @@ class _Connection:
         """
         channel = await self.join(READY_SECONDS)
         loop = asyncio.get_running_loop()
-        born = loop.time()
+        born, proven_at = loop.time(), float("-inf")
         while loop.time() - born < MAX_AGE_SECONDS:
+            if not self._proven or loop.time() - proven_at > PROOF_SECONDS:
+                await self._prove_to_the_worker()
+                proven_at = loop.time()
             await self._ping(channel)
             await asyncio.wait({self._ended}, timeout=PING_SECONDS)
             self._raise_if_ended()
@@ -168,6 +205,37 @@ class _Connection:
             missed = "ready" if self._joined.is_set() else "joined"
             raise ConnectionLostError(f"not {missed} in time") from None
         return channel
+
+    async def prove(self) -> None:
+        """Have a probe inserted and hear it; the feed of a cold project loses the first ones.
+
+        Raises:
+            DeafError: none of them was heard.
+            ConnectionLostError: the connection has ended.
+            UnavailableError: none could be inserted.
+        """
+        for _ in range(PROBES):
+            wanted = await self._ring_probe()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._or_end(self._hear(wanted))
+                    return
+        raise DeafError("subscribed, but no probe is heard")
+
+    async def _prove_to_the_worker(self) -> None:
+        try:
+            await self.prove()
+        except UnavailableError as error:
+            # Nothing is known of Realtime while nothing can be inserted; the loops see to that.
+            log.debug("probe_unanswered", code=error.code)
+            return
+        log.info("realtime_ready", again=self._proven)
+        self._proven = True
+        self._wake(WakeReason.READY)
+
+    async def _hear(self, wanted: int) -> None:
+        while await self._heard.get() != wanted:
+            pass
 
     async def close(self) -> None:
         with suppress(Exception):  # it is thrown away whatever it says
@@ -189,6 +257,12 @@ class _Connection:
             RealtimePostgresChangesListenEvent.Insert,
             self._on_insert,
             table=SESSIONS,
+            schema="public",
+        )
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.Insert,
+            self._on_bell,
+            table=BELLS,
             schema="public",
         )
         channel.on_broadcast("ping", self._on_echo)
@@ -228,12 +302,16 @@ class _Connection:
     def _on_system(self, payload: Any) -> None:
         """Only now does the database feed run: the join's own answer comes seconds earlier."""
         if payload.extension == "postgres_changes" and payload.status == "ok":
-            log.info("realtime_ready", again=self._ready.is_set())
+            self._proven = False  # the feed has begun anew
             self._ready.set()
-            self._wake(WakeReason.READY)
+            self._wake(WakeReason.INSERT)  # what was inserted before is not announced
 
     def _on_insert(self, _payload: object) -> None:
         self._wake(WakeReason.INSERT)
+
+    def _on_bell(self, payload: object) -> None:
+        with suppress(LookupError, TypeError, AttributeError):
+            self._heard.put_nowait(payload["data"]["record"]["id"])  # type: ignore[index]
 
     def _on_echo(self, _payload: object) -> None:
         self._echoed.set()

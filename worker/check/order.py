@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation, Report
-from worker.backend.metadata_service import SESSIONS
+from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
-from worker.backend.realtime_listener import ConnectionLostError, probe
+from worker.backend.realtime_listener import ConnectionLostError, prove
 from worker.check import key
 from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, well
@@ -59,7 +59,8 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
         found += schema(api, report)
     found.append(await _bucket(connection, settings))
     found += _reported(report, settings)
-    found += await _tried(connection, door) if well(found) else unchecked(*BEHIND_SCHEMA)
+    has_schema = well(each for each in found if each.check is Check.SCHEMA)
+    found += await _tried(connection, door) if has_schema else unchecked(*BEHIND_SCHEMA)
     found += await _realtime(connection, found, served=api is None or SESSIONS in api.relations)
     return found
 
@@ -105,8 +106,9 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
     if not served or not well(each for each in found if each.check is Check.PUBLICATION):
         return unchecked(Check.REALTIME)
     try:
-        await probe(connection.url, connection.key, seconds=REALTIME_SECONDS)
-    except ConnectionLostError as error:
+        ring_probe = MetadataService(connection.supabase).ring_probe
+        await prove(connection.url, connection.key, ring_probe, seconds=REALTIME_SECONDS)
+    except (ConnectionLostError, UnavailableError) as error:
         return [
             bad(
                 Check.REALTIME,
@@ -115,4 +117,4 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
                 "refuse WebSockets.",
             )
         ]
-    return [good(Check.REALTIME, "Joined; the database's changes are heard.")]
+    return [good(Check.REALTIME, "Joined, and a change that was made was heard.")]

@@ -8,6 +8,7 @@ Of this worker, since it started:
   child) and `complete`, whether the step succeeded or not.
 - `c3d_worker_lease_losses_total`: sessions whose lease went to another while it worked on them.
 - `c3d_worker_realtime_ready`: 1 while inserts are heard, else 0.
+- `c3d_worker_realtime_deaf`: 1 while Realtime says that all is well and no probe is heard, else 0.
 - `c3d_worker_realtime_reconnects_total`: Realtime connections that ended or never got ready; each
   is followed by a new one.
 - `c3d_worker_objects_total{outcome}`: uploads taken in: `session`, `duplicate`, `skipped`,
@@ -66,6 +67,9 @@ _lease_losses = Counter(
 )
 _realtime_ready = Gauge(
     "c3d_worker_realtime_ready", "Whether inserts are heard.", registry=_registry
+)
+_realtime_deaf = Gauge(
+    "c3d_worker_realtime_deaf", "Whether Realtime is joined and hears nothing.", registry=_registry
 )
 _realtime_reconnects = Counter(
     "c3d_worker_realtime_reconnects", "Realtime connections that ended.", registry=_registry
@@ -143,11 +147,13 @@ def lease_lost() -> None:
 def realtime_ready() -> None:
     """Note that inserts are heard."""
     _realtime_ready.set(1)
+    _realtime_deaf.set(0)
 
 
-def realtime_lost() -> None:
+def realtime_lost(*, deaf: bool) -> None:
     """Note that inserts are not heard, and count the connection that ended."""
     _realtime_ready.set(0)
+    _realtime_deaf.set(deaf)
     _realtime_reconnects.inc()
 
 

@@ -66,7 +66,7 @@ class HealthService:
         said = {
             "ready": ready,
             "supabase": "reachable" if reachable else "unreachable",
-            "realtime": "ready" if self.realtime.ready else "lost",
+            "realtime": self.realtime.state.word,
             **parts,
         }
         return JSONResponse(said, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -65,7 +65,7 @@ async def run(settings: Settings) -> None:
         watchdogs = (Watchdog(), Watchdog())
         loop = make_session_loop(metadata, processor, settings, watchdogs[0])
         intake_loop = make_intake_loop(intake, settings, watchdog=watchdogs[1])
-        realtime = make_listener(connection, loop)
+        realtime = make_listener(connection, metadata, loop)
         sweep = BucketSweep(
             intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
@@ -118,15 +118,17 @@ def make_session_loop(
     )
 
 
-def make_listener(connection: Connection, loop: ClaimLoop[ClaimedSession]) -> RealtimeListener:
+def make_listener(
+    connection: Connection, metadata: MetadataService, loop: ClaimLoop[ClaimedSession]
+) -> RealtimeListener:
     """Realtime, waking the claim loop."""
 
     def wake(why: WakeReason) -> None:
-        if why is WakeReason.GAP:
-            metrics.realtime_lost()
+        if why in (WakeReason.GAP, WakeReason.DEAF):
+            metrics.realtime_lost(deaf=why is WakeReason.DEAF)
         elif why is WakeReason.READY:
             metrics.realtime_ready()
         log.debug("insert_heard" if why is WakeReason.INSERT else "woken", why=str(why))
         loop.wake()
 
-    return RealtimeListener(connection.url, connection.key, wake)
+    return RealtimeListener(connection.url, connection.key, metadata.ring_probe, wake)
