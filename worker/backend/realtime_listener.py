@@ -8,69 +8,31 @@ not repaired: the listener throws it away and builds a new client.
 Realtime can also say that all is well and hear nothing. Only a change that was made and heard
 proves the contrary, so the listener has a probe inserted into `worker_bells`, after every
 subscription and now and then, and waits to hear it.
-
-Source: the Phoenix channel protocol as Supabase Realtime speaks it
-(https://supabase.com/docs/guides/realtime/protocol).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from enum import StrEnum
-from typing import Any
 
 import structlog
-from realtime import (
-    AsyncRealtimeChannel,
-    AsyncRealtimeClient,
-    RealtimePostgresChangesListenEvent,
-    RealtimeSubscribeStates,
-)
 
-from worker.backend.metadata_service import SESSIONS
+from worker.backend.realtime_connection import (
+    ConnectionLostError,
+    DeafError,
+    RealtimeConnection,
+    RingProbe,
+    WakeReason,
+)
 from worker.backoff import backoff
 from worker.errors import UnavailableError
 
-JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
-READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
-PING_SECONDS = 9.0  # between two pings; each counts as two Realtime messages
-ECHO_SECONDS = 4.0  # for a ping to come back; a needless new connection costs little
-PROBES, PROBE_SECONDS = 3, 5.0  # attempts to hear a probe, and seconds for each
-PROOF_SECONDS = 600.0  # between two proofs on the same connection
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
-MAX_AGE_SECONDS = 6 * 3600.0  # the platform cuts connections at 24 h, this one goes before
 INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
 MAX_DEAF_PAUSE = 60.0  # seconds; each attempt inserts probes
 
-BELLS = "worker_bells"
-
-RingProbe = Callable[[], Awaitable[int]]  # inserts a probe, and returns its id
-
 log = structlog.get_logger(__name__)
-
-
-class WakeReason(StrEnum):
-    """Why the listener wakes the worker."""
-
-    READY = "realtime ready"  # what was inserted before is not announced
-    INSERT = "insert"
-    GAP = "realtime lost"
-    DEAF = "realtime deaf"  # subscribed, and nothing is heard
-
-    @property
-    def word(self) -> str:
-        """The state of the connection after it, for /readyz: ready, lost or deaf."""
-        return self.value.removeprefix("realtime ")
-
-
-class ConnectionLostError(Exception):
-    """A Realtime connection ended; why is its message."""
-
-
-class DeafError(ConnectionLostError):
-    """A Realtime connection is subscribed, and hears nothing."""
 
 
 async def prove(url: str, key: str, ring_probe: RingProbe, *, seconds: float) -> None:
@@ -80,7 +42,7 @@ async def prove(url: str, key: str, ring_probe: RingProbe, *, seconds: float) ->
         ConnectionLostError: none is, and why.
         UnavailableError: no probe can be inserted.
     """
-    connection = _Connection(f"{url}/realtime/v1", key, ring_probe, lambda _: None)
+    connection = RealtimeConnection(f"{url}/realtime/v1", key, ring_probe, lambda _: None)
     try:
         await connection.join(seconds)
         await connection.prove()
@@ -119,7 +81,7 @@ class RealtimeListener:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            connection = _Connection(self._url, self._key, self._ring_probe, self._wake)
+            connection = RealtimeConnection(self._url, self._key, self._ring_probe, self._wake)
             why = WakeReason.GAP
             try:
                 await connection.listen()
@@ -146,175 +108,11 @@ class RealtimeListener:
             self.state = why
         self._on_wake(why)
 
-    def _discard(self, connection: _Connection) -> None:
+    def _discard(self, connection: RealtimeConnection) -> None:
         """Close in the background: closing a half-open socket takes ten seconds."""
         task = asyncio.create_task(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-class _Connection:
-    """One client, one channel, from connecting to the first doubt."""
-
-    def __init__(
-        self, url: str, key: str, ring_probe: RingProbe, wake: Callable[[WakeReason], None]
-    ) -> None:
-        self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
-        self._ring_probe = ring_probe
-        self._wake = wake
-        self._proven = False
-        self._heard: asyncio.Queue[object] = asyncio.Queue()  # ids of probes, anybody's
-        self._joined = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._echoed = asyncio.Event()
-
-    @property
-    def was_ready(self) -> bool:
-        return self._proven
-
-    async def listen(self) -> None:
-        """Wake the worker until the connection is in doubt.
-
-        Raises:
-            ConnectionLostError, and whatever the client library raises.
-        """
-        channel = await self.join(READY_SECONDS)
-        loop = asyncio.get_running_loop()
-        born, proven_at = loop.time(), float("-inf")
-        while loop.time() - born < MAX_AGE_SECONDS:
-            if not self._proven or loop.time() - proven_at > PROOF_SECONDS:
-                await self._prove_to_the_worker()
-                proven_at = loop.time()
-            await self._ping(channel)
-            await asyncio.wait({self._ended}, timeout=PING_SECONDS)
-            self._raise_if_ended()
-        raise ConnectionLostError("renewed before the platform cuts it")
-
-    async def join(self, seconds: float) -> AsyncRealtimeChannel:
-        """Connect, join the channel and wait until the database feed runs; raises as `listen`."""
-        channel = self._channel()
-        try:
-            async with asyncio.timeout(min(JOIN_SECONDS, seconds)):
-                await self._client.connect()
-                await channel.subscribe(self._on_status)
-                await self._or_end(self._joined.wait())
-            async with asyncio.timeout(seconds):
-                await self._or_end(self._ready.wait())
-        except TimeoutError:
-            missed = "ready" if self._joined.is_set() else "joined"
-            raise ConnectionLostError(f"not {missed} in time") from None
-        return channel
-
-    async def prove(self) -> None:
-        """Have a probe inserted and hear it; the feed of a cold project loses the first ones.
-
-        Raises:
-            DeafError: none of them was heard.
-            ConnectionLostError: the connection has ended.
-            UnavailableError: none could be inserted.
-        """
-        for _ in range(PROBES):
-            wanted = await self._ring_probe()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS):
-                    await self._or_end(self._hear(wanted))
-                    return
-        raise DeafError("subscribed, but no probe is heard")
-
-    async def _prove_to_the_worker(self) -> None:
-        try:
-            await self.prove()
-        except UnavailableError as error:
-            # Nothing is known of Realtime while nothing can be inserted; the loops see to that.
-            log.debug("probe_unanswered", code=error.code)
-            return
-        log.info("realtime_ready", again=self._proven)
-        self._proven = True
-        self._wake(WakeReason.READY)
-
-    async def _hear(self, wanted: int) -> None:
-        while await self._heard.get() != wanted:
-            pass
-
-    async def close(self) -> None:
-        with suppress(Exception):  # it is thrown away whatever it says
-            await self._client.close()
-
-    def _channel(self) -> AsyncRealtimeChannel:
-        channel = self._client.channel(
-            f"{SESSIONS}-listener",
-            {
-                "config": {
-                    "broadcast": {"ack": False, "self": True},
-                    "presence": None,
-                    "private": False,
-                }
-            },
-        )
-        channel.on_system(self._on_system)
-        channel.on_postgres_changes(
-            RealtimePostgresChangesListenEvent.Insert,
-            self._on_insert,
-            table=SESSIONS,
-            schema="public",
-        )
-        channel.on_postgres_changes(
-            RealtimePostgresChangesListenEvent.Insert,
-            self._on_bell,
-            table=BELLS,
-            schema="public",
-        )
-        channel.on_broadcast("ping", self._on_echo)
-        return channel
-
-    async def _ping(self, channel: AsyncRealtimeChannel) -> None:
-        """Send a message to oneself; only its return proves that the socket lives."""
-        self._echoed.clear()
-        try:
-            async with asyncio.timeout(ECHO_SECONDS):
-                await channel.send_broadcast("ping", {})
-                await self._or_end(self._echoed.wait())
-        except TimeoutError:
-            raise ConnectionLostError("no echo: the connection is dead or frozen") from None
-
-    async def _or_end(self, awaitable: Any) -> None:
-        """Await `awaitable`; raise as soon as the connection has ended."""
-        waiting = asyncio.ensure_future(awaitable)
-        try:
-            await asyncio.wait({waiting, self._ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        self._raise_if_ended()
-
-    def _raise_if_ended(self) -> None:
-        if self._ended.done():
-            raise ConnectionLostError(self._ended.result())
-
-    # --- callbacks: the library's listening task dies of an exception, so these cannot raise ---
-
-    def _on_status(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
-        if state is RealtimeSubscribeStates.SUBSCRIBED:
-            self._joined.set()
-        elif not self._ended.done():
-            self._ended.set_result(f"channel {state.value.lower()}{f': {error}' if error else ''}")
-
-    def _on_system(self, payload: Any) -> None:
-        """Only now does the database feed run: the join's own answer comes seconds earlier."""
-        if payload.extension == "postgres_changes" and payload.status == "ok":
-            self._proven = False  # the feed has begun anew
-            self._ready.set()
-            self._wake(WakeReason.INSERT)  # what was inserted before is not announced
-
-    def _on_insert(self, _payload: object) -> None:
-        self._wake(WakeReason.INSERT)
-
-    def _on_bell(self, payload: object) -> None:
-        with suppress(LookupError, TypeError, AttributeError):
-            self._heard.put_nowait(payload["data"]["record"]["id"])  # type: ignore[index]
-
-    def _on_echo(self, _payload: object) -> None:
-        self._echoed.set()
 
 
 def _reason(error: Exception, key: str) -> str:

@@ -7,7 +7,8 @@ from worker.backend.installation import Installation, Report
 from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
-from worker.backend.realtime_listener import ConnectionLostError, prove
+from worker.backend.realtime_connection import ConnectionLostError
+from worker.backend.realtime_listener import prove
 from worker.check import key
 from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, well

@@ -12,7 +12,8 @@ from worker.backend.connection import Connection, connect
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
-from worker.backend.realtime_listener import RealtimeListener, WakeReason
+from worker.backend.realtime_connection import WakeReason
+from worker.backend.realtime_listener import RealtimeListener
 from worker.backend.sessions import ClaimedSession
 from worker.extraction.isolation import Isolation
 from worker.intake.bucket_sweep import BucketSweep
