@@ -14,15 +14,15 @@ class Completion(StrEnum):
 
     COMPLETED = "completed"
     DUPLICATE = "duplicate"  # its content is another session's: failed, naming that one
-    LOST = "lost"  # no longer in this worker's hand: nothing was changed
+    LOST = "lost"  # another worker has claimed it: nothing was changed
 
 
 class Failure(StrEnum):
     """What became of a session whose error was handed in."""
 
     FAILED = "failed"
-    PENDING = "pending"  # it will be tried again
-    LOST = "lost"  # no longer in this worker's hand: nothing was changed
+    PENDING = "pending"  # there is a next attempt
+    LOST = "lost"  # another worker has claimed it: nothing was changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Relinked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSession:
-    """A session in this worker's hand, until its lease ends."""
+    """A session that this worker has claimed, until its lease ends."""
 
     id: UUID
     claim: UUID
@@ -72,8 +72,8 @@ class ClaimedSession:
     attempt: int
     abandoned: bool  # its last lease ran out: it may be what its worker died of
 
-    def held(self) -> dict[str, Any]:
-        """Return what fences every function that ends this worker's hold of it."""
+    def fence(self) -> dict[str, Any]:
+        """Return the arguments by which SQL knows that the claim is still this worker's."""
         return {"session": str(self.id), "claim": str(self.claim)}
 
 
@@ -81,7 +81,7 @@ class ClaimedSession:
 class Finished:
     """A session whose recording was read, and what it says."""
 
-    session: ClaimedSession  # in this worker's hand
+    session: ClaimedSession
     technical: Mapping[str, Any]  # the eight columns of `c3d_technical_data`
     content_hash: str | None  # the measured SHA-256; None: only the file's start was read
     game: Mapping[str, Any]  # what the file says of the game; it fills gaps in `game_metadata`
@@ -90,7 +90,7 @@ class Finished:
     def argument(self) -> dict[str, Any]:
         """Return an element of what `complete_sessions` takes."""
         return {
-            **self.session.held(),
+            **self.session.fence(),
             "technical": dict(self.technical),
             "content_hash": self.content_hash,
             "game": dict(self.game),

@@ -1,4 +1,4 @@
-"""The HTTP face for people and machines that watch: does it live, can it serve, what did it do."""
+"""For people and machines that watch: does the worker live, can it serve, what did it do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Claims(Protocol):
 
 
 class Listens(Protocol):
-    """What hears of inserts: the doorbell."""
+    """What hears of inserts: the Realtime listener."""
 
     @property
     def ready(self) -> bool:
@@ -38,9 +38,9 @@ class HealthService:
     """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
 
     watchdog: Watchdog
-    lookout: QueueStats
+    stats: QueueStats
     loop: Claims
-    doorbell: Listens
+    realtime: Listens
 
     def routes(self) -> list[Route]:
         """Return the three routes."""
@@ -62,21 +62,21 @@ class HealthService:
 
         Without Realtime the sweep finds them, so its loss is told and nothing more.
         """
-        reachable = await self.lookout.reachable()
+        reachable = await self.stats.reachable()
         sweep = self._sweep()
         ready = reachable and sweep == "turning"
         said = {
             "ready": ready,
             "supabase": "reachable" if reachable else "unreachable",
-            "realtime": "ready" if self.doorbell.ready else "lost",
+            "realtime": "ready" if self.realtime.ready else "lost",
             "sweep": sweep,
         }
         return JSONResponse(said, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def measurements(self, _: Request) -> Response:
         """Give every measurement; without Supabase those of the queue are left out."""
-        reachable = await self.lookout.reachable()
-        report = await self.lookout.look() if reachable else None
+        reachable = await self.stats.reachable()
+        report = await self.stats.look() if reachable else None
         content = metrics.exposition(report, reachable=reachable)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 

@@ -98,13 +98,13 @@ class Watcher:
 
 
 def _watcher(
-    connection: Connection, stack: StackInfo, *, silence: float = 60.0, every: float = 0.0
+    connection: Connection, stack: StackInfo, *, silence: float = 60.0, ttl_seconds: float = 0.0
 ) -> Watcher:
-    """A face in this process whose loop and doorbell do not run."""
+    """A health service in this process whose loop and listener do not run."""
     loop = _idle_loop(connection, stack)
     health = HealthService(
         Watchdog(max_silence_seconds=silence),
-        QueueStats(QueueReports(connection.supabase), every=every),
+        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
         loop,
         make_listener(connection, loop),
     )
@@ -180,7 +180,7 @@ async def test_many_scrapes_ask_each_question_once(harness: Harness) -> None:
 
     async with connected(harness.stack) as connection:
         connection.http.event_hooks["response"].append(count)
-        watcher = _watcher(connection, harness.stack, every=15.0)
+        watcher = _watcher(connection, harness.stack, ttl_seconds=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
     assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
 
