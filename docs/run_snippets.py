@@ -1,7 +1,7 @@
 """Runs the SQL in `docs/snippets` on a local stack with sessions, and writes the results down.
 
-Run it with `.venv/bin/python docs/run_snippets.py`. In `docs/dashboard.md` it replaces the text between
-the two marks of each snippet by the SQL and its result. A real worker creates the sessions.
+Run it with `.venv/bin/python docs/run_snippets.py`. In `docs/dashboard.md` it replaces the text
+between the two marks of each snippet by the SQL and its result. A real worker makes the sessions.
 """
 
 from __future__ import annotations
