@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from worker.errors import UnavailableError
+from worker.backend.realtime_listener import RealtimeListener
 from worker.observing import metrics
 from worker.observing.watchdog import Watchdog
+from worker.processing.claim_loop import ClaimLoop
 from worker.service.queue_stats import QueueStats
-
-
-class Claims(Protocol):
-    """What claims sessions: the claim loop."""
-
-    @property
-    def trouble(self) -> UnavailableError | None:
-        """Why claiming is paused, if it is."""
-
-
-class Listens(Protocol):
-    """What hears of inserts: the Realtime listener."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether inserts are heard now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +23,8 @@ class HealthService:
 
     watchdog: Watchdog
     stats: QueueStats
-    loop: Claims
-    realtime: Listens
+    loop: ClaimLoop
+    realtime: RealtimeListener
 
     def routes(self) -> list[Route]:
         """Return the three routes."""
