@@ -1,4 +1,4 @@
-"""`c3d-worker backfill`: the whole bucket, with a bar."""
+"""`c3d-worker backfill`: sessions for the whole bucket, with a progress bar."""
 
 from __future__ import annotations
 

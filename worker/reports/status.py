@@ -1,4 +1,4 @@
-"""How the queue and the bucket are, in one look."""
+"""The state of the queue and the bucket at one moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UPLOADS = "uploads_"  # how their numbers begin
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One look."""
+    """The state at one moment."""
 
     at: datetime
     queue: QueueReport
@@ -26,11 +26,11 @@ class Status:
 
     @property
     def sessions_a_minute(self) -> float:
-        """Over the last ten minutes."""
+        """Completed sessions per minute, over the last ten minutes."""
         return self.queue.completed_in_10_minutes / 10
 
     def as_json(self) -> dict[str, Any]:
-        """The look for programs."""
+        """Return the object that `status --json` prints."""
         numbers = asdict(self.queue)
         return {
             "at": self.at.isoformat(timespec="seconds"),
@@ -51,7 +51,7 @@ async def look(connection: Connection) -> Status:
     """Ask for everything.
 
     Raises:
-        UnavailableError: Supabase is in trouble, or something of this project is missing there.
+        UnavailableError: Supabase is unavailable, or a migration is missing.
     """
     reports = QueueReports(connection.supabase)
     return Status(
@@ -63,5 +63,5 @@ async def look(connection: Connection) -> Status:
 
 
 def error_as_json(error: SessionError) -> dict[str, Any]:
-    """A session that went wrong, for programs."""
+    """Return a session that has an error as `status --json` prints it."""
     return {**asdict(error), "session_id": str(error.session_id)}

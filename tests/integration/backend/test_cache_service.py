@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -13,19 +12,12 @@ import pytest
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
-from tests.integration.uploads import RECORDING, empty_harness, sweep_of
+from tests.integration.uploads import RECORDING, sweep_of
 from worker.backend.cache_service import CacheService
 from worker.errors import RejectedError
 from worker.extraction.analytics import STATISTICS_VERSION
-from worker.local.stack import StackInfo
 
 STATISTICS = {"version": 7, "channels": [], "omitted": 0}
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def hash_of(harness: Harness, session: UUID) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import RECORDING, empty_harness, numbered, settings_of
+from tests.integration.uploads import RECORDING, numbered, settings_of
 from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
@@ -54,12 +54,6 @@ from (
 """
 
 Samples: TypeAlias = "dict[tuple[str, str], float]"
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 class Watcher:
