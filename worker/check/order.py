@@ -61,7 +61,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
     found.append(await _bucket(connection, settings))
     found += _reported(report, settings)
     has_schema = well(each for each in found if each.check is Check.SCHEMA)
-    found += await _tried(connection, door) if has_schema else unchecked(*NEEDING_SCHEMA)
+    found += await _tried(connection, installation) if has_schema else unchecked(*NEEDING_SCHEMA)
     found += await _realtime(connection, found, served=api is None or SESSIONS in api.relations)
     return found
 
@@ -79,9 +79,9 @@ def _reported(report: Report | None, settings: Settings) -> list[Finding]:
     ]
 
 
-async def _tried(connection: Connection, door: Installation) -> list[Finding]:
+async def _tried(connection: Connection, installation: Installation) -> list[Finding]:
     try:
-        tried = trial(await door.trial())
+        tried = trial(await installation.trial())
         return [tried, *uploads(await QueueReports(connection.supabase).queue())]
     except WorkerError as error:
         return [bad(Check.TRIAL, error.args[0], error.cure), *unchecked(Check.UPLOADS)]
