@@ -17,8 +17,8 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.extraction.isolation import Extracted, Isolation, extract
 from worker.local.recordings import ghostly_recording
-from worker.queueing.claim_loop import ClaimLoop
 from worker.processing.processor import Processor
+from worker.queueing.claim_loop import ClaimLoop
 from worker.settings import Settings
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
