@@ -8,8 +8,6 @@ computed them: another version is answered nothing, and computes anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,17 +15,6 @@ from supabase import AsyncClient
 
 from worker.backend import rest
 from worker.errors import UnavailableError
-
-
-@dataclass(frozen=True, slots=True)
-class CacheReport:
-    """How the cache does."""
-
-    entries: int
-    stale: int  # entries of another version
-    bytes: int  # as text
-    hits: int  # of all sessions, since they were created
-    last_hit_at: datetime | None
 
 
 class CacheService:
@@ -66,24 +53,6 @@ class CacheService:
     async def invalidate(self, file_hash: str) -> bool:
         """Forget the statistics of a content; False: there were none."""
         return bool(await self._value("invalidate_statistics", file_hash=file_hash))
-
-    async def evict(self, older_than: timedelta) -> int:
-        """Forget the statistics that nobody asked for in so long, and return how many."""
-        seconds = older_than.total_seconds()
-        return int(await self._value("evict_statistics", older_than_seconds=seconds))
-
-    async def statistics(self, version: int) -> CacheReport:
-        """Say how much is kept, how much of it is not of `version`, and how often it was used."""
-        query = self._supabase.rpc("cache_report", {"version": version})
-        (row,) = await rest.rows(query)
-        last = row["last_hit_at"]
-        return CacheReport(
-            entries=row["entries"],
-            stale=row["stale"],
-            bytes=row["bytes"],
-            hits=row["hits"],
-            last_hit_at=datetime.fromisoformat(last) if last else None,
-        )
 
     async def _value(self, function: str, **arguments: Any) -> Any:
         return await rest.value(self._supabase.rpc(function, arguments))

@@ -1,4 +1,4 @@
-"""The analytics cache: kept by content and version, counted when used, bounded."""
+"""The analytics cache: kept by content and version, counted when used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -14,7 +13,7 @@ import pytest
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
-from tests.integration.uploads import RECORDING, empty_harness, numbered, sweep_of
+from tests.integration.uploads import RECORDING, empty_harness, sweep_of
 from worker.backend.cache_service import CacheService
 from worker.errors import RejectedError
 from worker.extraction.analytics import STATISTICS_VERSION
@@ -76,35 +75,6 @@ async def test_the_keys_of_others_survive(harness: Harness) -> None:
     assert not await cache.invalidate(key)
     assert json.loads((await harness.row(session))["analytics_cache"]) == {"mvc": 5}
     assert await cache.get(key, 7) is None
-
-
-async def test_what_nobody_asked_for_is_evicted(harness: Harness) -> None:
-    old, new = await harness.session(numbered(1)), await harness.session(numbered(2))
-    cache = CacheService(harness.connection.supabase)
-    for session in (old, new):
-        await cache.put(await hash_of(harness, session), STATISTICS)
-    await harness.database.execute(
-        "update therapy_sessions set last_accessed_at = now() - interval '31 days' where id = $1",
-        old,
-    )
-    assert await cache.evict(timedelta(days=30)) == 1
-    assert await cache.get(await hash_of(harness, old), 7) is None
-    assert await cache.get(await hash_of(harness, new), 7) == STATISTICS
-    assert await cache.evict(timedelta(days=30)) == 0
-
-
-async def test_the_report_counts_entries_bytes_and_hits(harness: Harness) -> None:
-    first, second = await harness.session(numbered(1)), await harness.session(numbered(2))
-    cache = CacheService(harness.connection.supabase)
-    report = await cache.statistics(7)
-    assert (report.entries, report.bytes, report.hits, report.last_hit_at) == (0, 0, 0, None)
-    await cache.put(await hash_of(harness, first), STATISTICS)
-    await cache.put(await hash_of(harness, second), {**STATISTICS, "version": 6})
-    await cache.get(await hash_of(harness, first), 7)
-    report = await cache.statistics(7)
-    assert (report.entries, report.stale, report.hits) == (2, 1, 1)
-    assert report.bytes == 2 * len(json.dumps(STATISTICS))
-    assert report.last_hit_at is not None
 
 
 @pytest.mark.parametrize(
