@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -19,7 +20,7 @@ import pytest_asyncio
 
 from worker.local.migrated import migrate
 from worker.local.packages import Packages, ensure_installed
-from worker.local.postgres import SUPERUSER, as_role, cluster, create_database
+from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role, cluster, create_database
 from worker.local.stack import StackInfo
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -71,6 +72,19 @@ class RunningStack:
         (found,) = (child for child in self.process.children() if child.name() == "postgres")
         return found
 
+    async def restart_postgres(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop PostgreSQL at once, or kill it, and wait until the stack's next one answers."""
+        postmaster = self.postmaster()
+        stopped = [postmaster]
+        if how is signal.SIGKILL:
+            stopped = [*postmaster.children(recursive=True), postmaster]
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(how)
+        async with asyncio.timeout(10):
+            while postmaster.is_running() or not await _answers(self.info.database_url):
+                await asyncio.sleep(0.02)
+
     def end(self, with_signal: signal.Signals = signal.SIGTERM) -> str:
         """End the stack, and return what it wrote; every process must be gone soon after."""
         family = self.family()
@@ -103,20 +117,6 @@ async def migrated_stack(stack: StackInfo, packages: Packages) -> StackInfo:
     """The same stack, after `supabase db push` of this project's migrations."""
     await migrate(stack, PROJECT, packages)
     return stack
-
-
-@pytest.fixture
-def restart_postgres(running_stack: RunningStack) -> Callable[[], Awaitable[None]]:
-    """Return what restarts the stack's PostgreSQL and waits until it answers again."""
-
-    async def restart() -> None:
-        before = running_stack.postmaster()
-        before.send_signal(signal.SIGINT)
-        async with asyncio.timeout(10):
-            while before.is_running() or not await _answers(running_stack.info.database_url):
-                await asyncio.sleep(0.02)
-
-    return restart
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +162,7 @@ def _creator(url: str) -> CreateDatabase:
 async def _answers(url: str) -> bool:
     try:
         connection = await asyncpg.connect(as_role(url, SUPERUSER))
-    except (OSError, asyncpg.PostgresError):
+    except DATABASE_ERRORS:
         return False
     await connection.close()
     return True

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import suppress
 
 import asyncpg
 import psutil
 import pytest
 
 from tests.conftest import RunningStack
-from tests.faults.rules import say
+from tests.faults.rules import Trouble, say
 from tests.faults.scenario import Harness, Plan, Scenario, full_only
 from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role
 
@@ -21,18 +20,13 @@ select pg_terminate_backend(pid) from pg_stat_activity
 where backend_type = 'client backend' and pid <> pg_backend_pid()
 """
 HOLD = 5.0  # seconds
-WITHIN = 10.0  # seconds, for a part of the stack to return
 
 pytestmark = pytest.mark.timeout(240)
 
 
 async def test_a_restart_of_postgres_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
-        before = scenario.running.postmaster()
-        before.send_signal(signal.SIGINT)
-        async with asyncio.timeout(WITHIN):
-            while before.is_running() or not await answers(scenario.running):
-                await asyncio.sleep(0.02)
+        await scenario.running.restart_postgres()
 
     outcome = await harness.run_fault("PostgreSQL restarted", fault)
     outcome.check()
@@ -41,13 +35,7 @@ async def test_a_restart_of_postgres_loses_nothing(harness: Harness) -> None:
 @full_only
 async def test_a_crash_of_postgres_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
-        before = scenario.running.postmaster()
-        for process in [*before.children(recursive=True), before]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        async with asyncio.timeout(WITHIN):
-            while before.is_running() or not await answers(scenario.running):
-                await asyncio.sleep(0.02)
+        await scenario.running.restart_postgres(signal.SIGKILL)
 
     outcome = await harness.run_fault("PostgreSQL killed", fault)
     outcome.check()
@@ -111,35 +99,23 @@ async def test_having_no_connection_left_loses_nothing(harness: Harness) -> None
 
 
 @full_only
-@pytest.mark.parametrize("status", [502, 503])
-async def test_a_gateway_page_instead_of_an_answer_loses_nothing(
-    harness: Harness, status: int
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("HTTP 502 with HTML", say(502)),
+        ("HTTP 503 with HTML", say(503)),
+        ("HTTP 200 with HTML", say(200)),
+        ("HTTP 429", say(429, '{"message": "slow"}', Retry_After="2")),
+    ],
+)
+async def test_an_answer_of_the_gateway_itself_loses_nothing(
+    harness: Harness, name: str, answer: Trouble
 ) -> None:
     async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble("^/rest/", say(status)):
+        with scenario.proxy.trouble("^/rest/", answer):
             await asyncio.sleep(HOLD)
 
-    outcome = await harness.run_fault(f"HTTP {status} with HTML from the REST gateway", fault)
-    outcome.check(attempts=0)
-
-
-@full_only
-async def test_a_page_that_says_ok_loses_nothing(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble("^/rest/", say(200)):
-            await asyncio.sleep(HOLD)
-
-    outcome = await harness.run_fault("HTTP 200 with HTML from the REST gateway", fault)
-    outcome.check(attempts=0)
-
-
-@full_only
-async def test_being_asked_to_wait_loses_nothing(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble("^/rest/", say(429, '{"message": "slow"}', Retry_After="2")):
-            await asyncio.sleep(HOLD)
-
-    outcome = await harness.run_fault("HTTP 429 from the REST gateway", fault)
+    outcome = await harness.run_fault(f"{name} from the REST gateway", fault)
     outcome.check(attempts=0)
 
 
@@ -152,15 +128,6 @@ async def test_a_network_that_is_gone_loses_nothing(harness: Harness) -> None:
 
     outcome = await harness.run_fault("network gone", fault, Plan())
     outcome.check(attempts=0)
-
-
-async def answers(running: RunningStack) -> bool:
-    try:
-        connection = await asyncpg.connect(superuser(running))
-    except DATABASE_ERRORS:
-        return False
-    await connection.close()
-    return True
 
 
 def superuser(running: RunningStack) -> str:

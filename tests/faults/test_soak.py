@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,7 @@ from tests.faults.proxy import OBJECTS
 from tests.faults.realtime_proxy import Line
 from tests.faults.rules import Trouble, cut, delay, lose_reply, refuse, say
 from tests.faults.scenario import Harness, Plan, Scenario, full_only
-from tests.faults.test_database_faults import TERMINATE, answers, postgrest, superuser
+from tests.faults.test_database_faults import TERMINATE, postgrest, superuser
 from worker.local.postgres import DATABASE_ERRORS
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
@@ -182,10 +181,7 @@ async def rest_killed(scenario: Scenario) -> None:
 
 
 async def database_restarted(scenario: Scenario) -> None:
-    before = scenario.running.postmaster()
-    before.send_signal(signal.SIGINT)
-    while before.is_running() or not await answers(scenario.running):
-        await asyncio.sleep(0.05)
+    await scenario.running.restart_postgres()
 
 
 UPSETS: tuple[Upset, ...] = (

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.conftest import PROJECT, CreateDatabase, RunningStack
 from tests.integration.databases import Connection, connected, execute
-from tests.integration.harness import Harness, harness_apart, harness_of
+from tests.integration.harness import Harness, harness_of
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 from worker.local.postgres import create_database
@@ -83,6 +83,35 @@ def name_of(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
 
 
+@pytest.fixture
+def harness(request: pytest.FixtureRequest) -> Harness:
+    """A harness on the local stack, without sessions, objects and webhook.
+
+    A test marked `contract` gets a bucket and rows of its own instead, on any Supabase.
+    """
+    contract = request.node.get_closest_marker("contract")
+    opened: Harness = request.getfixturevalue("harness_apart" if contract else "local_harness")
+    return opened
+
+
+@pytest_asyncio.fixture
+async def local_harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
+    """All of the local stack, emptied."""
+    async with harness_of(migrated_stack) as opened:
+        await opened.clear()
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def harness_apart(project: StackInfo) -> AsyncIterator[Harness]:
+    """A bucket and rows of its own in the Supabase that the contract is held against."""
+    async with harness_of(project) as whole:
+        if not os.environ.get("CONTRACT"):
+            await whole.clear()  # what other tests left
+        async with whole.apart() as opened:
+            yield opened
+
+
 @pytest.fixture(scope="session")
 def project(request: pytest.FixtureRequest) -> StackInfo:
     """The Supabase that the contract is held against: the local stack, or the one named.
@@ -105,13 +134,3 @@ def project(request: pytest.FixtureRequest) -> StackInfo:
         anon_jwt="",
         database_url=database_url,
     )
-
-
-@pytest_asyncio.fixture
-async def harness(project: StackInfo) -> AsyncIterator[Harness]:
-    """A harness of one's own on any Supabase."""
-    if not os.environ.get("CONTRACT"):
-        async with harness_of(project):  # what other tests left on the local stack
-            pass
-    async with harness_apart(project) as opened:
-        yield opened

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,6 +23,9 @@ from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess, worker_process
 from worker.settings import DEFAULT_BUCKET
 
+UNFINISHED = """select count(*) from public.therapy_sessions
+                where processing_status in ('pending', 'processing')"""
+
 
 @dataclass(frozen=True, slots=True)
 class Harness:
@@ -33,6 +36,23 @@ class Harness:
     database: asyncpg.Connection[asyncpg.Record]
     bucket: str = DEFAULT_BUCKET
     prefix: str = ""  # of every path; what starts otherwise is not this harness's
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Harness]:
+        """Yield a harness that leaves this project as it is: its own bucket, its own rows."""
+        if waiting := await self.database.fetchval(UNFINISHED):
+            pytest.fail(f"{waiting} sessions wait in this project: a test's worker would take them")
+        name = f"contract-{uuid4()}"
+        storage = self.connection.supabase.storage
+        await storage.create_bucket(name)
+        try:
+            yield replace(self, bucket=name, prefix=f"{name}/")
+        finally:
+            await self.database.execute(
+                "delete from public.therapy_sessions where starts_with(file_path, $1)", name
+            )
+            await storage.empty_bucket(name)
+            await storage.delete_bucket(name)
 
     @asynccontextmanager
     async def worker(self, folder: Path, **settings: str) -> AsyncIterator[WorkerProcess]:
@@ -73,6 +93,12 @@ class Harness:
         assert created
         return session
 
+    async def clear(self) -> None:
+        """Remove every session, every object, and the address that uploads are announced to."""
+        await self.database.execute("truncate public.therapy_sessions cascade")
+        await self.connection.supabase.storage.empty_bucket(self.bucket)
+        await self.database.execute("delete from vault.secrets")
+
     async def row(self, session: UUID) -> dict[str, Any]:
         """The session's row."""
         query = "select * from public.therapy_sessions where id = $1"
@@ -101,45 +127,16 @@ class Harness:
 
     async def until_done(self, sessions: Sequence[UUID], *, seconds: float = 60.0) -> None:
         """Wait until none of the sessions waits or is in hand."""
-        query = """select count(*) from public.therapy_sessions
-                   where id = any ($1) and processing_status in ('pending', 'processing')"""
         async with asyncio.timeout(seconds):
-            while await self.database.fetchval(query, sessions):
+            while await self.database.fetchval(f"{UNFINISHED} and id = any ($1)", sessions):
                 await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
-async def harness_of(stack: StackInfo, *, keep: bool = False) -> AsyncIterator[Harness]:
-    """Open the harness on a migrated stack, with empty tables unless they are to be kept."""
+async def harness_of(stack: StackInfo) -> AsyncIterator[Harness]:
+    """Open a harness on all of a migrated stack, as it is."""
     async with _database(stack) as database, connected(stack) as connection:
-        if not keep:
-            await database.execute("truncate public.therapy_sessions cascade")
         yield Harness(stack, connection, database)
-
-
-@asynccontextmanager
-async def harness_apart(stack: StackInfo) -> AsyncIterator[Harness]:
-    """Open a harness that leaves any project as it was: its own bucket, its own rows."""
-    name = f"contract-{uuid4()}"
-    async with _database(stack) as database, connected(stack) as connection:
-        waiting = await database.fetchval(
-            "select count(*) from public.therapy_sessions"
-            " where processing_status in ('pending', 'processing')"
-        )
-        if waiting:
-            pytest.fail(f"{waiting} sessions wait in this project: a test's worker would take them")
-        storage = connection.supabase.storage
-        await storage.create_bucket(name)
-        harness = Harness(stack, connection, database, name, f"{name}/")
-        try:
-            yield harness
-        finally:
-            await database.execute(
-                "delete from public.therapy_sessions where starts_with(file_path, $1)",
-                harness.prefix,
-            )
-            await storage.empty_bucket(name)
-            await storage.delete_bucket(name)
 
 
 @asynccontextmanager

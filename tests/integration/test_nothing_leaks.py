@@ -7,34 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import cut, lose_reply, say, spoil
 from tests.integration.command_line import command
-from tests.integration.harness import Harness
-from tests.integration.uploads import RECORDING, empty_harness, numbered, wait_over
+from tests.integration.harness import UNFINISHED, Harness
+from tests.integration.uploads import RECORDING, numbered, wait_over
 from worker.local.announcing import announce_uploads
-from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
 
 NAME = "Mustermann-Erika"
 PATIENT = "P4711"
 STORAGE_500 = json.dumps({"statusCode": "500", "message": f"cannot read {PATIENT}/{NAME}.c3d"})
 REST_500 = json.dumps({"code": "XX000", "message": "Something went wrong."})
-UNFINISHED = """select count(*) from public.therapy_sessions
-                where processing_status in ('pending', 'processing')"""
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def upload(harness: Harness, number: int, content: bytes | None = None) -> None:

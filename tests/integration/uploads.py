@@ -1,16 +1,14 @@
-"""What the tests of intake share: an empty bucket, intakes, and what they left behind."""
+"""What the tests of intake share: recordings, intakes, and what they left behind."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
 
-from tests.integration.harness import Harness, harness_of
+from tests.integration.harness import Harness
 from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_sweep
 from worker.intake.intake import Intake
@@ -41,15 +39,6 @@ def intake_of(harness: Harness, **others: Any) -> Intake:
 def sweep_of(harness: Harness, **others: Any) -> BucketSweep:
     """Return a sweep in this process, with an intake of its own."""
     return make_sweep(intake_of(harness, **others), settings_of(harness.stack, **others))
-
-
-@asynccontextmanager
-async def empty_harness(stack: StackInfo) -> AsyncIterator[Harness]:
-    """Open the harness with an empty bucket and empty tables, announced to nobody."""
-    async with harness_of(stack) as harness:
-        await harness.connection.supabase.storage.empty_bucket(DEFAULT_BUCKET)
-        await harness.database.execute("delete from vault.secrets")
-        yield harness
 
 
 async def overwrite(harness: Harness, path: str, content: bytes) -> None:

@@ -100,8 +100,7 @@ def test_no_secret_gets_out(built: Path) -> None:
 
 def test_the_sdist_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", str(sdist), "-C", str(tmp_path)], check=True)
     (source,) = tmp_path.iterdir()
     _build(source, tmp_path, "-t", "wheel")
     with _wheel(built) as first, _wheel(tmp_path) as second:

@@ -1,4 +1,4 @@
-"""The door to the analytics cache: what was computed once for a content, and its hits.
+"""The analytics cache: what was computed once for a content, and how often it was used.
 
 What is kept is the channels' statistics, under a key of their own in `analytics_cache`. They are
 written in the same transaction as the technical row (`complete_session`), and say which version
@@ -21,7 +21,7 @@ class CacheService:
     """Counts hits, and keeps statistics by their content's SHA-256."""
 
     def __init__(self, supabase: AsyncClient) -> None:
-        """Bind to a client; nothing is sent yet."""
+        """`supabase` has the service key."""
         self._supabase = supabase
 
     async def hit(self, session: UUID) -> None:

@@ -1,4 +1,4 @@
-"""The door to `storage_intake`: which upload was taken in, and what became of it.
+"""`storage_intake`: which upload was taken in, and what became of it.
 
 An upload is taken in under a reservation that runs out, so that workers beside each other do not
 download the same object, and one that dies holds nothing for long.

@@ -1,13 +1,11 @@
-"""The door to `therapy_sessions` and `c3d_technical_data`: creation in two steps.
+"""`therapy_sessions` and `c3d_technical_data`: phase 1 creates a session, phase 2 completes it.
 
-Phase 1 creates the session, phase 2 claims it and gives it its technical row. Every state
-changes in one SQL function, which is safe to call again after a reply was lost.
+Every state changes in one SQL function, which is safe to call again after a reply was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,9 +30,8 @@ class MetadataService:
     """Creates sessions, and moves them through their states."""
 
     def __init__(self, supabase: AsyncClient) -> None:
-        """Bind to a client; nothing is sent yet."""
+        """`supabase` has the service key: nothing here is granted to anybody else."""
         self._supabase = supabase
-        self._parting: set[ClaimedSession] = set()
 
     async def check(self) -> None:
         """Ask for both tables and functions of the oldest and youngest migration; changes nothing.
@@ -70,8 +67,8 @@ class MetadataService:
                 raise
             return UUID(known[0]["id"]), False
 
-    async def known(self, file_hash: str, file_path: str) -> KnownSession | None:
-        """Look for the session that holds a content; one of the old system is known by its path."""
+    async def find_session(self, file_hash: str, file_path: str) -> KnownSession | None:
+        """Find the session that holds a content; one of the old system is found by its path."""
         arguments = {"file_hash": file_hash, "file_path": file_path}
         found = await rest.rows(self._supabase.rpc("find_session", arguments))
         if not found:
@@ -96,15 +93,15 @@ class MetadataService:
     # --- phase 2 ------------------------------------------------------------------------------
 
     async def claim(
-        self, claim: UUID, *, most: int, lease_seconds: int, max_attempts: int
+        self, claim: UUID, *, limit: int, lease_seconds: int, max_attempts: int
     ) -> list[ClaimedSession]:
-        """Take up to `most` sessions that are due, for `lease_seconds`.
+        """Claim up to `limit` sessions that are due, for `lease_seconds`.
 
         Called again with the same `claim`, it returns the sessions of the first call.
         """
         arguments = {
             "claim": str(claim),
-            "batch_size": most,
+            "batch_size": limit,
             "lease_seconds": lease_seconds,
             "max_attempts": max_attempts,
         }
@@ -130,9 +127,7 @@ class MetadataService:
         """
         arguments = {"completions": [each.argument() for each in finished]}
         query = self._supabase.rpc("complete_sessions", arguments)
-        with self._parting_with([each.session for each in finished]):
-            found = await rest.rows(query)
-        outcomes = {row["session"]: _outcome(row) for row in found}
+        outcomes = {row["session"]: _outcome(row) for row in await rest.rows(query)}
         try:
             return [outcomes[str(each.session.id)] for each in finished]
         except KeyError:
@@ -146,45 +141,33 @@ class MetadataService:
         max_attempts: int,
         retry_seconds: float | None = None,
     ) -> Failure:
-        """Record what is wrong with the session; with `retry_seconds` it is tried again."""
+        """Record what is wrong with the session; with `retry_seconds` there is a next attempt."""
         arguments = {
-            **session.held(),
+            **session.fence(),
             "code": error.code,
             "message": str(error),
             "max_attempts": max_attempts,
             "retry_seconds": retry_seconds,
         }
-        query = self._supabase.rpc("fail_session", arguments)
-        with self._parting_with([session]):
-            return await rest.word(query, among=Failure)
+        return await rest.word(self._supabase.rpc("fail_session", arguments), among=Failure)
 
     async def release(
         self, sessions: Iterable[ClaimedSession], *, delay_seconds: float = 0
     ) -> set[UUID]:
-        """Give sessions back untried: pending, due after a delay, the attempt not counted."""
-        given_back = list(sessions)
-        arguments = {**_all_held(given_back), "delay_seconds": delay_seconds}
+        """Give sessions back: pending, due after a delay, the attempt not counted."""
+        arguments = {**_fences(sessions), "delay_seconds": delay_seconds}
         query = self._supabase.rpc("release_sessions", arguments)
-        with self._parting_with(given_back):
-            return {UUID(released) for released in await rest.scalars(query)}
-
-    def is_parting(self, session: ClaimedSession) -> bool:
-        """Whether a call that ends this worker's hold of `session` waits for its answer."""
-        return session in self._parting
+        return {UUID(released) for released in await rest.scalars(query)}
 
     async def extend(self, sessions: Iterable[ClaimedSession], *, lease_seconds: int) -> set[UUID]:
-        """Renew the leases of `sessions`; those missing from the answer are lost."""
-        arguments = {**_all_held(sessions), "lease_seconds": lease_seconds}
-        query = self._supabase.rpc("extend_lease", arguments)
-        return {UUID(held) for held in await rest.scalars(query)}
+        """Extend the leases of the sessions that are processing.
 
-    @contextmanager
-    def _parting_with(self, sessions: Iterable[ClaimedSession]) -> Iterator[None]:
-        self._parting.update(sessions)
-        try:
-            yield
-        finally:
-            self._parting.difference_update(sessions)
+        Returns:
+            The sessions whose claim is still this worker's, those it has ended just now included.
+        """
+        arguments = {**_fences(sessions), "lease_seconds": lease_seconds}
+        query = self._supabase.rpc("extend_lease", arguments)
+        return {UUID(kept) for kept in await rest.scalars(query)}
 
 
 def _outcome(row: Mapping[str, Any]) -> Completion | RejectedError:
@@ -196,9 +179,9 @@ def _outcome(row: Mapping[str, Any]) -> Completion | RejectedError:
         raise UnavailableError("Supabase answered an unknown outcome.") from None
 
 
-def _all_held(sessions: Iterable[ClaimedSession]) -> dict[str, Any]:
-    held = list(sessions)
+def _fences(sessions: Iterable[ClaimedSession]) -> dict[str, Any]:
+    claimed = list(sessions)
     return {
-        "claims": sorted({str(session.claim) for session in held}),
-        "sessions": [str(session.id) for session in held],
+        "claims": sorted({str(session.claim) for session in claimed}),
+        "sessions": [str(session.id) for session in claimed],
     }

@@ -1,9 +1,9 @@
-"""Realtime, supervised: a bell that rings when a session was inserted, and never data.
+"""Realtime, supervised: it wakes the worker when a session was inserted, and carries no data.
 
 Realtime promises nothing: what happens while nobody is subscribed is not replayed, and a
-connection can die without a sign. So the bell also rings whenever something may have been
-missed, and the sweep of the claim loop stands behind it. A connection in doubt is not repaired:
-it is thrown away, and a new client is built.
+connection can die without a sign. So the listener also wakes the worker whenever something may
+have been missed, and the claim loop polls the table whatever is heard. A connection in doubt is
+not repaired: the listener throws it away and builds a new client.
 
 Source: the Phoenix channel protocol as Supabase Realtime speaks it
 (https://supabase.com/docs/guides/realtime/protocol).
@@ -30,17 +30,17 @@ from worker.backoff import backoff
 
 JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
 READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
-ECHO_EVERY = 9.0  # seconds between two pings; each counts as two Realtime messages
-ECHO_GRACE = 4.0  # seconds for a ping to come back; a needless new connection costs little
+PING_SECONDS = 9.0  # between two pings; each counts as two Realtime messages
+ECHO_SECONDS = 4.0  # for a ping to come back; a needless new connection costs little
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
-MAX_AGE = 6 * 3600.0  # seconds; the platform cuts connections at 24 h, this one goes before
+MAX_AGE_SECONDS = 6 * 3600.0  # the platform cuts connections at 24 h, this one goes before
 INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
 
 log = structlog.get_logger(__name__)
 
 
 class WakeReason(StrEnum):
-    """Why the bell rings."""
+    """Why the listener wakes the worker."""
 
     READY = "realtime ready"  # what was inserted before is not announced
     INSERT = "insert"
@@ -71,13 +71,13 @@ async def probe(url: str, key: str, *, seconds: float) -> None:
 
 
 class RealtimeListener:
-    """Keeps one Realtime connection alive and rings `ring` from it."""
+    """Keeps one Realtime connection alive, and calls `wake` from it."""
 
-    def __init__(self, url: str, key: str, ring: Callable[[WakeReason], None]) -> None:
-        """Bind to a project's `url`. `ring` is called on the event loop and must not block."""
+    def __init__(self, url: str, key: str, wake: Callable[[WakeReason], None]) -> None:
+        """`url` is the project's; `wake` is called on the event loop and must not block."""
         self._url = f"{url}/realtime/v1"
         self._key = key
-        self._ring_out = ring
+        self._on_wake = wake
         self._ready = False
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -97,7 +97,7 @@ class RealtimeListener:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            connection = _Connection(self._url, self._key, self._ring)
+            connection = _Connection(self._url, self._key, self._wake)
             try:
                 await connection.listen()
             except ConnectionLostError as error:
@@ -109,13 +109,13 @@ class RealtimeListener:
             failures = 1 if connection.was_ready else failures + 1
             pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
             log.warning("realtime_lost", reason=reason, retry_in=round(pause, 1))
-            self._ring(WakeReason.GAP)
+            self._wake(WakeReason.GAP)
             await asyncio.sleep(pause)
 
-    def _ring(self, why: WakeReason) -> None:
+    def _wake(self, why: WakeReason) -> None:
         if why is not WakeReason.INSERT:  # one may come late, from a connection that is closing
             self._ready = why is WakeReason.READY
-        self._ring_out(why)
+        self._on_wake(why)
 
     def _discard(self, connection: _Connection) -> None:
         """Close in the background: closing a half-open socket takes ten seconds."""
@@ -127,9 +127,9 @@ class RealtimeListener:
 class _Connection:
     """One client, one channel, from connecting to the first doubt."""
 
-    def __init__(self, url: str, key: str, ring: Callable[[WakeReason], None]) -> None:
+    def __init__(self, url: str, key: str, wake: Callable[[WakeReason], None]) -> None:
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
-        self._ring = ring
+        self._wake = wake
         self._joined = asyncio.Event()
         self._ready = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -140,7 +140,7 @@ class _Connection:
         return self._ready.is_set()
 
     async def listen(self) -> None:
-        """WakeReason until the connection is in doubt.
+        """Wake the worker until the connection is in doubt.
 
         Raises:
             ConnectionLostError, and whatever the client library raises.
@@ -148,8 +148,10 @@ class _Connection:
         channel = await self.join(READY_SECONDS)
         loop = asyncio.get_running_loop()
         born = loop.time()
-        while loop.time() - born < MAX_AGE:
+        while loop.time() - born < MAX_AGE_SECONDS:
             await self._ping(channel)
+            await asyncio.wait({self._ended}, timeout=PING_SECONDS)
+            self._raise_if_ended()
         raise ConnectionLostError("renewed before the platform cuts it")
 
     async def join(self, seconds: float) -> AsyncRealtimeChannel:
@@ -159,9 +161,9 @@ class _Connection:
             async with asyncio.timeout(min(JOIN_SECONDS, seconds)):
                 await self._client.connect()
                 await channel.subscribe(self._on_status)
-                await self._unless_ended(self._joined.wait())
+                await self._or_end(self._joined.wait())
             async with asyncio.timeout(seconds):
-                await self._unless_ended(self._ready.wait())
+                await self._or_end(self._ready.wait())
         except TimeoutError:
             missed = "ready" if self._joined.is_set() else "joined"
             raise ConnectionLostError(f"not {missed} in time") from None
@@ -173,7 +175,7 @@ class _Connection:
 
     def _channel(self) -> AsyncRealtimeChannel:
         channel = self._client.channel(
-            f"{SESSIONS}-doorbell",
+            f"{SESSIONS}-listener",
             {
                 "config": {
                     "broadcast": {"ack": False, "self": True},
@@ -196,22 +198,22 @@ class _Connection:
         """Send a message to oneself; only its return proves that the socket lives."""
         self._echoed.clear()
         try:
-            async with asyncio.timeout(ECHO_GRACE):
+            async with asyncio.timeout(ECHO_SECONDS):
                 await channel.send_broadcast("ping", {})
-                await self._unless_ended(self._echoed.wait())
+                await self._or_end(self._echoed.wait())
         except TimeoutError:
             raise ConnectionLostError("no echo: the connection is dead or frozen") from None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ECHO_EVERY):
-                await self._unless_ended(asyncio.Event().wait())
 
-    async def _unless_ended(self, awaitable: Any) -> None:
-        """Wait for `awaitable`, or raise as soon as the connection has ended."""
+    async def _or_end(self, awaitable: Any) -> None:
+        """Await `awaitable`; raise as soon as the connection has ended."""
         waiting = asyncio.ensure_future(awaitable)
         try:
             await asyncio.wait({waiting, self._ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
+        self._raise_if_ended()
+
+    def _raise_if_ended(self) -> None:
         if self._ended.done():
             raise ConnectionLostError(self._ended.result())
 
@@ -228,10 +230,10 @@ class _Connection:
         if payload.extension == "postgres_changes" and payload.status == "ok":
             log.info("realtime_ready", again=self._ready.is_set())
             self._ready.set()
-            self._ring(WakeReason.READY)
+            self._wake(WakeReason.READY)
 
     def _on_insert(self, _payload: object) -> None:
-        self._ring(WakeReason.INSERT)
+        self._wake(WakeReason.INSERT)
 
     def _on_echo(self, _payload: object) -> None:
         self._echoed.set()

@@ -29,7 +29,7 @@ class BucketSweep:
     """Passes over the bucket, every `every_seconds` (0: never) and whenever it is woken."""
 
     def __init__(self, intake: Intake, *, every_seconds: float, at_once: int) -> None:
-        """Bind; nothing runs yet."""
+        """`at_once` is how many objects are taken in beside each other."""
         self._intake = intake
         self._every_seconds = every_seconds
         self._at_once = at_once

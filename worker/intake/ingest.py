@@ -47,7 +47,7 @@ class Ingest:
         """
         path = self._path(file, patient)
         digest = await asyncio.to_thread(_sha256, file)
-        known = await self.intake.metadata.known(digest, path)
+        known = await self.intake.metadata.find_session(digest, path)
         if known and known.status not in HEALABLE:
             await self.intake.cache.hit(known.id)
             return IntakeResult(Outcome.DUPLICATE, known.id)

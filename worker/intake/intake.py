@@ -157,7 +157,7 @@ class Intake:
         """Find or make the object's session, or say why there can be none."""
         try:
             measured = await self.store.measure(claimed.path, size=claimed.size)
-            known = await self.metadata.known(measured.sha256, claimed.path)
+            known = await self.metadata.find_session(measured.sha256, claimed.path)
             if known is None:
                 return await self._create(claimed, measured)
             return await self._recognise(claimed, measured, known)

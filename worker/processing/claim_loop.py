@@ -1,12 +1,11 @@
-"""The claim loop around phase 2: claims sessions, has them processed, pauses, drains.
+"""The claim loop of phase 2: claims sessions, has them processed, pauses in trouble, shuts down.
 
-What to do is always read from the table; the bell only says when to look again.
+What to do is always read from the table; a notification only says when to look again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,21 +19,20 @@ from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
-from worker.processing.leases import ActiveClaim, Leases, answered_within, now
+from worker.processing.active_claims import ActiveClaims, now
+from worker.processing.leases import Leases, answered_within
 from worker.processing.poison_detector import PoisonDetector
 from worker.settings import Settings
 
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
-INITIAL_DELAY, MAX_DELAY = 5.0, 600.0  # seconds until a suspect is tried again
-AHEAD_SECONDS = 0.25  # of work that is claimed before a slot is free for it
-MAX_AHEAD = 3  # times the slots
+INITIAL_DELAY, MAX_DELAY = 5.0, 600.0  # seconds until a suspected session is attempted again
 MAX_FREE_RETRIES = 3  # times that a session may meet trouble alone before it costs an attempt
 
 log = structlog.get_logger(__name__)
 
 
 class ClaimLoop:
-    """Feeds claimed sessions to `process`, as many at once as the settings allow."""
+    """Claims sessions and has them processed, as many at once as the settings allow."""
 
     def __init__(
         self,
@@ -43,29 +41,28 @@ class ClaimLoop:
         settings: Settings,
         watchdog: Watchdog | None = None,
     ) -> None:
-        """Bind; nothing runs yet. Whoever looks at `watchdog` sees whether the loop turns."""
+        """`process` carries one session to its end; `watchdog` is fed while the loop turns."""
         self._metadata = metadata
         self._process = process
         self._settings = settings
-        self._heartbeat = watchdog or Watchdog()
-        self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
-        self._leases = Leases(metadata, settings.lease_seconds)
-        self._active = self._leases.active
-        self._to_release: dict[UUID, ClaimedSession] = {}  # to be released
-        self._poison = PoisonDetector()
-        self._trouble: UnavailableError | None = None
-        self._done_at: deque[float] = deque(maxlen=MAX_AHEAD * settings.concurrency)
-        self._pauses = 0  # in a row, since a session last got through
-        self._changed = asyncio.Event()  # the bell rang, a slot came free, or we are to stop
+        self._watchdog = watchdog or Watchdog()
+        self._changed = asyncio.Event()  # woken, a session ended, or the loop is to stop
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
+        self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
+        self._active = ActiveClaims(settings.concurrency, self._changed.set)
+        self._leases = Leases(metadata, self._active, settings.lease_seconds)
+        self._to_release: dict[UUID, ClaimedSession] = {}
+        self._poison = PoisonDetector()
+        self._trouble: UnavailableError | None = None
+        self._pauses = 0  # in a row, since a session last got through
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Look at the table soon. May be called at any time, any number of times."""
         self._changed.set()
 
     def stop(self) -> None:
-        """Claim no more and finish what is in hand; called again: release it at once."""
+        """Claim no more and finish what is active; called again: release it at once."""
         if self._stopping.is_set():
             self._hurried.set()
         self._stopping.set()
@@ -77,7 +74,7 @@ class ClaimLoop:
         return self._trouble
 
     async def run(self) -> None:
-        """Claim and process until `stop`, then drain."""
+        """Claim and process until `stop`, then shut down."""
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep_leases())
             while not self._stopping.is_set():
@@ -90,116 +87,89 @@ class ClaimLoop:
     async def _turn(self) -> None:
         """Release, claim if there is room, then wait for a reason to look again."""
         self._changed.clear()
-        self._heartbeat.feed()
+        self._watchdog.feed()
         claimed = 0
         with self._noting_trouble():
-            await self._release_untried()
-            self._heartbeat.feed()
-            await self._leases.extend()  # one that ran out unnoticed would be claimed again
-            self._heartbeat.feed()
+            await self._release()
+            self._watchdog.feed()
             claimed = 0 if self._trouble else await self._claim()
         if self._trouble:
             await self._pause(self._trouble)
         elif not claimed:
             await self._changed_within(self._settings.poll_seconds)
 
-    async def _changed_within(self, seconds: float) -> None:
-        """Wait for a reason to look again, `seconds` at most, and feed meanwhile."""
-        until = now() + seconds
-        self._heartbeat.feed()
-        while (left := until - now()) > 0 and not self._changed.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, FEED_SECONDS)):
-                    await self._changed.wait()
-            self._heartbeat.feed()
-
     async def _claim(self) -> int:
-        room = self._room()
+        room = self._active.room(probing=self._pauses > 0)
         if not room:
             return 0
         leased_at = now()  # before the call: a lease may only be thought shorter
         async with answered_within(self._settings.lease_seconds / 2):
             sessions = await self._metadata.claim(
                 self._claim_id,
-                most=room,
+                limit=room,
                 lease_seconds=self._settings.lease_seconds,
                 max_attempts=self._settings.max_attempts,
             )
         self._claim_id = uuid4()
         for session in sessions:
-            self._take(ActiveClaim(session, leased_at))
+            log.info("session_claimed", **_named(session))
+            self._active.start(session, leased_at, self._work)
         if not sessions:
             self._recovered()
         return len(sessions)
 
-    def _room(self) -> int:
-        if any(each.session.abandoned for each in self._active.values()):
-            return 0
-        if self._pauses:  # a probe: one session shows whether all doors are open again
-            return 0 if self._active else 1
-        slots, active = self._settings.concurrency, len(self._active)
-        room = slots + self._ahead() - active
-        return room if active < slots or room >= slots else 0  # few large claims, not many small
-
-    def _ahead(self) -> int:
-        """How many sessions to hold beyond the slots: none where each takes long.
-
-        Quick ones are claimed ahead, because a claim for each would cost more than its work. Of
-        slow ones a dying worker should hold no more than it works on.
-        """
-        begin = now() - AHEAD_SECONDS
-        return sum(at > begin for at in self._done_at)
-
-    def _take(self, held: ActiveClaim) -> None:
-        session = held.session
-        log.info("session_claimed", **_named(session))
-        if older := self._active.pop(session.id, None):
-            older.task.cancel()  # its lease ran out, and the session came back to this worker
-        # An abandoned one may be what its last worker died of: others beside it would spend
-        # attempts, so it waits for them, and `_room` is none until it is done.
-        before = [each.task for each in self._active.values()] if session.abandoned else []
-        held.task = asyncio.create_task(self._work(held, before))
-        self._active[session.id] = held
-
-    async def _work(self, held: ActiveClaim, before: list[asyncio.Task[None]]) -> None:
-        """Process one session, after those `before` it; whatever happens, it leaves the hand."""
-        session = held.session
+    async def _work(self, session: ClaimedSession) -> None:
         try:
-            if before:
-                await asyncio.wait(before)
             await self._process(session)
-            self._poison.record_success(session.id)
-            self._done_at.append(now())
-            self._recovered()
         except UnavailableError as error:
             await self._give_back(session, error)
         except Exception as error:  # noqa: BLE001 - the end of its lease gives it back
             where = traceback_locations(error)
             log.error("session_crashed", **_named(session), error=where)  # noqa: TRY400
-        finally:
-            self._leases.drop(held)
-            self._changed.set()
+        else:
+            self._poison.record_success(session.id)
+            self._active.record_success()
+            self._recovered()
+
+    async def _changed_within(self, seconds: float) -> None:
+        """Wait for a reason to look again, `seconds` at most, and feed the watchdog meanwhile."""
+        until = now() + seconds
+        self._watchdog.feed()
+        while (left := until - now()) > 0 and not self._changed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, FEED_SECONDS)):
+                    await self._changed.wait()
+            self._watchdog.feed()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._leases.check_seconds)
+            with self._noting_trouble():
+                await self._leases.extend()
+            if self._trouble:  # no claiming while leases cannot be extended
+                self._changed.set()
 
     # --- trouble --------------------------------------------------------------------------------
 
     async def _give_back(self, session: ClaimedSession, error: UnavailableError) -> None:
-        """Release the session untried; one that alone meets trouble is put off, then blamed."""
-        if times := self._poison.record_trouble(session.id):
-            log.warning("session_suspected", **_named(session), code=error.code, times=times)
-            delay = backoff(times, initial=INITIAL_DELAY, maximum=MAX_DELAY)
-            with suppress(UnavailableError):
-                if times < MAX_FREE_RETRIES:
-                    await self._metadata.release([session], delay_seconds=delay)
-                else:
-                    await self._metadata.fail(
-                        session,
-                        error,
-                        max_attempts=self._settings.max_attempts,
-                        retry_seconds=delay,
-                    )
-                return
-        self._to_release[session.id] = session
-        self._note(error)
+        """Release a session that met trouble; one that meets it alone is put off, then blamed."""
+        times = self._poison.record_trouble(session.id)
+        if not times:
+            self._to_release[session.id] = session
+            self._note(error)
+            return
+        log.warning("session_suspected", **_named(session), code=error.code, times=times)
+        delay = backoff(times, initial=INITIAL_DELAY, maximum=MAX_DELAY)
+        with suppress(UnavailableError):  # then the end of its lease gives it back
+            if times < MAX_FREE_RETRIES:
+                await self._metadata.release([session], delay_seconds=delay)
+            else:
+                await self._metadata.fail(
+                    session,
+                    error,
+                    max_attempts=self._settings.max_attempts,
+                    retry_seconds=delay,
+                )
 
     @contextmanager
     def _noting_trouble(self) -> Iterator[None]:
@@ -228,7 +198,7 @@ class ClaimLoop:
             await self._changed_within(left)
             self._changed.clear()
             with self._noting_trouble():
-                await self._release_untried()
+                await self._release()
         self._trouble = None
 
     def _recovered(self) -> None:
@@ -236,41 +206,30 @@ class ClaimLoop:
             log.info("supabase_recovered", pauses=self._pauses)
         self._pauses = 0
 
-    async def _release_untried(self) -> None:
-        """Give back what trouble or a stop left untried; no attempt is spent on it."""
-        untried = list(self._to_release.values())
-        if untried:
-            async with answered_within(self._settings.lease_seconds / 2):
-                released = await self._metadata.release(untried)
-            for session in untried:
-                del self._to_release[session.id]
-                outcome = "pending" if session.id in released else "lost"
-                log.info("session_released", outcome=outcome, **_named(session))
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._leases.check_every)
-            with self._noting_trouble():
-                await self._leases.extend()
-            if self._trouble:  # no claiming while leases cannot be extended
-                self._changed.set()
-
     # --- the end --------------------------------------------------------------------------------
 
     async def _shut_down(self) -> None:
-        """Finish what is in hand, within the time allowed; release the rest."""
+        """Finish what is active, within the time allowed; release the rest."""
         log.info("stopping", active=len(self._active))
         until = now() + self._settings.shutdown_timeout_seconds
         while self._active and not self._hurried.is_set() and (left := until - now()) > 0:
             self._changed.clear()
             await self._changed_within(left)
-        unfinished = list(self._active.values())
-        for each in unfinished:
-            self._to_release[each.session.id] = each.session
-            each.task.cancel()
-        await asyncio.gather(*(each.task for each in unfinished), return_exceptions=True)
+        self._to_release.update({each.id: each for each in await self._active.cancel()})
         with self._noting_trouble():  # then their leases end by themselves
-            await self._release_untried()
+            await self._release()
+
+    async def _release(self) -> None:
+        """Give back what trouble or a stop left undone; no attempt is spent on it."""
+        sessions = list(self._to_release.values())
+        if not sessions:
+            return
+        async with answered_within(self._settings.lease_seconds / 2):
+            released = await self._metadata.release(sessions)
+        for session in sessions:
+            self._to_release.pop(session.id, None)
+            outcome = "pending" if session.id in released else "lost"
+            log.info("session_released", outcome=outcome, **_named(session))
 
 
 def _named(session: ClaimedSession) -> dict[str, Any]:

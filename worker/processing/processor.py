@@ -34,7 +34,7 @@ from worker.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
-INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until a session is tried again
+INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +49,12 @@ class Processor:
         isolation: Isolation,
         settings: Settings,
     ) -> None:
-        """Bind; nothing is sent yet."""
+        """`settings` say how many sessions are read at once, and the limits of each."""
         self._metadata = metadata
         self._store = store
         self._isolation = isolation
         self._settings = settings
-        self._completions = BatchCompleter(metadata)
+        self._completer = BatchCompleter(metadata)
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def process(self, session: ClaimedSession) -> None:
@@ -92,12 +92,12 @@ class Processor:
         )
 
     async def _complete(self, session: ClaimedSession, watch: Stopwatch) -> Completion:
-        # A slot is for the heavy part only: what waits to be handed in holds up nobody.
-        with self._completions.under_way():
+        # A slot is for the heavy part only: a session that waits to be completed delays nobody.
+        with self._completer.expecting():
             async with self._slots:
                 finished = await self._read(session, watch)
         with watch.step("complete"):
-            return await self._completions.complete(finished)
+            return await self._completer.complete(finished)
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)

@@ -1,36 +1,20 @@
-"""The HTTP face for people and machines that watch: does it live, can it serve, what did it do."""
+"""For people and machines that watch: does the worker live, can it serve, what did it do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from worker.errors import UnavailableError
+from worker.backend.realtime_listener import RealtimeListener
 from worker.observing import metrics
 from worker.observing.watchdog import Watchdog
+from worker.processing.claim_loop import ClaimLoop
 from worker.service.queue_stats import QueueStats
-
-
-class Claims(Protocol):
-    """What claims sessions: the claim loop."""
-
-    @property
-    def trouble(self) -> UnavailableError | None:
-        """Why claiming is paused, if it is."""
-
-
-class Listens(Protocol):
-    """What hears of inserts: the doorbell."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether inserts are heard now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +22,9 @@ class HealthService:
     """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
 
     watchdog: Watchdog
-    lookout: QueueStats
-    loop: Claims
-    doorbell: Listens
+    stats: QueueStats
+    loop: ClaimLoop
+    realtime: RealtimeListener
 
     def routes(self) -> list[Route]:
         """Return the three routes."""
@@ -62,21 +46,21 @@ class HealthService:
 
         Without Realtime the sweep finds them, so its loss is told and nothing more.
         """
-        reachable = await self.lookout.reachable()
+        reachable = await self.stats.reachable()
         sweep = self._sweep()
         ready = reachable and sweep == "turning"
         said = {
             "ready": ready,
             "supabase": "reachable" if reachable else "unreachable",
-            "realtime": "ready" if self.doorbell.ready else "lost",
+            "realtime": "ready" if self.realtime.ready else "lost",
             "sweep": sweep,
         }
         return JSONResponse(said, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def measurements(self, _: Request) -> Response:
         """Give every measurement; without Supabase those of the queue are left out."""
-        reachable = await self.lookout.reachable()
-        report = await self.lookout.look() if reachable else None
+        reachable = await self.stats.reachable()
+        report = await self.stats.look() if reachable else None
         content = metrics.exposition(report, reachable=reachable)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 

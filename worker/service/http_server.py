@@ -13,7 +13,7 @@ from starlette.routing import Route
 from worker.errors import SettingError
 
 MAX_CONNECTIONS = 256  # beyond these uvicorn itself answers 503
-END_SECONDS = 5  # for requests that are still answered
+SHUTDOWN_SECONDS = 5  # for requests that are still being answered
 
 
 class _Server(uvicorn.Server):
@@ -51,7 +51,7 @@ class HttpServer:
     """Routes on a bound socket."""
 
     def __init__(self, routes: Sequence[Route], listener: socket.socket) -> None:
-        """Bind; nothing is answered yet."""
+        """`listener` is bound and listens, see `bind`."""
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
@@ -62,7 +62,7 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=END_SECONDS,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
         )
 

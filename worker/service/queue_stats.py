@@ -1,4 +1,4 @@
-"""Looks at the queue for whoever asks, seldom enough to cost Supabase nothing."""
+"""How the queue is, for whoever asks: asked so seldom that it costs Supabase nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import structlog
 from worker.backend.queue_report import QueueReport, QueueReports
 from worker.errors import WorkerError
 
-TTL_SECONDS = 15.0  # seconds between two looks, however often somebody asks
-ANSWER_SECONDS = 5.0  # seconds; whoever asks waits ten, as Prometheus does
+TTL_SECONDS = 15.0  # of an answer, however often somebody asks
+ANSWER_SECONDS = 5.0  # to wait for one; Prometheus waits ten for all
 
 Answer = TypeVar("Answer")
 
@@ -21,35 +21,35 @@ log = structlog.get_logger(__name__)
 
 
 class QueueStats:
-    """Keeps the last answers."""
+    """Keeps the last answers for some seconds."""
 
-    def __init__(self, reports: QueueReports, *, every: float = TTL_SECONDS) -> None:
-        """Bind; nothing is asked yet."""
-        self._presence = _TtlCache(reports.present, every)
-        self._report = _TtlCache(reports.queue, every)
+    def __init__(self, reports: QueueReports, *, ttl_seconds: float = TTL_SECONDS) -> None:
+        """`ttl_seconds` is how long an answer is good for."""
+        self._presence = _TtlCache(reports.present, ttl_seconds)
+        self._report = _TtlCache(reports.queue, ttl_seconds)
 
     async def reachable(self) -> bool:
-        """Whether Supabase answers a cheap question, or did some seconds ago."""
+        """Whether Supabase answers a cheap question, or did so some seconds ago."""
         return await self._presence.answer() is not None
 
     async def look(self) -> QueueReport | None:
-        """Say how the queue is, or was some seconds ago; None: that was not answered in time."""
+        """Return the queue as it is, or was some seconds ago; None: no answer came in time."""
         return await self._report.answer()
 
 
 class _TtlCache(Generic[Answer]):
-    """One question, and its last answer."""
+    """One question and its last answer; several who ask at once cause one call."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Answer]], every: float) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[Answer]], ttl_seconds: float) -> None:
         self._ask = ask
-        self._every = every
-        self._asking = asyncio.Lock()  # several who ask at once are told of one answer
+        self._ttl_seconds = ttl_seconds
+        self._asking = asyncio.Lock()
         self._asked: float | None = None
         self._answer: Answer | None = None
 
     async def answer(self) -> Answer | None:
         async with self._asking:
-            if self._asked is None or time.monotonic() - self._asked >= self._every:
+            if self._asked is None or time.monotonic() - self._asked >= self._ttl_seconds:
                 self._answer = await self._answered()
                 self._asked = time.monotonic()
             return self._answer

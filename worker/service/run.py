@@ -1,4 +1,4 @@
-"""The long-running process: intake, doorbell, claim loop and HTTP face; their start and stop."""
+"""The long-running process: intake, Realtime, claim loop and HTTP server; their start and stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def run(settings: Settings) -> None:
     Raises:
         UnavailableError: at the start, what the worker needs is not there; its code and
             sentence say what.
-        SettingError: the port of the HTTP face is taken.
+        SettingError: the port of the HTTP server is taken.
     """
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
@@ -42,7 +42,7 @@ async def run(settings: Settings) -> None:
         store = ObjectStore(connection, settings.c3d_bucket)
 
         def requeued() -> None:
-            loop.ring()  # made below, when nothing forbids the start any more
+            loop.wake()  # made below, when nothing forbids the start any more
 
         intake = make_intake(connection, settings, requeued)
         context.push_async_callback(intake.close)
@@ -62,19 +62,19 @@ async def run(settings: Settings) -> None:
         processor = Processor(metadata, store, isolation, settings)
         watchdog = Watchdog()
         loop = ClaimLoop(metadata, processor.process, settings, watchdog)
-        doorbell = make_listener(connection, loop)
+        realtime = make_listener(connection, loop)
         sweep = make_sweep(intake, settings)
         health = HealthService(
-            watchdog, QueueStats(QueueReports(connection.supabase)), loop, doorbell
+            watchdog, QueueStats(QueueReports(connection.supabase)), loop, realtime
         )
         routes = [*health.routes(), *webhook_routes(intake, sweep, settings)]
-        face = HttpServer(routes, listener) if listener else None
+        server = HttpServer(routes, listener) if listener else None
         side_tasks: list[asyncio.Task[None]] = []
 
         def stop() -> None:
             notify(STOPPING)
-            if face:
-                face.stop()
+            if server:
+                server.stop()
             for task in side_tasks:
                 task.cancel()
             loop.stop()
@@ -84,10 +84,10 @@ async def run(settings: Settings) -> None:
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
         notify(READY)
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(doorbell.run())
+            listening = group.create_task(realtime.run())
             side_tasks.append(group.create_task(sweep.run()))
-            if face:
-                group.create_task(face.run())
+            if server:
+                group.create_task(server.run())
             await loop.run()
             listening.cancel()
         log.info("worker_stopped")
@@ -96,12 +96,12 @@ async def run(settings: Settings) -> None:
 def make_listener(connection: Connection, loop: ClaimLoop) -> RealtimeListener:
     """Realtime, waking the claim loop."""
 
-    def ring(why: WakeReason) -> None:
+    def wake(why: WakeReason) -> None:
         if why is WakeReason.GAP:
             metrics.realtime_lost()
         elif why is WakeReason.READY:
             metrics.realtime_ready()
         log.debug("insert_heard" if why is WakeReason.INSERT else "woken", why=str(why))
-        loop.ring()
+        loop.wake()
 
-    return RealtimeListener(connection.url, connection.key, ring)
+    return RealtimeListener(connection.url, connection.key, wake)

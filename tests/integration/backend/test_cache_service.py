@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -13,19 +12,12 @@ import pytest
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
-from tests.integration.uploads import RECORDING, empty_harness, sweep_of
+from tests.integration.uploads import RECORDING, sweep_of
 from worker.backend.cache_service import CacheService
 from worker.errors import RejectedError
 from worker.extraction.analytics import STATISTICS_VERSION
-from worker.local.stack import StackInfo
 
 STATISTICS = {"version": 7, "channels": [], "omitted": 0}
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def hash_of(harness: Harness, session: UUID) -> str:
@@ -80,7 +72,7 @@ async def test_the_keys_of_others_survive(harness: Harness) -> None:
 @pytest.mark.parametrize(
     "statistics",
     [{"version": 7, "channels": "x" * 65_536}, {"channels": []}, {"version": "7"}],
-    ids=["too large", "no version", "a version that is no number"],
+    ids=["too large", "no version", "a version that is not a number"],
 )
 async def test_more_than_64_kb_or_no_version_is_rejected(
     harness: Harness, statistics: dict[str, object]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
 from tests.integration.command_line import command
-from tests.integration.harness import Harness, harness_of
+from tests.integration.harness import Harness
 from tests.integration.queue_calls import MAX_ATTEMPTS, add, claim, row, technical_row
 from tests.integration.uploads import RECORDING
-from worker.local.stack import StackInfo
 
 MANY = 2500  # more than two calls take
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with harness_of(migrated_stack) as opened:
-        yield opened
 
 
 async def failed(harness: Harness, code: str = "c3d_truncated") -> UUID:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
-from tests.integration.uploads import RECORDING, empty_harness
+from tests.integration.uploads import RECORDING
 from worker.backend.queue_report import PAGE
-from worker.local.stack import StackInfo
 
 COUNTS = """
 select
@@ -30,12 +26,6 @@ select
   )
 from public.therapy_sessions
 """
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def status(harness: Harness, folder: Path, *arguments: str) -> dict[str, Any]:

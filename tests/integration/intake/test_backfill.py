@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import (
-    empty_harness,
     intake_of,
     numbered,
     register,
@@ -23,16 +21,9 @@ from tests.integration.uploads import (
     sweep_of,
 )
 from worker.intake.bucket_sweep import MAX_IN_A_ROW
-from worker.local.stack import StackInfo
 
 MANY = 2000
 AT_ONCE = 8  # uploads
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def fill(harness: Harness, number: int) -> None:

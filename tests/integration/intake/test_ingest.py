@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,16 @@ from tests.integration.command_line import command
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
-    empty_harness,
     numbered,
     register,
     sessions,
 )
 from worker.intake.ingest import object_name
 from worker.local.announcing import announce_uploads
-from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
 
 # Other tests may leave buckets of their own.
 OBJECTS = f"select count(*) from storage.objects where bucket_id = '{DEFAULT_BUCKET}'"
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 def written(folder: Path, name: str, content: bytes) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
-    empty_harness,
     intake_of,
     numbered,
     object_of,
@@ -22,14 +20,7 @@ from tests.integration.uploads import (
 )
 from worker.backend.intake_register import Outcome
 from worker.backend.object_store import ObjectDigest, ObjectStore
-from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 @pytest.fixture

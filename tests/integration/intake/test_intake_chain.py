@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
-    empty_harness,
     numbered,
     overwrite,
     register,
@@ -23,13 +21,6 @@ from worker.backend.intake_register import ClaimedObject
 from worker.extraction.metadata import read_metadata
 from worker.intake.factory import make_intake
 from worker.local.announcing import announce_uploads
-from worker.local.stack import StackInfo
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def until_sessions(harness: Harness, number: int, *, seconds: float = 30.0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -12,21 +11,13 @@ from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
-    empty_harness,
     intake_of,
     numbered,
     object_of,
     sessions,
     sweep_of,
 )
-from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def fail(harness: Harness, session: UUID, code: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import say
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
-    empty_harness,
     intake_of,
     numbered,
     object_of,
@@ -29,15 +27,8 @@ from worker.intake.bucket_sweep import MAX_IN_A_ROW
 from worker.intake.factory import make_intake, make_sweep
 from worker.intake.intake import MAX_TROUBLED_ATTEMPTS
 from worker.local.migrated import connected
-from worker.local.stack import StackInfo
 
 UNREADABLE = 3
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 async def test_objects_that_storage_cannot_read_hold_up_none_behind_them(harness: Harness) -> None:

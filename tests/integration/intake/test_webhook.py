@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -14,7 +13,6 @@ from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import (
     RECORDING,
-    empty_harness,
     intake_of,
     numbered,
     object_of,
@@ -27,14 +25,7 @@ from tests.integration.webhooks import OTHER_SECRET, SECRET, Face, body_of, sign
 from worker.backend.connection import connect
 from worker.backend.intake_register import IntakeResult
 from worker.intake.factory import make_intake
-from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 from aiohttp import web
 
+from tests.conftest import RunningStack
 from tests.integration.databases import connected, execute, rows
 from worker.local.ports import HOST, choose
 from worker.local.stack import StackInfo
@@ -103,12 +104,9 @@ async def test_a_failure_is_noted_and_never_tried_again(
 
 
 async def test_it_goes_on_after_postgres_was_restarted(
-    stack: StackInfo,
-    listener: str,
-    requests: Requests,
-    restart_postgres: Callable[[], Awaitable[None]],
+    stack: StackInfo, listener: str, requests: Requests, running_stack: RunningStack
 ) -> None:
-    await restart_postgres()
+    await running_stack.restart_postgres()
     noted = await answer(stack, await post(stack, f"{listener}/after"))
     assert noted["status_code"] == 201
     assert [path for path, _, _ in requests] == ["/after"]

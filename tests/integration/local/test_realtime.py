@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -244,10 +244,10 @@ async def test_a_wrong_key_is_refused_on_connecting_and_a_wrong_token_on_joining
 
 
 async def test_a_restart_of_postgres_is_silent_and_events_go_on(
-    client: Client, stack: StackInfo, restart_postgres: Callable[[], Awaitable[None]]
+    client: Client, stack: StackInfo, running_stack: RunningStack
 ) -> None:
     await client.subscribe(event="INSERT")
-    await restart_postgres()
+    await running_stack.restart_postgres()
     await execute(stack.database_url, "truncate heard")
     heard: list[Message] = []
     for number in range(50):

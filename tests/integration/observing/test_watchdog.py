@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.harness import Harness, harness_of
+from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import settings_of
 from worker.backend.metadata_service import MetadataService
@@ -68,12 +68,6 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
     listening = Manager(path if request.param == "path" else f"@c3d-{uuid4()}")
     yield listening
     listening.close()
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with harness_of(migrated_stack) as opened:
-        yield opened
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def test_three_costly_files_in_a_row_leave_the_next_session_served_at_once
         async with _served(harness, isolation) as loop:
             await harness.until_done(costly)
             good = await harness.session(RECORDING)
-            loop.ring()
+            loop.wake()
             row = await harness.until(good, "completed", "failed")
     assert row["processing_status"] == "completed"
     for session in costly:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import RunningStack
 from tests.integration.harness import Harness, harness_of
 from tests.integration.interrupter import Interrupter
 from worker.local.recordings import ghostly_recording
@@ -17,12 +18,6 @@ from worker.local.worker_process import worker_process
 
 RECORDING = ghostly_recording(seconds=5.0)
 NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
-
-
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with harness_of(migrated_stack) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -66,17 +61,16 @@ async def test_what_came_while_realtime_was_away_is_found_when_it_returns(
 
 
 async def test_a_restart_of_postgres_loses_nothing(
-    harness: Harness, tmp_path: Path, restart_postgres: object
+    harness: Harness, tmp_path: Path, running_stack: RunningStack
 ) -> None:
-    assert callable(restart_postgres)
     files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(40)]
     sessions = [await harness.session(file) for file in files]
     async with worker_process(
         harness.stack, tmp_path, POLL_SECONDS="1", LEASE_SECONDS="5"
     ) as worker:
         await worker.until("session_done")
-        await restart_postgres()
-        async with harness_of(harness.stack, keep=True) as again:
+        await running_stack.restart_postgres()
+        async with harness_of(harness.stack) as again:
             await again.until_done(sessions)
             assert await again.counts() == {"completed": 40}
 

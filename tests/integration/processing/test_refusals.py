@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harness_of
+from tests.integration.harness import Harness
 from worker.backend import rest
 from worker.backend.metadata_service import SESSIONS
 from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
 from worker.errors import WorkerError
-from worker.local.stack import StackInfo
 
 STRANGE = "P005/größe.c3d"  # Storage takes plain letters only
 
@@ -44,15 +43,14 @@ async def _insert_twice(harness: Harness, _: Path) -> object:
     ],
 )
 async def test_a_refusal_says_its_code_and_its_cure(
-    migrated_stack: StackInfo,
+    harness: Harness,
     tmp_path: Path,
     provoke: Callable[[Harness, Path], Awaitable[object]],
     code: str,
 ) -> None:
     file = tmp_path / "a.c3d"
     file.write_bytes(b"a recording")
-    async with harness_of(migrated_stack) as harness:
-        with pytest.raises(WorkerError) as caught:
-            await provoke(harness, file)
+    with pytest.raises(WorkerError) as caught:
+        await provoke(harness, file)
     assert caught.value.code == code
     assert str(caught.value).endswith(caught.value.cure)

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.harness import Harness, harness_of
+from tests.integration.harness import Harness
 from worker.local.recordings import ghostly_recording
-from worker.local.stack import StackInfo
 
 RECORDING = ghostly_recording(seconds=2.0)
 GOOD = 30
@@ -29,15 +28,13 @@ for each row execute function public.object_to();
 
 
 @pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with harness_of(migrated_stack) as opened:
-        await opened.database.execute(TRIGGER)
-        try:
-            yield opened
-        finally:
-            await opened.database.execute("drop function public.object_to() cascade")
+async def _poison(harness: Harness) -> AsyncIterator[None]:
+    await harness.database.execute(TRIGGER)
+    yield
+    await harness.database.execute("drop function public.object_to() cascade")
 
 
+@pytest.mark.usefixtures("_poison")
 async def test_only_the_session_that_is_in_trouble_is_suspected(
     harness: Harness, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import RECORDING, empty_harness, numbered, settings_of
+from tests.integration.uploads import RECORDING, numbered, settings_of
 from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
@@ -56,12 +56,6 @@ from (
 Samples: TypeAlias = "dict[tuple[str, str], float]"
 
 
-@pytest.fixture
-async def harness(migrated_stack: StackInfo) -> AsyncIterator[Harness]:
-    async with empty_harness(migrated_stack) as opened:
-        yield opened
-
-
 class Watcher:
     """Asks a worker's HTTP face, in this process unless it is given a port."""
 
@@ -98,13 +92,13 @@ class Watcher:
 
 
 def _watcher(
-    connection: Connection, stack: StackInfo, *, silence: float = 60.0, every: float = 0.0
+    connection: Connection, stack: StackInfo, *, silence: float = 60.0, ttl_seconds: float = 0.0
 ) -> Watcher:
-    """A face in this process whose loop and doorbell do not run."""
+    """A health service in this process whose loop and listener do not run."""
     loop = _idle_loop(connection, stack)
     health = HealthService(
         Watchdog(max_silence_seconds=silence),
-        QueueStats(QueueReports(connection.supabase), every=every),
+        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
         loop,
         make_listener(connection, loop),
     )
@@ -180,7 +174,7 @@ async def test_many_scrapes_ask_each_question_once(harness: Harness) -> None:
 
     async with connected(harness.stack) as connection:
         connection.http.event_hooks["response"].append(count)
-        watcher = _watcher(connection, harness.stack, every=15.0)
+        watcher = _watcher(connection, harness.stack, ttl_seconds=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
     assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
 

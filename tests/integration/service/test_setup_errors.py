@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import harness_of
+from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.errors import MigrationMissingError
 from worker.local.stack import StackInfo
@@ -98,22 +98,19 @@ def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_path: Pat
     ],
     ids=["sessions", "technical data", "functions"],
 )
-async def test_a_missing_migration(
-    migrated_stack: StackInfo, tmp_path: Path, hide: str, show: str
-) -> None:
+async def test_a_missing_migration(harness: Harness, tmp_path: Path, hide: str, show: str) -> None:
     settings = {
-        "SUPABASE_URL": migrated_stack.url,
-        "SUPABASE_SECRET_KEY": migrated_stack.secret_key,
+        "SUPABASE_URL": harness.stack.url,
+        "SUPABASE_SECRET_KEY": harness.stack.secret_key,
     }
-    async with harness_of(migrated_stack) as harness:
-        service = MetadataService(harness.connection.supabase)
-        await harness.database.execute(hide)
-        try:
-            await _until(service, missing=True)
-            said = await asyncio.to_thread(_run, tmp_path, **settings)
-        finally:
-            await harness.database.execute(show)
-            await _until(service, missing=False)
+    service = MetadataService(harness.connection.supabase)
+    await harness.database.execute(hide)
+    try:
+        await _until(service, missing=True)
+        said = await asyncio.to_thread(_run, tmp_path, **settings)
+    finally:
+        await harness.database.execute(show)
+        await _until(service, missing=False)
     assert said.startswith("migration_missing: ")
     assert "supabase db push" in said
 

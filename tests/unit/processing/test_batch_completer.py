@@ -11,7 +11,7 @@ import pytest
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Finished
 from worker.errors import RejectedError, UnavailableError
-from worker.processing.batch_completer import LINGER, MAX_AT_ONCE, BatchCompleter
+from worker.processing.batch_completer import LINGER_SECONDS, MAX_BATCH, BatchCompleter
 
 
 class Calls(MetadataService):
@@ -43,50 +43,50 @@ def finished() -> Finished:
 
 async def test_one_alone_is_handed_in_at_once() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
-    async with asyncio.timeout(LINGER / 2):
-        assert await completions.complete(finished()) is Completion.COMPLETED
+    completer = BatchCompleter(calls)
+    async with asyncio.timeout(LINGER_SECONDS / 2):
+        assert await completer.complete(finished()) is Completion.COMPLETED
     assert calls.sizes == [1]
 
 
-async def test_one_waits_for_those_under_way_but_not_for_long() -> None:
+async def test_one_waits_for_those_expecting_but_not_for_long() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
-    with completions.under_way():
-        first = asyncio.create_task(completions.complete(finished()))
-        await asyncio.sleep(LINGER / 4)
-        second = asyncio.create_task(completions.complete(finished()))
-        await asyncio.sleep(LINGER / 4)
+    completer = BatchCompleter(calls)
+    with completer.expecting():
+        first = asyncio.create_task(completer.complete(finished()))
+        await asyncio.sleep(LINGER_SECONDS / 4)
+        second = asyncio.create_task(completer.complete(finished()))
+        await asyncio.sleep(LINGER_SECONDS / 4)
         assert calls.sizes == []
         await asyncio.gather(first, second)  # although one is still under way
     assert calls.sizes == [2]
 
 
-async def test_the_last_one_under_way_ends_the_waiting() -> None:
+async def test_the_last_one_expecting_ends_the_waiting() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
-    with completions.under_way():
-        first = asyncio.create_task(completions.complete(finished()))
+    completer = BatchCompleter(calls)
+    with completer.expecting():
+        first = asyncio.create_task(completer.complete(finished()))
         await asyncio.sleep(0)
-    async with asyncio.timeout(LINGER / 2):
+    async with asyncio.timeout(LINGER_SECONDS / 2):
         await first
 
 
 async def test_a_call_carries_no_more_than_its_most() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
-    many = [completions.complete(finished()) for _ in range(2 * MAX_AT_ONCE + 1)]
+    completer = BatchCompleter(calls)
+    many = [completer.complete(finished()) for _ in range(2 * MAX_BATCH + 1)]
     assert set(await asyncio.gather(*many)) == {Completion.COMPLETED}
-    assert calls.sizes == [MAX_AT_ONCE, MAX_AT_ONCE, 1]
+    assert calls.sizes == [MAX_BATCH, MAX_BATCH, 1]
 
 
 async def test_one_that_is_rejected_costs_no_other() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
+    completer = BatchCompleter(calls)
     bad, good = finished(), finished()
     calls.rejected.add(bad.session)
     outcomes = await asyncio.gather(
-        completions.complete(bad), completions.complete(good), return_exceptions=True
+        completer.complete(bad), completer.complete(good), return_exceptions=True
     )
     assert isinstance(outcomes[0], RejectedError)
     assert outcomes[1] is Completion.COMPLETED
@@ -94,23 +94,23 @@ async def test_one_that_is_rejected_costs_no_other() -> None:
 
 async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
+    completer = BatchCompleter(calls)
     calls.trouble = UnavailableError("Away.")
     outcomes = await asyncio.gather(
-        *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
+        *(completer.complete(finished()) for _ in range(3)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
     calls.trouble = None
-    assert await completions.complete(finished()) is Completion.COMPLETED
+    assert await completer.complete(finished()) is Completion.COMPLETED
 
 
 async def test_one_that_fails_its_call_blames_no_other() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
+    completer = BatchCompleter(calls)
     bad, *good = [finished() for _ in range(5)]
     calls.poison.add(bad.session)
     outcomes = await asyncio.gather(
-        *(completions.complete(each) for each in (bad, *good)), return_exceptions=True
+        *(completer.complete(each) for each in (bad, *good)), return_exceptions=True
     )
     assert isinstance(outcomes[0], UnavailableError)
     assert outcomes[1:] == [Completion.COMPLETED] * 4
@@ -118,20 +118,20 @@ async def test_one_that_fails_its_call_blames_no_other() -> None:
 
 async def test_who_is_told_to_wait_asks_no_more() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
+    completer = BatchCompleter(calls)
     calls.trouble = UnavailableError("Slow down.", retry_after=5.0)
     await asyncio.gather(
-        *(completions.complete(finished()) for _ in range(3)), return_exceptions=True
+        *(completer.complete(finished()) for _ in range(3)), return_exceptions=True
     )
     assert calls.sizes == [3]
 
 
 async def test_one_that_is_cancelled_is_not_sent() -> None:
     calls = Calls()
-    completions = BatchCompleter(calls)
-    with completions.under_way():
-        dropped = asyncio.create_task(completions.complete(finished()))
-        kept = asyncio.create_task(completions.complete(finished()))
+    completer = BatchCompleter(calls)
+    with completer.expecting():
+        dropped = asyncio.create_task(completer.complete(finished()))
+        kept = asyncio.create_task(completer.complete(finished()))
         await asyncio.sleep(0)
         dropped.cancel()
         with pytest.raises(asyncio.CancelledError):
