@@ -333,7 +333,7 @@ comment on column public.therapy_sessions.processing_status is
   'pending: waits to be read. processing: a worker has it. completed: its technical row exists. failed: processing_error says why and what helps. skipped: there is no recording to read.';
 comment on column public.therapy_sessions.original_filename is 'Name of the file as it was uploaded.';
 comment on column public.therapy_sessions.game_metadata is
-  'What the file says of the game: level, score, version, duration. Keys that other programs have set stay; the file fills the gaps.';
+  'What is known of the game: level, score, version, duration. Keys that other programs have set stay; the file fills the gaps.';
 comment on column public.therapy_sessions.analytics_cache is
   'Results that were computed once and are kept. This project writes the key channel_statistics only.';
 comment on column public.therapy_sessions.cache_hits is 'How often a kept result was used instead of reading the file again.';
