@@ -94,13 +94,15 @@ cross join lateral (
   select case s.processing_status
     when 'processing'
       then coalesce(s.processing_due_at, '-infinity') < now() - interval '1 minute'
-    when 'pending'
-      then coalesce(s.processing_due_at, '-infinity') <= now()
+    when 'pending'  -- trouble moves the due time; a session's own retry is due for a moment
+      then coalesce(s.processing_due_at, '-infinity')
+          <= now() - case when s.processing_attempts = 0 then interval '0' else interval '1 minute' end
         and coalesce(s.processing_queued_at, s.created_at) < now() - interval '5 minutes'
     else false
   end as is_stuck
 ) as clock
-left join public.set_aside as aside on aside.session_id = s.id and aside.until > now()
+left join public.set_aside as aside
+  on aside.session_id = s.id and s.processing_status in ('pending', 'processing')
 left join public.c3d_technical_data as t on t.session_id = s.id
 left join lengths on lengths.session_id = s.id
 order by urgency nulls first, s.created_at desc nulls last;
