@@ -273,7 +273,7 @@ begin
         )
       where s.id = worn_out.id;
       if not found then
-        raise exception 'a trigger skips the change' using errcode = 'no_data';
+        raise exception 'a trigger skips the change' using errcode = '02000';
       end if;
     exception when others then
       if public.is_trouble(sqlstate) then

@@ -121,7 +121,9 @@ async def test_the_worker_may_do_everything_it_needs(project: str) -> None:
     relations = await rows(project, RELATIONS, "service_role")
     functions = await rows(project, FUNCTIONS, "service_role")
     for row in relations:
-        needed = {"r": ("select", "insert", "update", "delete"), "v": ("select",)}.get(row["kind"], ())
+        needed = {"r": ("select", "insert", "update", "delete"), "v": ("select",)}.get(
+            row["kind"], ()
+        )
         if row["name"] == SETTINGS:
             needed = ("select", "update")
         if row["privilege"] in needed:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.databases import Connection
+from tests.integration.databases import Connection, execute
 from tests.integration.queue_calls import (
     add,
     backdate,
@@ -115,15 +115,16 @@ async def test_what_needs_somebody_comes_first_and_the_newest_first_within(
 
 
 async def test_the_dashboards_own_order_reads_an_index_and_sorts_nothing(
-    database: Connection,
+    database: Connection, queue_url: str
 ) -> None:
     await database.execute(
         "insert into therapy_sessions "
         "(file_path, file_hash, file_size_bytes, original_filename, processing_status) "
         "select n || '.c3d', 'hash ' || n, n, n || '.c3d', "
         "(array['completed', 'completed', 'failed', 'pending'])[1 + n % 4] "
-        "from generate_series(1, 5000) as n; analyze therapy_sessions"
+        "from generate_series(1, 5000) as n"
     )
+    await execute(queue_url, "analyze therapy_sessions")
     plan = await database.fetch(
         "explain select * from session_overview order by urgency nulls first limit 100"
     )
