@@ -119,7 +119,7 @@ begin
     )
     select coalesce(array_agg(claimed.id), '{}') into started from claimed;
     delete from public.set_aside as aside where aside.session_id = any (started);
-    perform public.set_aside_session(passed_over.id, '02000', 'a trigger skips the change')
+    perform public.set_aside_session(passed_over.id, '09000', 'a trigger skips the change')
     from unnest(start_sessions.sessions) as passed_over (id)
     where passed_over.id <> all (started);
     return started;
@@ -273,7 +273,7 @@ begin
         )
       where s.id = worn_out.id;
       if not found then
-        raise exception 'a trigger skips the change' using errcode = '02000';
+        raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
       end if;
     exception when others then
       if public.is_trouble(sqlstate) then

@@ -167,7 +167,7 @@ begin
       end
     where s.id = complete_session.session;
     if not found then
-      raise exception 'a trigger skips the change' using errcode = '02000';
+      raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
     end if;
   exception when unique_violation then
     select s.id into twin

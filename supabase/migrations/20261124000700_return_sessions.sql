@@ -56,7 +56,7 @@ begin
       processing_error = concat(fail_session.code, ': ', fail_session.message)
     where s.id = fail_session.session;
     if not found then
-      raise exception 'a trigger skips the change' using errcode = '02000';
+      raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
     end if;
   exception when others then
     if public.is_trouble(sqlstate) then

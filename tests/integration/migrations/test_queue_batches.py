@@ -135,7 +135,7 @@ async def test_content_that_somebody_else_is_writing_is_waited_for_a_second_at_m
     ("rule", "said"),
     [
         ("raise exception 'not this one';", "not this one (P0001)"),
-        ("return null;", "a trigger skips the change (02000)"),
+        ("return null;", "a trigger skips the change (09000)"),
         ("perform 1 / 0;", "division by zero (22012)"),
         ("perform no_such_function();", "(42883)"),
         ("new.file_path := null; return new;", "(23502)"),

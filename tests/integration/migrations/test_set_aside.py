@@ -48,7 +48,7 @@ RULES: Final = {
     ),
     "a trigger skips": (
         REFUSES.format(does="return null;", when="true"),
-        "a trigger skips the change (02000)",
+        "a trigger skips the change (09000)",
     ),
     "a function is missing": (
         REFUSES.format(does="perform no_such_function(); return new;", when="true"),
