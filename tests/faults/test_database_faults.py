@@ -1,18 +1,20 @@
-"""PostgreSQL and PostgREST fall, restart, and take nobody."""
+"""PostgreSQL and PostgREST fail, restart, or refuse every connection."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
+from contextlib import suppress
 
 import asyncpg
 import psutil
 import pytest
 
 from tests.conftest import RunningStack
+from tests.faults.harness import Harness
 from tests.faults.rules import Trouble, say
-from tests.faults.scenario import Harness, Plan, Scenario, full_only
+from tests.faults.scenario import Plan, Scenario, full_only
 from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role
 
 TERMINATE = """
@@ -45,12 +47,7 @@ async def test_a_crash_of_postgres_loses_nothing(harness: Harness) -> None:
 async def test_terminating_every_backend_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
         for _ in range(10):
-            try:
-                connection = await asyncpg.connect(superuser(scenario.running))
-                await connection.execute(TERMINATE)
-                await connection.close()
-            except DATABASE_ERRORS:
-                pass  # the other side terminates, too
+            await terminate_backends(scenario.running)
             await asyncio.sleep(0.3)
 
     outcome = await harness.run_fault("every backend terminated", fault)
@@ -82,17 +79,17 @@ async def test_a_postgrest_that_hangs_loses_nothing(harness: Harness) -> None:
 @full_only
 async def test_having_no_connection_left_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
-        taken: list[asyncpg.Connection[asyncpg.Record]] = []
+        opened: list[asyncpg.Connection[asyncpg.Record]] = []
         until = time.monotonic() + HOLD
         while time.monotonic() < until:
             try:
-                taken.append(await asyncpg.connect(superuser(scenario.running)))
+                opened.append(await asyncpg.connect(superuser(scenario.running)))
             except DATABASE_ERRORS:
-                # Full; whoever else holds one loses it to the next round.
-                mine = [each.get_server_pid() for each in taken]
-                await taken[0].execute(f"{TERMINATE} and pid <> all (array{mine})")
-        assert len(taken) > 80
-        await asyncio.gather(*(each.close() for each in taken))
+                # All are in use; others lose theirs, which the next round takes.
+                mine = [each.get_server_pid() for each in opened]
+                await opened[0].execute(f"{TERMINATE} and pid <> all (array{mine})")
+        assert len(opened) > 80
+        await asyncio.gather(*(each.close() for each in opened))
 
     outcome = await harness.run_fault("all connections taken", fault)
     outcome.check(attempts=0)
@@ -128,6 +125,13 @@ async def test_a_network_that_is_gone_loses_nothing(harness: Harness) -> None:
 
     outcome = await harness.run_fault("network gone", fault, Plan())
     outcome.check(attempts=0)
+
+
+async def terminate_backends(running: RunningStack) -> None:
+    with suppress(*DATABASE_ERRORS):  # the worker's backends may be terminated by others, too
+        connection = await asyncpg.connect(superuser(running))
+        await connection.execute(TERMINATE)
+        await connection.close()
 
 
 def superuser(running: RunningStack) -> str:

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from tests.faults.harness import Harness
 from tests.faults.proxy import OBJECTS
 from tests.faults.rules import answer_late, lose_reply, throttle
-from tests.faults.scenario import Harness, Plan, Scenario, full_only
+from tests.faults.scenario import Plan, Scenario, full_only
 
 LOST = 3.0  # seconds during which every reply is lost
 BAD_FILES = 12

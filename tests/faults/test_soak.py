@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import asyncpg
 import psutil
 import pytest
 
+from tests.faults.harness import Harness
 from tests.faults.proxy import OBJECTS
-from tests.faults.realtime_proxy import Line
+from tests.faults.realtime_proxy import Mode
 from tests.faults.rules import Trouble, cut, delay, lose_reply, refuse, say
-from tests.faults.scenario import Harness, Plan, Scenario, full_only
-from tests.faults.test_database_faults import TERMINATE, postgrest, superuser
-from worker.local.postgres import DATABASE_ERRORS
+from tests.faults.scenario import Plan, Scenario, full_only
+from tests.faults.test_database_faults import postgrest, terminate_backends
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 ROUND = 120  # sessions in a round
 SAMPLE = 1.0  # seconds
 FLAT = 0.10
+SLACK = {"MB": 0.0, "descriptors": 2.0}  # a sample may see one connection more
 # The second minute against the last one; of a shorter soak, parts as long.
 FIRST = (0.1, 0.2)
 LAST = (0.9, 1.0)
@@ -49,11 +49,11 @@ class Curve:
 async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
     harness: Harness, note: Callable[[str], None]
 ) -> None:
-    dice = random.Random(7)
+    rng = random.Random(7)
     plan = Plan(
         workers=2,
         lease=5,
-        sweep=2,
+        poll=2,
         settings={"PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning"},
     )
     lost, twice, sessions = [], 0, 0
@@ -63,11 +63,11 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             await scenario.queue.start()
-            scenario.queue.taken = 0
+            scenario.queue.used = 0
             made = await scenario.queue.add(ROUND)
-            for _ in range(dice.randint(1, 3)):
-                await asyncio.sleep(dice.uniform(0.2, 1.0))
-                await dice.choice(UPSETS)(scenario)
+            for _ in range(rng.randint(1, 3)):
+                await asyncio.sleep(rng.uniform(0.2, 1.0))
+                await rng.choice(UPSETS)(scenario)
             await scenario.queue.until_done(seconds=90)
             lost += await scenario.queue.not_as("completed", "", made)
             twice += await scenario.queue.twice()
@@ -88,25 +88,22 @@ async def test_a_soak_of_random_faults_leaves_the_workers_as_they_were(
         assert curve.median(LAST) <= curve.median(FIRST) * (1 + FLAT) + SLACK[name.split()[0]], name
 
 
-SLACK = {"MB": 0.0, "descriptors": 2.0}  # a poll may meet one connection more
-
-
 async def watch(scenario: Scenario, curves: dict[str, Curve]) -> None:
-    """Weigh every worker once a second, until cancelled."""
+    """Measure every worker once per second, until cancelled."""
     began = time.monotonic()
     while True:
         at = time.monotonic() - began
         for member in scenario.fleet.members:
             if member.process is None:
                 continue
-            megabytes, descriptors = weighed(member.living())
+            megabytes, descriptors = measured(member.living())
             for name, value in (("MB", megabytes), ("descriptors", descriptors)):
                 curve = curves.setdefault(f"{name} of worker {member.number}", Curve())
                 curve.points.append((at, value))
         await asyncio.sleep(SAMPLE)
 
 
-def weighed(worker: psutil.Process) -> tuple[float, float]:
+def measured(worker: psutil.Process) -> tuple[float, float]:
     """Proportional memory in MB, and open descriptors, of a worker and its children."""
     megabytes, descriptors = 0.0, 0.0
     for process in [worker, *worker.children(recursive=True)]:
@@ -150,29 +147,24 @@ async def network(scenario: Scenario) -> None:
 
 
 async def realtime_reset(scenario: Scenario) -> None:
-    scenario.proxy.bell.reset()
+    scenario.proxy.realtime.reset()
 
 
 async def realtime_closed(scenario: Scenario) -> None:
-    await scenario.proxy.bell.close()
+    await scenario.proxy.realtime.close()
 
 
 async def realtime_expired(scenario: Scenario) -> None:
-    await scenario.proxy.bell.expire_tokens()
+    await scenario.proxy.realtime.expire_tokens()
 
 
 async def realtime_half_open(scenario: Scenario) -> None:
-    scenario.proxy.bell.treat(Line.FROZEN)
-    scenario.proxy.bell.treat_new(Line.OPEN)
+    scenario.proxy.realtime.treat(Mode.FROZEN)
+    scenario.proxy.realtime.treat_new(Mode.OPEN)
 
 
 async def backends(scenario: Scenario) -> None:
-    try:
-        connection = await asyncpg.connect(superuser(scenario.running))
-        await connection.execute(TERMINATE)
-        await connection.close()
-    except DATABASE_ERRORS:
-        pass
+    await terminate_backends(scenario.running)
 
 
 async def rest_killed(scenario: Scenario) -> None:

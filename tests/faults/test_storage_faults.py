@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from tests.faults.harness import Harness
 from tests.faults.proxy import OBJECTS
 from tests.faults.recordings import RECORDING, described
 from tests.faults.rules import Trouble, cut, delay, lose_reply, say, shorten, spoil, throttle
-from tests.faults.scenario import FULL, Harness, Plan, Scenario, full_only
+from tests.faults.scenario import FULL, Plan, Scenario, full_only
 
 HOLD = 5.0  # seconds
 LONG = 120.0 if FULL else 3.0  # seconds
@@ -62,7 +63,7 @@ async def test_trouble_of_storage_is_no_sessions_fault(
         ("HTTP 200 with HTML", say(200)),
     ],
 )
-async def test_a_good_recording_spoilt_on_the_way_is_read_in_the_end(
+async def test_a_good_recording_damaged_on_the_way_is_read_in_the_end(
     harness: Harness, name: str, trouble: Trouble
 ) -> None:
     async def fault(scenario: Scenario) -> None:
@@ -103,13 +104,13 @@ async def test_an_object_that_comes_late_is_read(harness: Harness) -> None:
             await scenario.upload(*file)
         return sessions
 
-    plan = Plan(allowed=25.0)  # what was tried twice waits ten seconds more
+    plan = Plan(allowed=25.0)  # the retry after the next waits ten seconds more
     outcome = await harness.run_fault("Storage: object missing, then there", fault, plan)
     outcome.check()
 
 
 @full_only
-async def test_one_object_that_storage_cannot_read_holds_up_nobody(harness: Harness) -> None:
+async def test_one_object_that_storage_cannot_read_delays_no_other(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
         unreadable = await scenario.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")
         await scenario.queue.insert([unreadable])
