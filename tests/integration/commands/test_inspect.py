@@ -67,7 +67,7 @@ def test_the_table_shows_rates_counts_and_names(good: Path, bad: Path) -> None:
         assert shown in ended.stdout
 
 
-def test_statistics_are_shown_with_a_sparkline_a_channel(good: Path) -> None:
+def test_statistics_are_shown_with_a_sparkline_per_channel(good: Path) -> None:
     ended = CliRunner().invoke(app, ["inspect", "--statistics", str(good)])
     assert ended.exit_code == 0
     lines = [line for line in ended.stdout.splitlines() if set(line) & set("▂▃▄▅▆▇█")]

@@ -1,6 +1,6 @@
 """Damaged recordings by the thousand: an answer or a reason, at once and in little memory.
 
-FUZZ_EXAMPLES sets how many damaged files each property is tried on; the suite's own run is short.
+FUZZ_EXAMPLES sets the number of damaged files for each property; the suite's own run is short.
 """
 
 from __future__ import annotations
