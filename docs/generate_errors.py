@@ -23,22 +23,22 @@ HEAD = """\
 
 <!-- Written by docs/generate_errors.py from worker/errors.py. Do not edit it here. -->
 
-Every error has a code that does not change and a sentence that says what happened and what helps.
-You meet it in `processing_error` of a session, in `detail` of `storage_intake`, in the log as
+Every error has a code that never changes and a sentence that says what happened and how to cure
+it. You find it in `processing_error` of a session, in `detail` of `storage_intake`, in the log as
 `code`, or on the terminal.
 
-A session stands for one content, byte for byte. So there are two ways on:
+A session stands for one content, byte for byte. So there are two cases:
 
-- **The file itself was bad**, and a better one was uploaded, under the same name or another: that
-  is another content and gets a session of its own. The failed one stays until you
+- **The file itself was bad.** Upload a better one, under the same name or another: it has another
+  content, so it gets a session of its own. The failed session stays until you
   [delete it](operate.md#delete-a-recording).
-- **Something around it was bad**, such as a limit or a missing object: after the cure have the
-  session tried again with `c3d-worker requeue ID`, or all of one code with
-  `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. One
-  that failed with `object_missing`, `size_mismatch` or `hash_mismatch` is tried again by itself
-  when its content is uploaded.
+- **Something else was wrong**, such as a limit or a missing object. After the cure, requeue the
+  session with `c3d-worker requeue ID`, or all sessions with one code with
+  `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. After
+  `object_missing`, `size_mismatch` or `hash_mismatch` the worker requeues the session itself when
+  its content is uploaded.
 
-Where a cure says `supabase db push`, a hosted project wants `supabase db push --remote`
+Where a cure says `supabase db push`, a hosted project needs `supabase db push --remote`
 ([quick-start.md](quick-start.md), step 2).
 """
 
@@ -46,31 +46,31 @@ KINDS: dict[type[WorkerError], tuple[str, str]] = {
     PermanentError: (
         "Fails at once",
         (
-            "Trying again cannot help. The session is `failed`; an upload that can have no "
-            "session is `refused` in `storage_intake`."
+            "A retry cannot help. The session becomes `failed`; an upload that cannot have a "
+            "session becomes `refused` in `storage_intake`."
         ),
     ),
     RetryableError: (
-        "Tried again, then fails",
+        "Retried, then fails",
         (
-            "It may heal by itself. The session is `pending` again and waits a little longer "
-            "after each try; after `MAX_ATTEMPTS` tries it is `failed`."
+            "A retry may help. The session becomes `pending` again and waits a little longer "
+            "after each attempt; after `MAX_ATTEMPTS` attempts it becomes `failed`."
         ),
     ),
     UnavailableError: (
-        "Nobody's fault: the worker waits",
+        "Not the session's fault: the worker waits",
         (
-            "Supabase or the worker's machine is in trouble. No session fails and no try is "
-            "counted. The worker claims nothing for at most half a minute, looks again, and so "
-            "goes on by itself. Only at its start it ends with exit code 2, and systemd starts "
-            "it again; so do the other commands. One exception: a session that meets such "
-            "trouble again and again while others get through is itself to blame, and from the "
-            "fourth time on its tries are counted."
+            "Supabase or the worker's machine has a problem. No session fails and no attempt "
+            "counts. The worker pauses claiming for at most half a minute, probes with one "
+            "session, and recovers by itself. Only at its start it ends with exit code 2, and "
+            "systemd restarts it; the other commands end likewise. One exception: a poison "
+            "session, which meets such errors again and again while others succeed. From the "
+            "fourth time on its attempts count."
         ),
     ),
     SetupError: (
         "The command or the installation",
-        "No session is concerned. The command ends with exit code 2.",
+        "These concern no session. The command ends with exit code 2.",
     ),
 }
 
@@ -78,36 +78,36 @@ IN_THE_SENTENCE = "The sentence itself says it."
 
 FROM_SQL = {
     "worker_died": (
-        "Workers stopped while they had this session, as often as it may be tried. `failed`.",
+        "Workers died while they processed this session, `MAX_ATTEMPTS` times. `failed`.",
         "Inspect its file offline with `c3d-worker inspect`, then requeue it.",
     ),
     "duplicate_content": (
         (
             "Another session, named in the sentence, holds the same recording, byte for byte. "
-            "This is found only for sessions of the old system, when their true hash is "
-            "measured. `failed`."
+            "Only sessions of the old system can end so, when the worker measures their true "
+            "hash. `failed`."
         ),
-        "Use that one. This session can be deleted.",
+        "Use that one. You can delete this session.",
     ),
     "requeued": (
         (
-            "Somebody, or an upload of its recording, had the session tried again; the reason "
-            "follows. `pending`, no error."
+            "A person, or an upload of its recording, requeued the session; the reason "
+            "follows. `pending`, not an error."
         ),
-        "Nothing. It goes away when the session is completed.",
+        "Nothing. It disappears when the session is completed.",
     ),
     "legacy_status": (
         (
             "The migration found a status of the old system, which the sentence keeps. "
-            "`pending`, no error."
+            "`pending`, not an error."
         ),
-        "Nothing. It goes away when the session is completed.",
+        "Nothing. It disappears when the session is completed.",
     ),
 }
 
 
 def concrete(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
-    """The errors of a kind that can be met, in the order of `worker/errors.py`."""
+    """Yield the errors of a kind that can be raised, in the order of `worker/errors.py`."""
     if "code" in vars(kind) and (kind.cure or not kind.__subclasses__()):
         yield kind
     for each in kind.__subclasses__():
@@ -115,7 +115,7 @@ def concrete(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
 
 
 def errors() -> str:
-    """The page."""
+    """Return the whole page as Markdown."""
     parts = [HEAD]
     for kind, (title, meaning) in KINDS.items():
         rows = [

@@ -1,7 +1,7 @@
-"""Runs the SQL of `docs/snippets` on a local stack with sessions, and writes the results down.
+"""Runs the SQL in `docs/snippets` on a local stack with sessions, and writes the results down.
 
-Run it with `.venv/bin/python docs/run_snippets.py`. Each snippet and its result replace what stands
-between its two marks in `docs/dashboard.md`. The sessions are made by a real worker.
+Run it with `.venv/bin/python docs/run_snippets.py`. In `docs/dashboard.md` it replaces the text
+between the two marks of each snippet by the SQL and its result. A real worker makes the sessions.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from worker.settings import DEFAULT_BUCKET
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "dashboard.md"
 SNIPPETS = DOCS / "snippets"
-CHANGES = "requeue_code"  # so it is run last
+CHANGES = "requeue_code"  # the one snippet that changes rows, so it runs last
 
 UNFINISHED = """select count(*) from public.therapy_sessions
                 where processing_status in ('pending', 'processing')"""
-# As if what could be read had come on the day that its name says.
+# Gives each completed session the date that its file's name states.
 EARLIER = r"""update public.therapy_sessions
               set created_at = substring(original_filename from '^[\d-]+')::date + time '16:00'
               where processing_status = 'completed'"""
 
 
 def snippets() -> list[Path]:
-    """The files, in the order they are run."""
+    """Return the files of the snippets, in the order in which they run."""
     return sorted(SNIPPETS.glob("*.sql"), key=lambda path: (path.stem == CHANGES, path))
 
 
 def uploads() -> dict[str, bytes]:
-    """What a clinic uploads in some weeks, the mishaps included."""
+    """Return the content of each upload by its path: some weeks of recordings, faulty ones too."""
     whole = ghostly_recording(75.03, seed=1)
     return {
         "P005/2026-11-10_left.c3d": whole,
@@ -59,7 +59,7 @@ def uploads() -> dict[str, bytes]:
 
 
 def _bad_electrodes() -> bytes:
-    """Two channels: one came off, one was amplified beyond its limits."""
+    """Build a recording of two channels: one flat, one clipped."""
     noise = np.random.default_rng(6).standard_normal(60 * 990)
     analog = np.column_stack([np.zeros(noise.size), np.clip(noise, -1, 1)])
     return recording(
@@ -68,7 +68,7 @@ def _bad_electrodes() -> bytes:
 
 
 async def results() -> dict[str, str]:
-    """Run every snippet, and return its result by its name."""
+    """Run every snippet, and return each result as text by the snippet's name."""
     packages = ensure_installed(print)
     with tempfile.TemporaryDirectory() as folder:
         async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
@@ -100,7 +100,7 @@ async def _populate(
 
 
 def table(rows: Sequence[Any]) -> str:
-    """Rows as psql prints them."""
+    """Return rows as psql prints them."""
     names = list(rows[0].keys()) if rows else ["(no rows)"]
     lines = [names, *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
@@ -119,7 +119,7 @@ def _cell(value: object) -> str:
 
 
 def page(text: str, found: dict[str, str]) -> str:
-    """The page with every snippet and its result in their place."""
+    """Return the page's `text` with every snippet and its result between their marks."""
     for name, result in found.items():
         sql = (SNIPPETS / f"{name}.sql").read_text(encoding="utf-8")
         block = f"```sql\n{sql}```\n\n```text\n{result}\n```"
@@ -132,7 +132,7 @@ def page(text: str, found: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
+    """Write the page with new results."""
     found = asyncio.run(results())
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
 

@@ -1,14 +1,15 @@
-"""Every error this project raises, sorted by what is to be done about it.
+"""Every error this project raises, sorted by what has to be done about it.
 
-An error has a stable `code`, for people who search and programs that count, and reads as one
-or two sentences: what happened, then the cure. The code's own documentation is its docstring.
+An error has a stable `code`, which people search for and programs count, and reads as one or two
+sentences: what happened, then the cure. Its docstring documents the code in docs/errors.md.
 
-The four kinds decide what becomes of a session:
+The four kinds decide what happens to a session:
 
-- `PermanentError`: it is the session's own fault and will not heal: `failed`.
-- `RetryableError`: it is the session's own fault and may heal: `pending` again, an attempt spent.
-- `UnavailableError`: Supabase is in trouble: `pending` again, no attempt spent, claiming pauses.
-- `SetupError`: the installation is wrong: a command ends with exit code 2.
+- `PermanentError`: the session caused it and a retry cannot help: `failed`.
+- `RetryableError`: the session caused it and a retry may help: `pending`, the attempt counts.
+- `UnavailableError`: Supabase or this machine caused it: `pending`, the attempt does not count,
+  and the worker pauses claiming.
+- `SetupError`: the call or the installation is wrong: a command ends with exit code 2.
 """
 
 from __future__ import annotations
@@ -23,36 +24,36 @@ class WorkerError(Exception):
     cure: ClassVar[str] = ""
 
     def __init__(self, what: str) -> None:
-        """`what` is one sentence saying what happened, to which session or file."""
+        """`what` is one sentence that says what happened to which session or file."""
         super().__init__(what)
 
     def __str__(self) -> str:
-        """What happened, then the cure."""
+        """Return what happened, then the cure."""
         return f"{self.args[0]} {self.cure}".strip()
 
 
 class PermanentError(WorkerError):
-    """The session's own fault; trying again cannot help."""
+    """The session caused the error, and a retry cannot help."""
 
 
 class RetryableError(WorkerError):
-    """The session's own fault; trying later may help."""
+    """The session caused the error, and a later retry may help."""
 
 
 class UnavailableError(WorkerError):
-    """Supabase is in trouble; no session is to blame."""
+    """Supabase does not answer, or answers with an error that no session caused."""
 
     code = "supabase_unavailable"
     cure = "Check SUPABASE_URL, the network and the project's status page."
 
     def __init__(self, what: str, *, retry_after: float | None = None) -> None:
-        """`retry_after`: seconds that Supabase itself asked to wait (HTTP Retry-After)."""
+        """`retry_after` is the wait in seconds that Supabase asked for (HTTP Retry-After)."""
         super().__init__(what)
         self.retry_after = retry_after
 
 
 class SetupError(WorkerError):
-    """The installation is wrong; a person has to change something."""
+    """The call or the installation is wrong; a person has to change something."""
 
     code = "setup"
 
@@ -67,14 +68,14 @@ class C3DError(PermanentError):
 
 
 class NotC3DError(C3DError):
-    """The file is no C3D file: empty, too short, or of another format."""
+    """The file is not a C3D file: it is empty, too short, or of another format."""
 
     code = "c3d_not_c3d"
     cure = "Upload the recording itself, a file that the game or the device saved as .c3d."
 
 
 class UnsupportedC3DError(C3DError):
-    """The file claims to be C3D but breaks the format where it cannot be read around."""
+    """The file starts as C3D but breaks the format in a part that the worker needs."""
 
     code = "c3d_unsupported"
     cure = "Export it again from the recording software, or repair it with a C3D editor."
@@ -88,14 +89,14 @@ class TruncatedC3DError(C3DError):
 
 
 class UnfinishedC3DError(C3DError):
-    """The file declares no frames although it holds data: its writer never closed it."""
+    """The file declares no frames but holds data: the program that wrote it never closed it."""
 
     code = "c3d_unfinished"
     cure = "The game did not close the file: record again, or repair it with a C3D editor."
 
 
 class ContradictoryC3DError(C3DError):
-    """The file's own counts disagree and its length confirms none of them."""
+    """The file's own counts disagree, and its length does not confirm any of them."""
 
     code = "c3d_contradictory"
     cure = "Its frame count cannot be trusted: export the recording again, in parts if it is long."
@@ -119,21 +120,21 @@ class ObjectMissingError(RetryableError):
 
 
 class ObjectRefusedError(PermanentError):
-    """Storage refuses the session's path, whatever is or is not there."""
+    """Storage refuses the session's path as invalid, whether or not an object exists there."""
 
     code = "object_refused"
     cure = "Upload the file again under a name of plain letters, digits, '-', '_' and '.'."
 
 
 class SizeMismatchError(RetryableError):
-    """The object's size is not the size the session was created with, nor when tried again."""
+    """The object's size differs from the size that the session was created with."""
 
     code = "size_mismatch"
     cure = "It was changed after its upload: upload the file again under a new name."
 
 
 class HashMismatchError(RetryableError):
-    """The object's SHA-256 is not the session's, nor when downloaded again."""
+    """The object's SHA-256 differs from the session's `file_hash`."""
 
     code = "hash_mismatch"
     cure = "It was changed after its upload: upload the file again under a new name."
@@ -147,24 +148,24 @@ class FileTooLargeError(PermanentError):
 
 
 class UploadRefusedError(PermanentError):
-    """Storage does not take the file."""
+    """Storage refuses the upload."""
 
     code = "upload_refused"
     cure = "Compare the bucket's limits of size and type with the file."
 
 
 class PathTakenError(PermanentError):
-    """Another object is where the file was to go."""
+    """Another object already exists at the path of the upload."""
 
     code = "path_taken"
-    cure = "Rename the file, or remove the object there."
+    cure = "Rename the file, or remove that object."
 
 
 class FileBeyondIntegerError(PermanentError):
-    """The object is larger than the size column of a session can say."""
+    """The object is larger than the size column of a session can hold."""
 
     code = "file_beyond_integer"
-    cure = "A session takes 2,147,483,647 bytes at most: split the recording."
+    cure = "A session can have 2,147,483,647 bytes at most: split the recording."
 
 
 class RejectedError(PermanentError):
@@ -175,14 +176,14 @@ class RejectedError(PermanentError):
 
 
 class AlreadyThereError(RejectedError):
-    """A row with the same unique value is there already."""
+    """Another row already holds the same unique value."""
 
     code = "already_there"
     cure = "Look for the session that holds the same value."
 
 
 class UnexpectedError(RetryableError):
-    """The worker met an error of its own while it had the session in hand."""
+    """The worker failed with an internal error while it processed the session or upload."""
 
     code = "unexpected"
     cure = (
@@ -195,7 +196,7 @@ class UnexpectedError(RetryableError):
 
 
 class KeyRefusedError(UnavailableError):
-    """Supabase refuses the key, or the key may not do what the worker does."""
+    """Supabase refuses the key, or the key lacks a permission that the worker needs."""
 
     code = "key_refused"
     cure = "Set SUPABASE_SECRET_KEY to the project's secret key (Project Settings, API keys)."
@@ -216,10 +217,10 @@ class DiskFullError(UnavailableError):
 
 
 class ReaderLostError(UnavailableError):
-    """The worker cannot start, or keep, a process that reads recordings."""
+    """The worker cannot start the processes that read recordings, or they keep dying."""
 
     code = "reader_lost"
-    cure = "Look for a lack of memory on the worker's machine, and restart the worker."
+    cure = "Check whether the worker's machine is short of memory, then restart the worker."
 
 
 class BucketMissingError(UnavailableError):
@@ -242,17 +243,17 @@ class SettingError(SetupError):
 
 
 class SessionUnknownError(SetupError):
-    """There is no session with that id."""
+    """No session has that id."""
 
     code = "session_unknown"
     cure = "Look it up in session_overview, column session_id."
 
 
 class FileDiffersError(SetupError):
-    """A file is where another one of the same name was to be written."""
+    """Another file already exists at the path that the command would write."""
 
     code = "file_differs"
-    cure = "Nothing was written. Move it away, or name another place."
+    cure = "Nothing was written. Move that file, or name another path."
 
 
 class StackError(SetupError):

@@ -6,7 +6,7 @@ select
     when i.outcome = 'duplicate' then 'same content as ' || s.file_path
     when i.outcome = 'taking' then 'a worker is downloading it'
     when i.outcome is null and o.name not ilike '%.c3d' then 'its name does not end in .c3d'
-    when i.outcome is null then 'waits for the next sweep'
+    when i.outcome is null then 'waits for the next sweep of the bucket'
     else i.detail
   end as why
 from storage.objects as o

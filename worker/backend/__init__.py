@@ -1,4 +1,4 @@
-"""One module for each part of Supabase that the worker talks to; errors come out sorted.
+"""Clients of Supabase, one module per part of it; they raise the errors of `worker.errors`.
 
-No flow is in here: nothing waits for work, retries, or decides what becomes of a session.
+No control flow belongs here: nothing waits for work, retries, or decides what happens to a session.
 """

@@ -15,21 +15,20 @@ from supabase import AsyncClient, AsyncClientOptions
 from worker.errors import KeyRefusedError, UnavailableError
 from worker.settings import Settings
 
-# Spelled out because a forgotten one is infinite: seconds to connect, between two reads, …
-TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=30.0)
-SPARE_CONNECTIONS = 4  # beside one for each session and each upload: claims, leases, reports
+TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=30.0)  # seconds
+SPARE_CONNECTIONS = 4  # besides one per session and one per upload: claims, leases, reports
 
 REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 IN_TROUBLE = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LOCKED, HTTPStatus.TOO_MANY_REQUESTS}
 )
-MAX_RETRY_AFTER = 600.0  # seconds; a longer wish is cut, so that a typo cannot stop a worker
-MAX_MESSAGE = 200  # characters of a server's message that are repeated to people
+MAX_RETRY_AFTER = 600.0  # seconds; a longer request is cut, so that a mistake stops no worker
+MAX_MESSAGE = 200  # characters of a server's message that an error repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The doors of one Supabase project, all behind the same pooled HTTP client."""
+    """The clients of one Supabase project, which share one pooled HTTP client."""
 
     http: httpx.AsyncClient
     supabase: AsyncClient
@@ -38,16 +37,16 @@ class Connection:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the gateway wants from requests that no client library makes."""
+        """The headers that a request without a client library needs at the gateway."""
         return {"apikey": self.key, "Authorization": f"Bearer {self.key}"}
 
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Connection]:
-    """Open the connection pool; nothing is sent yet.
+    """Open the connection pool, and close it at the end; no request is sent.
 
-    HTTP/1.1 on purpose: an HTTP/2 connection that drops takes every request on it along, and
-    leaves each of them unknown.
+    HTTP/1.1 on purpose: an HTTP/2 connection that breaks takes every request on it along, each with
+    an unknown outcome.
     """
     pool = httpx.Limits(max_connections=2 * settings.concurrency + SPARE_CONNECTIONS)
     key = settings.supabase_secret_key.get_secret_value()
@@ -60,7 +59,7 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
             httpx_client=http,
             auto_refresh_token=False,
             persist_session=False,
-            postgrest_client_retry=False,  # the claim loop waits, and knows for what
+            postgrest_client_retry=False,  # the claim loop retries, with backoff
         )
         yield Connection(
             http=http,
@@ -71,9 +70,13 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
 
 
 async def _raise_for_trouble(response: httpx.Response) -> None:
-    """Turn an answer that says nothing about any session into the error that says so.
+    """Raise the error for a response that says nothing about any session.
 
-    It has to be done here: the client libraries drop the HTTP status on the way.
+    The client libraries drop the HTTP status, so this hook has to check it.
+
+    Raises:
+        KeyRefusedError: HTTP 401 or 403.
+        UnavailableError: HTTP 408, 423, 429 or 5xx.
     """
     status = response.status_code
     if status in REFUSED:
@@ -86,13 +89,14 @@ async def _raise_for_trouble(response: httpx.Response) -> None:
 
 
 async def _described(response: httpx.Response) -> str:
-    """Name the status, the door, and what a JSON body says; a gateway's HTML is left out.
+    """Describe a response: the status, the service, and the message of a JSON body.
 
-    It is logged, so what Storage says is left out, too: that can name a file, and so a patient.
+    The description is logged, so it leaves out what Storage says, which can name a file and so a
+    patient. It also leaves out HTML, which comes from a gateway.
     """
-    door = response.url.path.split("/")[1] or "gateway"
-    described = f"HTTP {response.status_code} from {door}"
-    if door == "storage":
+    service = response.url.path.split("/")[1] or "gateway"
+    described = f"HTTP {response.status_code} from {service}"
+    if service == "storage":
         return described
     try:
         await response.aread()
@@ -112,6 +116,6 @@ def _retry_after(header: str | None) -> float | None:
             seconds = float(header)
         else:
             seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):  # no date, or one without a zone
+    except (ValueError, TypeError):  # not a date, or one without a time zone
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""The door to the installation itself: what the API shows, and what only the database knows."""
+"""Client of the installation itself: what the API serves, and what only the database knows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.errors import UnavailableError
 
-FUNCTION = "/rpc/"  # how paths of functions begin
+FUNCTION = "/rpc/"  # prefix of the paths of functions
 NOT_DESCRIBED = "PGRST126"  # PostgREST's openapi-mode is disabled
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What PostgREST shows to the key."""
+    """The names that PostgREST serves to the key."""
 
     relations: frozenset[str]  # tables and views
     functions: frozenset[str]
@@ -29,25 +29,25 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `installation_report()` says, and how far apart the two clocks are."""
+    """What `installation_report()` returns, and the difference between the two clocks."""
 
     values: Mapping[str, Any]
-    skew_seconds: float  # this machine's clock minus the database's; the way there is deducted
+    skew_seconds: float  # this machine's clock minus the database's, less the round trip
 
 
 class Installation:
-    """Looks at a project, and changes nothing."""
+    """Queries how a project is set up, and changes nothing."""
 
     def __init__(self, connection: Connection) -> None:
-        """Bind to a project; nothing is sent yet."""
+        """`connection` is to the project that is queried."""
         self._connection = connection
 
     async def api(self) -> Api | None:
-        """Ask PostgREST what it serves; None: it does not say.
+        """Ask PostgREST what it serves; None: its description is switched off.
 
         Raises:
-            KeyRefusedError: there is a project, and it refuses the key.
-            UnavailableError: there is no answer, or it is none of Supabase's.
+            KeyRefusedError: the project refuses the key.
+            UnavailableError: nothing answers, or something that is not Supabase.
         """
         http, url = self._connection.http, f"{self._connection.url}/rest/v1/"
         try:
@@ -71,10 +71,12 @@ class Installation:
         )
 
     async def report(self) -> Report:
-        """Ask the database.
+        """Call `installation_report()`.
 
         Raises:
-            MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
+            MigrationMissingError: the function does not exist.
+            KeyRefusedError: the key may not call it.
+            UnavailableError: Supabase is unavailable.
         """
         began, ticking = datetime.now(UTC), time.monotonic()
         values = await rest.value(self._connection.supabase.rpc("installation_report", {}))
@@ -82,5 +84,5 @@ class Installation:
         if not isinstance(values, dict):
             raise UnavailableError("Supabase answered something else than a report.")
         ahead = (began - datetime.fromisoformat(values["time"])).total_seconds()
-        # The database looked at its clock between `began` and `took` later.
+        # The database read its clock at some moment between `began` and `took` seconds later.
         return Report(values, skew_seconds=min(max(ahead, 0.0), ahead + took))

@@ -1,4 +1,4 @@
-"""The door to Storage: one object, streamed in bounded memory and hashed on the way."""
+"""Client of Storage for downloads: it streams and hashes an object in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,39 +27,41 @@ from worker.errors import (
     UnavailableError,
 )
 
-SLOWEST = 100_000  # bytes a second; a slower download is given up
-STATUS_OF = {
+MIN_RATE = 100_000  # bytes per second; a slower download is abandoned
+STATUS_OF = {  # for answers of Storage with a code but without its own status
     "NoSuchKey": "404",
     "NoSuchBucket": "404",
     "InvalidKey": "400",
     "InvalidRange": "416",
     "AccessDenied": "403",
 }
-GRACE_SECONDS = 30.0  # on top, for the answer to begin
-MAX_BYTES = 2_147_483_647  # that a session's INTEGER holds
+GRACE_SECONDS = 30.0  # in addition, until the answer begins
+MAX_BYTES = 2_147_483_647  # the limit of the INTEGER column `file_size_bytes`
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectDigest:
-    """What was streamed."""
+    """Size and hash of an object that was streamed."""
 
     size: int  # bytes
     sha256: str  # of the content, in lower-case hex digits
 
 
 class ObjectStore:
-    """The recordings' bucket."""
+    """Downloads objects from one bucket."""
 
     def __init__(self, connection: Connection, bucket: str) -> None:
-        """Bind to `bucket`; nothing is sent yet."""
+        """`bucket` is the name of the bucket that holds the recordings."""
         self._connection = connection
         self._bucket = bucket
 
     async def check(self) -> bool:
-        """Ask for the bucket, and return whether it is public.
+        """Query the bucket, and return whether it is public.
 
         Raises:
-            BucketMissingError, KeyRefusedError, UnavailableError: as their names say.
+            BucketMissingError: the bucket does not exist.
+            KeyRefusedError: Storage refuses the key.
+            UnavailableError: Storage is unavailable.
         """
         try:
             return (await self._connection.supabase.storage.get_bucket(self._bucket)).public
@@ -75,18 +77,20 @@ class ObjectStore:
 
         Args:
             path: the object's key in the bucket.
-            into: where its bytes are written.
-            size: bytes the object must have.
-            max_bytes: bytes it may have at most.
+            into: the file that receives its bytes.
+            size: the number of bytes that the object must have.
+            max_bytes: the largest `size` that is downloaded.
 
         Returns:
             The SHA-256 of its content, in lower-case hex digits.
 
         Raises:
             ObjectMissingError: there is no object at `path`.
-            SizeMismatchError, FileTooLargeError: the object has another size, or too large a one.
-            UnavailableError: Storage is in trouble, or slower than any network should be.
-            DiskFullError: `into` cannot hold it.
+            ObjectRefusedError: Storage refuses `path`.
+            SizeMismatchError: the object has another size.
+            FileTooLargeError: `size` is larger than `max_bytes`.
+            UnavailableError: Storage is unavailable, or slower than MIN_RATE.
+            DiskFullError: `into` cannot hold the object.
         """
         if size > max_bytes:
             raise FileTooLargeError(
@@ -101,18 +105,18 @@ class ObjectStore:
         return measured.sha256
 
     async def fetch_start(self, path: str, into: BinaryIO, *, max_bytes: int, size: int) -> None:
-        """Write the first bytes of the object at `path` into a file, `max_bytes` of them.
+        """Write the first `max_bytes` bytes of the object at `path` into a file.
 
-        `size` is the number of bytes that the whole object must have, and more than those.
+        `size`, the number of bytes that the whole object must have, is larger than `max_bytes`.
 
         Raises:
-            ObjectMissingError, UnavailableError, DiskFullError: as `fetch`.
+            ObjectMissingError, ObjectRefusedError, UnavailableError, DiskFullError: as `fetch`.
             SizeMismatchError: the whole object has another size.
         """
         received = 0
         try:
             async with (
-                asyncio.timeout(GRACE_SECONDS + max_bytes / SLOWEST),
+                asyncio.timeout(GRACE_SECONDS + max_bytes / MIN_RATE),
                 self._get(path, {"Range": f"bytes=0-{max_bytes - 1}"}) as response,
             ):
                 whole = _whole_size(response)
@@ -124,7 +128,7 @@ class ObjectStore:
                     wanted = chunk[: max_bytes - received]
                     received += len(wanted)
                     _write(into, wanted)
-                    if received == max_bytes:  # an answer without ranges would go on
+                    if received == max_bytes:  # an answer that ignores the range would go on
                         break
         except TimeoutError as error:
             raise UnavailableError("Storage was too slow for the start of an object.") from error
@@ -134,21 +138,21 @@ class ObjectStore:
             raise UnavailableError("Storage ended its answer too early.")
 
     async def measure(self, path: str, *, size: int | None) -> ObjectDigest:
-        """Stream the object at `path` and keep nothing of it but its size and its hash.
+        """Stream the object at `path`, and return only its size and its hash.
 
         Args:
             path: the object's key in the bucket.
-            size: bytes it should have, where Storage knows.
+            size: the number of bytes that it should have; None where Storage does not know.
 
         Raises:
-            ObjectMissingError, UnavailableError: as `fetch`.
-            SizeMismatchError: it has another size: it changed meanwhile.
-            FileBeyondIntegerError: it has more bytes than a session can say.
+            ObjectMissingError, ObjectRefusedError, UnavailableError: as `fetch`.
+            SizeMismatchError: the object has another size: it changed meanwhile.
+            FileBeyondIntegerError: the object has more bytes than a session can have.
         """
-        most = MAX_BYTES if size is None else size
+        limit = MAX_BYTES if size is None else size
         measured = ObjectDigest(size or 0, "")
-        if most <= MAX_BYTES:
-            measured = await self._stream(path, None, max_bytes=most)
+        if limit <= MAX_BYTES:
+            measured = await self._stream(path, None, max_bytes=limit)
         if measured.size > MAX_BYTES:
             raise FileBeyondIntegerError(f"{path} has more than {MAX_BYTES:,} bytes.")
         if size is not None and measured.size != size:
@@ -156,11 +160,11 @@ class ObjectStore:
         return measured
 
     async def _stream(self, path: str, into: BinaryIO | None, *, max_bytes: int) -> ObjectDigest:
-        """Hash the object, and write it `into` a file; stop at the first chunk beyond the most."""
+        """Hash the object, write it `into` a file, and stop at a chunk beyond `max_bytes`."""
         digest, received = hashlib.sha256(), 0
         try:
             async with (
-                asyncio.timeout(GRACE_SECONDS + max_bytes / SLOWEST),
+                asyncio.timeout(GRACE_SECONDS + max_bytes / MIN_RATE),
                 self._get(path) as response,
             ):
                 async for chunk in response.aiter_raw():
@@ -182,7 +186,7 @@ class ObjectStore:
     async def _get(
         self, path: str, more: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """Ask for the object as it is stored: a compressed answer would hide its size."""
+        """Request the object as it is stored: a compressed answer would hide its size."""
         if {"", ".", ".."} & set(path.split("/")):
             raise ObjectMissingError(f"{path!r} cannot be the path of an object.")
         url = f"{self._connection.url}/storage/v1/object/{quote(f'{self._bucket}/{path}')}"
@@ -193,22 +197,24 @@ class ObjectStore:
             yield response
 
     async def _explained(self, response: httpx.Response, path: str) -> Exception:
-        """Read Storage's own status and code, which it sends in the body of an HTTP 400."""
+        """Return the error for Storage's own status, which is in the body of an HTTP 400."""
         await response.aread()
         try:
             body = response.json()
         except ValueError:
             body = None
-        if not isinstance(body, dict):  # not Storage's: a gateway's page proves nothing
+        if not isinstance(body, dict):  # not from Storage: a gateway's page proves nothing
             return UnavailableError(f"Storage answered HTTP {response.status_code}.")
         code = str(body.get("code") or body.get("error") or "")
         status = str(body.get("statusCode") or STATUS_OF.get(code) or response.status_code)
         return self._refusal(status, code, str(body.get("message") or ""), path)
 
     def _refusal(self, status: str, code: str, message: str, path: str) -> Exception:
-        """Say whose fault it is (https://supabase.com/docs/guides/storage/debugging/error-codes).
+        """Return this project's error for one of Storage's.
 
-        `UnavailableError` sentences are logged, so they repeat neither path nor message.
+        The messages of `UnavailableError` are logged, so they contain neither path nor message.
+
+        Source: https://supabase.com/docs/guides/storage/debugging/error-codes.
         """
         if code == "NoSuchBucket" or (status == "404" and "bucket" in message.lower()):
             return BucketMissingError(f"Storage has no bucket {self._bucket!r}.")
@@ -216,7 +222,7 @@ class ObjectStore:
             return ObjectMissingError(f"Storage has no object {path!r} in {self._bucket!r}.")
         if status in {"401", "403"}:
             return KeyRefusedError(f"Storage refused the key ({code or status}).")
-        if status == "416":  # to a question for its first bytes
+        if status == "416":  # the answer to a range request for an empty object
             return SizeMismatchError(f"{path} has no bytes.")
         if status == "400":
             return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
@@ -224,7 +230,7 @@ class ObjectStore:
 
 
 def _whole_size(response: httpx.Response) -> int:
-    """Return the bytes of the whole object, of which the answer may be a part.
+    """Return the size in bytes of the whole object, of which the response may be a part.
 
     Source: RFC 9110, 14.4, Content-Range: `bytes FIRST-LAST/SIZE`.
     """
@@ -241,7 +247,7 @@ def _no_answer(error: httpx.HTTPError) -> UnavailableError:
 
 
 def _write(file: BinaryIO, chunk: bytes) -> None:
-    """Write all of `chunk`; an unbuffered file may take it in parts."""
+    """Write all of `chunk`; an unbuffered file may accept it in parts."""
     rest = memoryview(chunk)
     try:
         while rest:

@@ -1,4 +1,4 @@
-"""The door for second tries: sessions that a person wants read again."""
+"""Client of the queue for requeueing: sessions that a person wants to be read again."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from worker.backend import rest
 
 
 class Requeued(StrEnum):
-    """What became of a session that a person wants tried again."""
+    """Outcome of requeueing a session."""
 
     PENDING = "pending"
-    REFUSED = "refused"  # completed (unless forced), in a worker's hand, or without a C3D
-    MISSING = "missing"
+    REFUSED = "refused"  # it is processing or skipped, or completed and `force` was not given
+    MISSING = "missing"  # there is no such session
 
 
 class Requeueable(StrEnum):
-    """Which sessions can be requeued all together."""
+    """Which sessions can be requeued all at once."""
 
     FAILED = "failed"
     MIGRATED = "migrated"  # completed, with technical values of the old system
@@ -29,11 +29,11 @@ class Requeueing:
     """Requeues one session, or all of a kind in several calls."""
 
     def __init__(self, supabase: AsyncClient) -> None:
-        """Bind to a client; nothing is sent yet."""
+        """`supabase` is the client of the project that has the sessions."""
         self._supabase = supabase
 
     async def one(self, session: UUID, *, reason: str, force: bool) -> Requeued:
-        """Have a failed session tried again; with `force` a completed one, too."""
+        """Requeue a failed session, with `force` a completed one too; raises as `rest.rows`."""
         arguments = {"session": str(session), "reason": reason, "force": force}
         query = self._supabase.rpc("requeue_session", arguments)
         return await rest.word(query, among=Requeued)
@@ -47,10 +47,17 @@ class Requeueing:
         after: UUID | None,
         dry_run: bool,
     ) -> tuple[int, UUID | None]:
-        """Requeue the sessions of a kind that come next `after` an id; with `dry_run` count them.
+        """Requeue the next sessions of a kind, or with `dry_run` count them; raises as `rest.rows`.
+
+        Args:
+            which: the kind.
+            reason: kept with each session.
+            code: only failed sessions with this error code; None: with any.
+            after: the last id of the previous call; None for the first call.
+            dry_run: change nothing.
 
         Returns:
-            How many, and the last one's id; None: there are no more.
+            How many sessions, and the id of the last one; None: there are no more.
         """
         arguments = {
             "which": which,

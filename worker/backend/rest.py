@@ -1,4 +1,4 @@
-"""PostgREST's answers, checked, and its errors, sorted.
+"""Sends queries to PostgREST, checks its answers, and raises this project's errors.
 
 Sources: PostgREST's error page (https://docs.postgrest.org/en/v12/references/errors.html) and
 PostgreSQL's appendix A, SQLSTATE codes.
@@ -22,25 +22,26 @@ from worker.errors import (
 
 # Not in the schema cache: relation, function, column; and their SQLSTATEs on older servers.
 MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "42883", "42703"})
-REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # where not said by HTTP 401/403
-BAD_VALUE = ("22", "23", "PGRST116")  # data exception, constraint violation, not one row
+REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # without an HTTP 401 or 403
+BAD_VALUE = ("22", "23", "PGRST116")  # data exceptions, constraint violations, not one row
 UNIQUE_VIOLATION = "23505"
 
 Word = TypeVar("Word", bound=StrEnum)
 
 
 class Query(Protocol):
-    """A request of the client library, built but not sent."""
+    """A request that the client library has built but not sent."""
 
     async def execute(self) -> Any:
-        """Send it."""
+        """Send the request, and return an object whose `data` is the decoded body."""
 
 
 async def rows(query: Query) -> list[dict[str, Any]]:
     """Send `query` and return its rows.
 
     Raises:
-        UnavailableError: Supabase is in trouble, or answered something else than rows.
+        UnavailableError: Supabase is unavailable, or did not answer with rows; its subclasses
+            `KeyRefusedError` and `MigrationMissingError` where the key or the schema is wrong.
         RejectedError: the database refused the values.
     """
     data = await _data(query)
@@ -50,7 +51,7 @@ async def rows(query: Query) -> list[dict[str, Any]]:
 
 
 async def scalars(query: Query) -> list[str]:
-    """Send `query`, a function that returns a set of texts, and return them; raises as `rows`."""
+    """Send `query`, a function that returns a set of text, and return that; raises as `rows`."""
     data = await _data(query)
     if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
         _unexpected(data)
@@ -58,12 +59,12 @@ async def scalars(query: Query) -> list[str]:
 
 
 async def value(query: Query) -> Any:
-    """Send `query`, a function of one value, and return that unchecked; raises as `rows`."""
+    """Send `query`, a function that returns one value, and return it; raises as `rows`."""
     return await _data(query)
 
 
 async def word(query: Query, *, among: type[Word]) -> Word:
-    """Send `query`, a function that answers with one of the words `among`; raises as `rows`."""
+    """Send `query`, a function that returns one of the words `among`; raises as `rows`."""
     data = await _data(query)
     try:
         return among(data)
@@ -76,12 +77,12 @@ async def _data(query: Query) -> Any:
         return (await query.execute()).data
     except APIError as error:
         raise _sorted(error) from error
-    except (httpx.HTTPError, ValueError) as error:  # ValueError: a body that is no text, or no JSON
+    except (httpx.HTTPError, ValueError) as error:  # ValueError: the body is not text or not JSON
         raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
 
 
 def _sorted(error: APIError) -> Exception:
-    """Say whose fault it is: the installation's, the values', or the server's."""
+    """Return this project's error: is the installation, a value or the server the cause?"""
     code, message = error.code or "", (error.message or "no message").rstrip(".")
     if code in MISSING:
         return MigrationMissingError(f"The database lacks something: {message} ({code}).")
@@ -91,11 +92,11 @@ def _sorted(error: APIError) -> Exception:
         return AlreadyThereError(f"{message} ({code}).")
     if code.startswith(BAD_VALUE):
         return RejectedError(f"The database refused the values: {message} ({code}).")
-    # It is logged, and what a project's own SQL raises can name a file, and so a patient.
+    # This is logged, and what a project's own SQL raises can name a file, and so a patient.
     told = "" if code.startswith("P0") else f": {message}"
     return UnavailableError(f"Supabase answered an error{told} ({code or 'no code'}).")
 
 
 def _unexpected(data: object) -> NoReturn:
-    """A gateway's HTML page arrives as a success whose data is text."""
+    """Refuse an answer of the wrong type, such as the HTML page of a gateway."""
     raise UnavailableError(f"Supabase answered something unexpected ({type(data).__name__}).")

@@ -1,4 +1,4 @@
-"""Sessions as the worker sees them on their way, and what can become of them."""
+"""Sessions as the worker handles them, and the outcomes of the SQL functions about them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from uuid import UUID
 
 
 class Completion(StrEnum):
-    """What became of a session whose technical row was handed in."""
+    """Outcome of completing a session."""
 
     COMPLETED = "completed"
-    DUPLICATE = "duplicate"  # its content is another session's: failed, naming that one
+    DUPLICATE = "duplicate"  # another session has its content: it failed, naming that session
     LOST = "lost"  # another worker has claimed it: nothing was changed
 
 
 class Failure(StrEnum):
-    """What became of a session whose error was handed in."""
+    """Outcome of reporting a session's error."""
 
     FAILED = "failed"
     PENDING = "pending"  # there is a next attempt
@@ -27,7 +27,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What phase 1 knows of an uploaded file: no technical value, nothing invented."""
+    """What phase 1 knows about an uploaded file; it has no technical values."""
 
     file_path: str
     file_hash: str
@@ -37,27 +37,27 @@ class NewSession:
     processing_status: str = "pending"  # or `skipped`, where there is no C3D to read
 
     def row(self) -> dict[str, Any]:
-        """The columns of `therapy_sessions`; the others have their defaults."""
+        """Return these columns of `therapy_sessions`; the others get their defaults."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSession:
-    """The session that holds a content already."""
+    """A session that already has a content which was uploaded again."""
 
     id: UUID
     file_path: str
     status: str
-    taken_in: bool  # an upload of it was taken in before
+    taken_in: bool  # whether an upload of it was taken in before
 
 
 class Relinked(StrEnum):
-    """What became of a session whose content was uploaded again."""
+    """Outcome of a new upload for the session that already has its content."""
 
-    REQUEUED = "requeued"  # it had failed for want of it
-    RELINKED = "relinked"  # its own object was gone
-    KEPT = "kept"
-    MISSING = "missing"
+    REQUEUED = "requeued"  # it had failed because its object was missing or changed
+    RELINKED = "relinked"  # its own object no longer exists, so it got the new path
+    KEPT = "kept"  # it needs nothing
+    MISSING = "missing"  # it was deleted meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +79,16 @@ class ClaimedSession:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A session whose recording was read, and what it says."""
+    """A session whose recording was read, and its values."""
 
     session: ClaimedSession
     technical: Mapping[str, Any]  # the eight columns of `c3d_technical_data`
     content_hash: str | None  # the measured SHA-256; None: only the file's start was read
-    game: Mapping[str, Any]  # what the file says of the game; it fills gaps in `game_metadata`
-    statistics: Mapping[str, Any] | None = None  # of the channels, 64 KB at most
+    game: Mapping[str, Any]  # adds the keys that are missing in `game_metadata`
+    statistics: Mapping[str, Any] | None = None  # of the channels, at most 64 KB
 
     def argument(self) -> dict[str, Any]:
-        """Return an element of what `complete_sessions` takes."""
+        """Return the element for this session of the argument of `complete_sessions`."""
         return {
             **self.session.fence(),
             "technical": dict(self.technical),

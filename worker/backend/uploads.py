@@ -1,4 +1,4 @@
-"""The door into the bucket: one file, streamed from disk in bounded memory."""
+"""Client of Storage for uploads: it streams a file from disk in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from worker.errors import BucketMissingError, PathTakenError, UnavailableError, 
 TAKEN = "409"  # Storage's own status, in the body of an HTTP 400
 
 
-class _Watched(io.BufferedReader):
-    """A file that says how many bytes were read from it."""
+class _CountingReader(io.BufferedReader):
+    """A file that reports how many bytes each read returned."""
 
     def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
         super().__init__(io.FileIO(path))
@@ -31,10 +31,10 @@ class _Watched(io.BufferedReader):
 
 
 class Uploads:
-    """Puts files into the bucket."""
+    """Uploads files to one bucket."""
 
     def __init__(self, connection: Connection, bucket: str) -> None:
-        """Bind to `bucket`; nothing is sent yet."""
+        """`bucket` is the name of the bucket that receives the files."""
         self._bucket = connection.supabase.storage.from_(bucket)
 
     async def upload(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> UUID:
@@ -42,19 +42,19 @@ class Uploads:
 
         Args:
             path: the object's key in the bucket.
-            file: what is uploaded.
-            on_bytes: told of every chunk that was sent.
+            file: the file on this machine.
+            on_bytes: called with the length of every chunk in bytes.
 
         Raises:
-            BucketMissingError: there is no such bucket.
-            PathTakenError: there is an object already.
-            UploadRefusedError: Storage does not take it.
-            UnavailableError: Storage is in trouble.
+            BucketMissingError: the bucket does not exist.
+            PathTakenError: there is already an object at `path`.
+            UploadRefusedError: Storage refuses the file.
+            UnavailableError: Storage is unavailable.
             OSError: the file cannot be read.
         """
         key = quote(path, safe="/")  # the library unquotes it
         try:
-            with _Watched(file, on_bytes) as content:
+            with _CountingReader(file, on_bytes) as content:
                 await self._bucket.upload(key, content)
             return UUID((await self._bucket.info(key))["id"])
         except httpx.TransportError as error:
@@ -69,7 +69,12 @@ class Uploads:
             ) from error
 
     async def find(self, path: str) -> UUID:
-        """Return the id of the object at `path`; raises as `upload`."""
+        """Return the id of the object at `path`.
+
+        Raises:
+            UploadRefusedError: Storage does not show such an object.
+            UnavailableError: Storage is unavailable.
+        """
         try:
             return UUID((await self._bucket.info(quote(path, safe="/")))["id"])
         except httpx.TransportError as error:

@@ -1,4 +1,4 @@
-"""An installation, looked at before it is needed: finding by finding, each with its cure.
+"""Checks an installation before the worker needs it: one finding per part, each with its cure.
 
-What the worker does about trouble while it runs is not here.
+What the worker does about errors while it runs does not belong here.
 """

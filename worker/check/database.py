@@ -1,4 +1,4 @@
-"""What the database's own report says: the clock, the publication, who else may look."""
+"""Findings from the database's own report: the clock, the publication, access of others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from worker.backend.installation import Report
 from worker.check.findings import Check, Finding, bad, good, warning
 from worker.check.schema import FUNCTIONS
 
-MAX_SKEW = 60.0  # seconds; a webhook is refused when it seems 5 minutes old
+MAX_SKEW_SECONDS = 60.0  # well below the 5 minutes at which webhooks are refused
 
 
 def clock(report: Report) -> Finding:
-    """Whether this machine and the database agree on the time."""
+    """Judge whether this machine and the database agree on the time."""
     skew = report.skew_seconds
-    if abs(skew) <= MAX_SKEW:
+    if abs(skew) <= MAX_SKEW_SECONDS:
         return good(Check.CLOCK, "This machine and the database agree on the time.")
     return warning(
         Check.CLOCK,
@@ -26,7 +26,7 @@ def clock(report: Report) -> Finding:
 
 
 def publication(report: Report) -> Finding:
-    """Whether new sessions are announced."""
+    """Judge whether Realtime announces new sessions."""
     found = report.values["publication"]
     if not found:
         return bad(
@@ -53,7 +53,7 @@ def publication(report: Report) -> Finding:
 
 
 def access(report: Report) -> list[Finding]:
-    """What others than the worker may see: one line for each opening."""
+    """Judge who else has access: one finding for each opening, or one that there is none."""
     found = [
         finding
         for name, relation in sorted(report.values["relations"].items())

@@ -1,4 +1,4 @@
-"""What a check finds: one line, with what to do about it."""
+"""What a check finds: one line, and its cure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Check(StrEnum):
-    """What is looked at, in the order it is shown."""
+    """What is checked, in the order in which it is shown."""
 
     URL = "URL"
     KEY = "key"
@@ -24,54 +24,54 @@ class Check(StrEnum):
 
 
 class Verdict(StrEnum):
-    """How it is."""
+    """The result of a check."""
 
     GOOD = "ok"
-    WARNING = "warning"  # the worker serves sessions, but somebody should look at it
+    WARNING = "warning"  # the worker can process sessions, but a person should look at it
     BAD = "failed"
-    NOTE = "note"  # left out on purpose
-    UNCHECKED = "not checked"  # what it depends on failed
+    NOTE = "note"  # absent on purpose
+    UNCHECKED = "not checked"  # a check that it depends on failed
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line."""
+    """One line of the result."""
 
     check: Check
     verdict: Verdict
-    said: str
-    cure: str = ""
+    said: str  # a sentence
+    cure: str = ""  # sentences; empty where nothing has to be done
 
     def as_json(self) -> dict[str, str]:
-        """The line for programs."""
+        """Return the line as an element of what `check --json` prints."""
         return asdict(self)
 
 
 def good(check: Check, said: str) -> Finding:
-    """All is well."""
+    """Return the finding that everything is as it should be."""
     return Finding(check, Verdict.GOOD, said)
 
 
 def warning(check: Check, said: str, cure: str) -> Finding:
-    """Somebody should look at it."""
+    """Return the finding that a person should look at something."""
     return Finding(check, Verdict.WARNING, said, cure)
 
 
 def bad(check: Check, said: str, cure: str) -> Finding:
-    """It does not work."""
+    """Return the finding that something does not work."""
     return Finding(check, Verdict.BAD, said, cure)
 
 
 def note(check: Check, said: str) -> Finding:
-    """It is not there, and need not be."""
+    """Return the finding that something optional is absent."""
     return Finding(check, Verdict.NOTE, said)
 
 
 def unchecked(*checks: Check) -> list[Finding]:
-    """Looking at these would say nothing, because something before them failed."""
+    """Return the finding, for each of the checks, that one which it depends on failed."""
     return [Finding(check, Verdict.UNCHECKED, "not checked") for check in checks]
 
 
 def well(findings: Iterable[Finding]) -> bool:
-    """Whether nothing failed."""
+    """Return whether none of the findings is `BAD`."""
     return all(finding.verdict is not Verdict.BAD for finding in findings)

@@ -1,6 +1,6 @@
-"""Which key it is, by its form: a legacy key is a JWT that names its role.
+"""The kind of the key, from its form: a legacy key is a JWT that names its role.
 
-Nothing is verified here: whether the key is good, only its project can say.
+Nothing is verified here: only the project can say whether the key is valid.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 from worker.check.findings import Check, Finding, bad, good
 from worker.errors import KeyRefusedError
 
-SECRET, PUBLISHABLE = "sb_secret_", "sb_publishable_"  # how such keys begin
+SECRET, PUBLISHABLE = "sb_secret_", "sb_publishable_"  # prefixes of keys
 SERVICE_ROLE = "service_role"
 
 
 def accepted(key: str) -> Finding:
-    """Judge a key that the project accepts."""
+    """Judge a key that the project accepts: is it one with all rights?"""
     role = claims(key).get("role")
     if key.startswith(PUBLISHABLE) or role == "anon":
         kind = "publishable key" if key.startswith(PUBLISHABLE) else "legacy anon key"
@@ -29,9 +29,9 @@ def accepted(key: str) -> Finding:
 
 
 def refused(key: str, error: KeyRefusedError) -> Finding:
-    """Judge a key that the project refuses."""
+    """Judge a key that the project refuses with `error`."""
     found = accepted(key)
-    if found.cure:  # the form says more than the refusal
+    if found.cure:  # the key's form explains more than the error
         return found
     project = claims(key).get("ref")
     of = f" It is a key of the project {str(project)[:40]!r}." if project else ""
@@ -39,13 +39,13 @@ def refused(key: str, error: KeyRefusedError) -> Finding:
 
 
 def claims(key: str) -> dict[str, Any]:
-    """Read what a JWT says of itself; nothing for a key that is none."""
+    """Return the claims of a JWT, unverified; {} for a key that is not a JWT."""
     parts = key.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
         return {}
     try:
         found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:  # no base64, no UTF-8 or no JSON
+    except ValueError:  # not base64, not UTF-8 or not JSON
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,4 +1,4 @@
-"""The machine that the worker runs on: where recordings lie while they are read."""
+"""The worker's machine: the folder that holds recordings while they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEGABYTE, GIGABYTE = 1e6, 1e9  # bytes
 
 
 def temporary_folder(settings: Settings) -> Finding:
-    """Whether it takes files, and as many as are in hand at once."""
+    """Judge whether the folder takes files, and has room for CONCURRENCY recordings."""
     try:
         folder = Path(tempfile.gettempdir())
         with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Every check in its order; what depends on a failed one is not asked."""
+"""All checks in their order; one that depends on a failed one is left out."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from worker.check.webhook import trigger, webhook
 from worker.errors import KeyRefusedError, MigrationMissingError, UnavailableError, WorkerError
 from worker.settings import Settings
 
-REALTIME_SECONDS = 15.0  # to connect, join and hear that the feed runs
-BEHIND_KEY = tuple(check for check in Check if check not in {Check.URL, Check.KEY, Check.FOLDER})
-BEHIND_REPORT = (Check.CLOCK, Check.PUBLICATION, Check.ACCESS, Check.WEBHOOK, Check.TRIGGER)
+REALTIME_SECONDS = 15.0  # to connect, join and hear that changes will be delivered
+NEEDING_KEY = tuple(check for check in Check if check not in {Check.URL, Check.KEY, Check.FOLDER})
+NEEDING_REPORT = (Check.CLOCK, Check.PUBLICATION, Check.ACCESS, Check.WEBHOOK, Check.TRIGGER)
 ORDER = list(Check)
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Look at everything, change nothing, and return the findings in the order of `Check`."""
+    """Check everything, change nothing, and return the findings in the order of `Check`."""
     async with connect(settings) as connection:
         found = [*await _project(connection, settings), temporary_folder(settings)]
     return sorted(found, key=lambda finding: ORDER.index(finding.check))
 
 
 async def _project(connection: Connection, settings: Settings) -> list[Finding]:
-    door = Installation(connection)
+    installation = Installation(connection)
     api, refusal = None, None
     try:
-        api = await door.api()
+        api = await installation.api()
     except KeyRefusedError as error:
         refusal = error
     except UnavailableError as error:
-        return [bad(Check.URL, error.args[0], error.cure), *unchecked(Check.KEY, *BEHIND_KEY)]
+        return [bad(Check.URL, error.args[0], error.cure), *unchecked(Check.KEY, *NEEDING_KEY)]
     found = [
         good(Check.URL, f"{connection.url} answers."),
         key.refused(connection.key, refusal) if refusal else key.accepted(connection.key),
     ]
     if not well(found):
-        return [*found, *unchecked(*BEHIND_KEY)]
+        return [*found, *unchecked(*NEEDING_KEY)]
 
     report: Report | None = None
     try:
-        report = await door.report()
+        report = await installation.report()
     except MigrationMissingError:
         found += schema(api, None)
     except WorkerError as error:
@@ -62,7 +62,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
 
 def _reported(report: Report | None, settings: Settings) -> list[Finding]:
     if report is None:
-        return unchecked(*BEHIND_REPORT)
+        return unchecked(*NEEDING_REPORT)
     has_sessions = SESSIONS in report.values["relations"]
     return [
         clock(report),
@@ -89,7 +89,7 @@ async def _bucket(connection: Connection, settings: Settings) -> Finding:
 
 
 async def _realtime(connection: Connection, found: list[Finding], *, served: bool) -> list[Finding]:
-    """Join as the worker does, unless it is known already that nothing would be heard."""
+    """Join as the worker does, unless `found` or `served` already say that it would fail."""
     if not served or not well(each for each in found if each.check is Check.PUBLICATION):
         return unchecked(Check.REALTIME)
     try:

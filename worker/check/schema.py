@@ -1,4 +1,4 @@
-"""Which migrations are applied, by what they made."""
+"""Which migrations are applied, judged by what they create."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RELOAD = (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A file of supabase/migrations, and the names in it."""
+    """A file of supabase/migrations, and what it creates and drops."""
 
     name: str
     relations: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()  # functions that the API does not serve
     columns: tuple[str, ...] = ()  # of therapy_sessions
-    dropped: tuple[str, ...] = ()  # columns that are no longer there
+    dropped: tuple[str, ...] = ()  # columns of therapy_sessions that it removes
 
 
 MIGRATIONS = (
@@ -112,11 +112,12 @@ FUNCTIONS = frozenset(name for each in MIGRATIONS for name in (*each.functions, 
 
 
 def schema(api: Api | None, report: Report | None) -> list[Finding]:
-    """Hold what should be there against what the API serves and what the database holds.
+    """Compare what the migrations create with what the API serves and the database holds.
 
     Args:
-        api: None where PostgREST does not describe itself.
-        report: None where it cannot be had; that alone is a finding.
+        api: what PostgREST serves; None where it does not describe itself.
+        report: what the database holds; None where `installation_report` is missing, which is a
+            finding by itself.
     """
     found = list(_findings(api, report))
     if found:
@@ -148,23 +149,23 @@ def _findings(api: Api | None, report: Report | None) -> Iterator[Finding]:
 
 
 def _held(report: Report | None) -> Collection[str] | None:
-    """What the database holds; None: nobody knows."""
+    """Return the relations and functions that the database holds; None if unknown."""
     if report is None:
         return None
     return {*report.values["relations"], *report.values["functions"]}
 
 
 def _columns(report: Report | None) -> Collection[str] | None:
-    """The columns of therapy_sessions; None: nobody knows."""
+    """Return the columns of therapy_sessions; None if unknown."""
     relation = report.values["relations"].get(SESSIONS) if report else None
     return relation["columns"] if relation else None
 
 
 def _lacks(name: str, held: Collection[str] | None, api: Api | None) -> bool:
-    """Whether it is missing: the database knows best; the API hides some, and may say nothing."""
+    """Return whether `name` is missing: the database knows best; the API does not serve all."""
     if held is not None:
         return name not in held
-    if api is None:  # all that is known is that there is no report
+    if api is None:  # all that is known is that the function of the report is missing
         return name == REPORT
     hidden = any(name in migration.hidden for migration in MIGRATIONS)
     return not hidden and name not in api.relations | api.functions

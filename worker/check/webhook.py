@@ -1,4 +1,4 @@
-"""The webhook, from the trigger on Storage to this worker's secret. There may well be none."""
+"""The webhook, which is optional: from the trigger on Storage to this worker's secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL_CURE = (
 
 
 def webhook(report: Report, settings: Settings) -> Finding:
-    """Whether the address and the secret in Vault fit this worker."""
+    """Judge whether the address and the secret in Vault fit this worker."""
     found = report.values["webhook"]
     url, digest = found.get("url"), found.get("secret_sha256")
     ours = settings.webhook_secret
@@ -51,7 +51,7 @@ def webhook(report: Report, settings: Settings) -> Finding:
 
 
 def trigger(report: Report, settings: Settings) -> Finding:
-    """Whether uploads fire it."""
+    """Judge whether uploads to the bucket fire the trigger."""
     found, wanted = report.values["upload_trigger"], settings.webhook_secret is not None
     if not found or not found["enabled"]:
         said = f"Uploads fire no trigger: announce_upload on storage.objects is {_gone(found)}."
@@ -68,7 +68,7 @@ def trigger(report: Report, settings: Settings) -> Finding:
 
 
 def is_private(host: str) -> bool:
-    """Whether a name or address leads nowhere from outside, as far as its form tells."""
+    """Return whether, by its form, a host name or address is unreachable from the internet."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
@@ -98,7 +98,7 @@ def _none_announced(settings: Settings) -> Finding:
 
 
 def _unreachable(values: Mapping[str, Any], settings: Settings) -> Finding | None:
-    """Find what keeps an announcement from arriving here."""
+    """Return the reason why a webhook cannot arrive here, if there is one."""
     parts = urlsplit(values["webhook"]["url"])
     lacking = [name for name in ("pg_net", "pgcrypto") if not values[name]]
     if lacking:
@@ -121,7 +121,7 @@ def _unreachable(values: Mapping[str, Any], settings: Settings) -> Finding | Non
 
 
 def _refused(values: Mapping[str, Any], settings: Settings) -> Finding | None:
-    """Find what makes this worker refuse an announcement."""
+    """Return the reason why this worker would refuse a webhook, if there is one."""
     found, ours = values["webhook"], settings.webhook_secret
     if not found["secret_well_formed"]:
         return bad(

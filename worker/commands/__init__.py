@@ -1,5 +1,5 @@
-"""What people type, and what a terminal shows of it: one module for each command.
+"""The command line: one module per command.
 
-Nothing else in this project knows the terminal. Answers are made in `reports` and `check`, work is
-done in `service` and `intake`; a command only asks for them and prints.
+Nothing else in this project knows the terminal. `reports` and `check` make the answers, `service`
+and `intake` do the work; a command only calls them and prints.
 """

@@ -1,4 +1,4 @@
-"""`c3d-worker backfill`: the whole bucket, with a bar."""
+"""`c3d-worker backfill`: sessions for the whole bucket, with a progress bar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.settings import Settings
 
 
 async def backfill_bucket(settings: Settings, console: Console) -> bool:
-    """Give every object its session, and return whether none was given back.
+    """Create the session of every object, and return whether no object had to be released.
 
     Raises:
         UnavailableError: as `backfill`.

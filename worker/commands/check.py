@@ -24,7 +24,7 @@ MARKS = {
 
 
 async def check_installation(settings: Settings, console: Console, *, as_json: bool) -> bool:
-    """Check, print, and return whether nothing failed."""
+    """Check the installation, print every finding, and return whether nothing failed."""
     if as_json:
         found = await check(settings)
         lines = {"ok": well(found), "checks": [finding.as_json() for finding in found]}

@@ -1,4 +1,4 @@
-"""The main job, end to end on the local stack, each step shown with its time."""
+"""`c3d-worker demo`: one recording from upload to technical row, each step with its time."""
 
 from __future__ import annotations
 
@@ -43,27 +43,30 @@ STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Narrator:
-    """Prints a line a step, with the seconds since the upload began."""
+    """Prints one line per step, with the seconds since `began`."""
 
     console: Console
-    began: float  # wall clock, as the worker's own log lines have it
+    began: float  # seconds since 1970, like the timestamps of the worker's log
 
     def tell(self, step: str, at: float | None = None) -> None:
-        """Print `step`, done at the wall-clock time `at` (default: now)."""
+        """Print `step`, done at `at` (seconds since 1970; None: now)."""
         seconds = (time.time() if at is None else at) - self.began
         self.console.print(f"[cyan]{seconds:8.3f} s[/]  {step}", highlight=False)
 
 
 async def demo(file: Path | None, project: Path, console: Console) -> bool:
-    """Carry one recording from upload to technical row.
+    """Process one recording from upload to technical row, on a local stack of its own.
 
     Args:
-        file: the recording; without it a generated one, shaped as GHOSTLY writes them.
-        project: the folder that holds `supabase/`.
-        console: where the steps are shown.
+        file: the recording; None for a generated one like those of GHOSTLY.
+        project: the folder that contains `supabase/`.
+        console: where to print the steps.
 
     Returns:
         Whether the row in the database equals what `inspect` reads from the file.
+
+    Raises:
+        StackError: the local stack cannot be installed or started, or the worker ended.
     """
     with tempfile.TemporaryDirectory(prefix="c3d-demo-") as folder:
         recording = file or _generated(Path(folder))
@@ -78,7 +81,7 @@ async def demo(file: Path | None, project: Path, console: Console) -> bool:
             async with worker_process(stack, Path(folder), **webhook) as worker:
                 await worker.until("realtime_ready")
                 setup.tell("worker runs as its own process and listens")
-                session = await _travel(recording, stack, worker, console)
+                session = await _followed(recording, stack, worker, console)
                 return await _shown(session, inspect_file(recording), stack, worker, console)
 
 
@@ -88,21 +91,21 @@ def _generated(folder: Path) -> Path:
     return path
 
 
-async def _travel(
+async def _followed(
     recording: Path, stack: StackInfo, worker: WorkerProcess, console: Console
 ) -> UUID:
-    """Upload the recording and follow it to its end; the rest happens by itself."""
+    """Upload the recording, print what the worker logs, and return the session when it is done."""
     content = await asyncio.to_thread(recording.read_bytes)
     object_path = f"{PATIENT}/{object_name(recording.stem)}.c3d"
     console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
-    story = Narrator(console, time.time())
+    narrator = Narrator(console, time.time())
     async with connected(stack) as connection:
         bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
         await bucket.upload(object_path, content)
-        story.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
+        narrator.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
     async for event in worker.follow(until="session_done"):
         if step := STEPS.get(event["event"]):
-            story.tell(
+            narrator.tell(
                 step.format_map(event), datetime.fromisoformat(event["timestamp"]).timestamp()
             )
     return UUID(event["session"])
@@ -111,7 +114,7 @@ async def _travel(
 async def _shown(
     session: UUID, inspected: Inspected, stack: StackInfo, worker: WorkerProcess, console: Console
 ) -> bool:
-    """Show the row and the overview, and hold the row against what `inspect` reads."""
+    """Print the rows, and return whether the technical row equals what `inspect` reads."""
     async with connected(stack) as connection:
         technical = await _row(connection, TECHNICAL, "session_id", session)
         overview = await _row(connection, "session_overview", "session_id", session)

@@ -1,4 +1,4 @@
-"""How rows and channels look in a terminal."""
+"""Tables and sparklines for rows of the database and for channels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ UNITS = {
     "sampling_rate": "Hz",
     "duration_seconds": "s",
 }
-WIDTH = 40  # characters for values, so that tables below each other line up
+MIN_WIDTH = 40  # characters for values, so that successive tables line up
 BARS = "▁▂▃▄▅▆▇█"
-LINE = 24  # characters of a sparkline
+MAX_SPARKLINE = 24  # characters
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:
-    """One row of the database, a line for each column."""
+    """Return a table of one row of the database, with a line for each column."""
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold", min_width=WIDTH)
+    table.add_column(overflow="fold", min_width=MIN_WIDTH)
     for name, value in values.items():
         unit = UNITS.get(name) if value is not None else None
         table.add_row(name, Text(_readable(value) + (f" {unit}" if unit else "")))
@@ -37,7 +37,7 @@ def facts(title: str, values: Mapping[str, Any]) -> Table:
 
 
 def recording(inspected: Inspected) -> Table:
-    """What was read from a file, or why it was refused."""
+    """Return a table of what was read from a file, or why it was refused."""
     title, found = f"\n{inspected.path.name}", inspected.found
     if isinstance(found, C3DError):
         return facts(title, {"refused": found.code, "reason": str(found)})
@@ -46,7 +46,7 @@ def recording(inspected: Inspected) -> Table:
 
 
 def channels(statistics: Iterable[ChannelStatistics]) -> Table:
-    """A line for each analog channel, so that a dead electrode is seen at a glance."""
+    """Return a table with a line for each analog channel, which makes a dead electrode obvious."""
     table = Table(box=None, pad_edge=False)
     table.add_column("channel", style="cyan", overflow="fold", min_width=16)
     for heading in ("min", "max", "RMS"):
@@ -62,8 +62,8 @@ def channels(statistics: Iterable[ChannelStatistics]) -> Table:
     return table
 
 
-def sparkline(levels: Sequence[float], width: int = LINE) -> str:
-    """Draw `levels`, none below zero, in `width` characters at most; the highest is full."""
+def sparkline(levels: Sequence[float], width: int = MAX_SPARKLINE) -> str:
+    """Draw `levels` (0 or more) in at most `width` characters; the highest is a full bar."""
     highest = max(levels, default=0.0)
     count = min(width, len(levels))
     if not highest:

@@ -1,4 +1,4 @@
-"""`c3d-worker ingest`: files in, sessions out, and a bar in between."""
+"""`c3d-worker ingest`: uploads files and creates their sessions, with a progress bar."""
 
 from __future__ import annotations
 
@@ -31,13 +31,22 @@ async def ingest_files(
     force: bool,
     wait: bool,
 ) -> bool:
-    """Bring every file in, and say what became of each.
+    """Upload every file, create its session, and print the outcome of each.
+
+    Args:
+        files: the recordings.
+        settings: of the project.
+        console: where to print.
+        patient: the patient's code, which becomes the folder; None: no folder.
+        force: upload files that are not complete C3D recordings, too.
+        wait: wait until a worker has processed the sessions, and print their rows.
 
     Returns:
         Whether all of them have a session, and with `wait` a completed one.
 
     Raises:
-        UnavailableError, SettingError: nothing more can be brought in.
+        UnavailableError: Supabase is unavailable; the remaining files were not uploaded.
+        SettingError: PATIENT_ID_PATTERN would not find the patient in the path.
         OSError: a file cannot be read.
     """
     good = [path for path in files if force or _is_c3d(path, console)]

@@ -1,4 +1,4 @@
-"""`c3d-worker inspect`: what would be written, as tables or as JSON."""
+"""`c3d-worker inspect`: what the worker would write for files, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.reports.inspection import inspect_file
 def inspect_files(
     files: Sequence[Path], console: Console, *, as_json: bool, statistics: bool
 ) -> bool:
-    """Print what is in each file, and return whether none was refused.
+    """Print the values of each file, and return whether no file was refused.
 
     Raises:
         OSError: a file cannot be read.

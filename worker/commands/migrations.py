@@ -1,4 +1,4 @@
-"""The Supabase project that comes with this package, `supabase/`: its settings and migrations."""
+"""`c3d-worker migrations`: writes the migrations that come with this package."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from pathlib import Path
 from worker.errors import FileDiffersError
 
 PACKAGE = Path(__file__).resolve().parent.parent
-FOLDER = Path("supabase", "migrations")  # where the Supabase CLI looks
+FOLDER = Path("supabase", "migrations")  # where the Supabase CLI reads them
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the migrations in a folder."""
+    """The paths of all migrations in a folder."""
 
     new: tuple[Path, ...]
     there_already: tuple[Path, ...]
 
 
 def project() -> Path:
-    """The folder that holds `supabase/`: of an installation the package, of a clone its parent."""
+    """Return the folder that contains `supabase/`: the package, or in a clone its parent."""
     return PACKAGE if (PACKAGE / "supabase").is_dir() else PACKAGE.parent
 
 
 def write_migrations(to: Path) -> Written:
-    """Write every migration into the folder `to`, which is made if need be.
+    """Write every migration into the folder `to`, and create it where it does not exist.
 
     Raises:
-        FileDiffersError: another file has the name of one; nothing is written then.
+        FileDiffersError: the folder contains another file with the name of a migration; nothing
+            was written.
     """
     contents = {
         to / migration.name: migration.read_bytes()

@@ -1,4 +1,4 @@
-"""`c3d-worker requeue`: sessions tried again, by their ids or all of a kind."""
+"""`c3d-worker requeue`: sessions to be read again, by their ids or all of a kind."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from worker.settings import Settings
 async def requeue_named(
     settings: Settings, sessions: Sequence[UUID], console: Console, reason: str, *, force: bool
 ) -> bool:
-    """Requeue the sessions of these ids, several at once, and say what became of each.
+    """Requeue the sessions with these ids, several at once, and print the outcome of each.
 
     Returns:
         Whether all of them are pending.
 
     Raises:
-        UnavailableError: Supabase is in trouble; asked again, those requeued stay pending.
+        UnavailableError: Supabase is unavailable; the call can be repeated.
     """
     slots = asyncio.Semaphore(settings.concurrency)
     async with connect(settings) as connection:
@@ -50,10 +50,10 @@ async def requeue_all(
     *,
     dry_run: bool,
 ) -> None:
-    """Requeue all sessions of a kind and say how many those were.
+    """Requeue all sessions of a kind, or with `dry_run` count them, and print how many.
 
     Raises:
-        UnavailableError: Supabase is in trouble; run again, it requeues those that are left.
+        UnavailableError: Supabase is unavailable; a second run requeues the rest.
     """
     requeued, last = 0, None
     async with connect(settings) as connection:

@@ -34,7 +34,7 @@ async def show_session(settings: Settings, session: UUID, console: Console) -> N
 
 
 def kept(statistics: Mapping[str, Any]) -> Iterator[ChannelStatistics]:
-    """Read the channels back from what the cache keeps (`analytics`)."""
+    """Yield the channels of an object that `analytics` made."""
     for channel in statistics["channels"]:
         yield ChannelStatistics(
             name=channel["name"],

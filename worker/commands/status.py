@@ -1,4 +1,4 @@
-"""`c3d-worker status`: the queue on the terminal, once or again and again."""
+"""`c3d-worker status`: the state of the queue on the terminal, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from worker.errors import UnavailableError
 from worker.reports.status import STATES, Status, error_as_json, look
 from worker.settings import Settings
 
-WATCH_SECONDS = 3.0  # seconds between two looks
-INDENTED = (0, 0, 0, 2)  # cells: a reason stands below what it is about
+WATCH_SECONDS = 3.0  # between two queries
+INDENTED = (0, 0, 0, 2)  # cells of padding: a reason is below what it explains
 NO_ERROR = "It failed before this worker was installed."
 
 
 async def show_status(settings: Settings, console: Console, *, watch: bool, as_json: bool) -> None:
-    """Print one look, or with `watch` one after the other until cancelled.
+    """Print the state once, or with `watch` every WATCH_SECONDS until cancelled.
 
     Raises:
-        UnavailableError: the first look failed; later ones say so and go on.
+        UnavailableError: the first query failed; later failures are printed and retried.
     """
     async with connect(settings) as connection:
         seen = await look(connection, settings)
@@ -44,10 +44,10 @@ async def show_status(settings: Settings, console: Console, *, watch: bool, as_j
 
 
 async def list_failed(settings: Settings, console: Console, limit: int, *, as_json: bool) -> None:
-    """Print the failed sessions, the newest first, `limit` of them at most.
+    """Print the failed sessions, the newest first, at most `limit` of them.
 
     Raises:
-        UnavailableError: Supabase is in trouble.
+        UnavailableError: Supabase is unavailable.
     """
     async with connect(settings) as connection:
         reports = QueueReports(connection.supabase)
@@ -68,7 +68,7 @@ async def list_failed(settings: Settings, console: Console, limit: int, *, as_js
 async def _looks(
     connection: Connection, settings: Settings
 ) -> AsyncIterator[tuple[Status | None, str]]:
-    """Look again and again; where a look fails, say why instead."""
+    """Yield the state every WATCH_SECONDS, or None and the reason where the query fails."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         try:
@@ -124,7 +124,7 @@ def _lines(seen: Status) -> Iterator[tuple[str, str]]:
 
 
 def _errors(errors: Iterable[SessionError]) -> RenderableType:
-    """Two lines about each session: what a person types next needs its whole id."""
+    """Print two lines per session: a person needs its whole id for the next command."""
     lines: list[RenderableType] = []
     for each in errors:
         again = " It is tried again." if each.status == "pending" else ""
@@ -143,15 +143,15 @@ def _refused(uploads: Iterable[RefusedUpload]) -> RenderableType:
 
 
 def _when(at: str | None) -> str:
-    """Say a time of the database in this machine's zone."""
+    """Format a time from the database in this machine's time zone."""
     return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
 
 
 def _long(seconds: float) -> str:
-    """Say a length of time in its two largest units."""
+    """Format a duration in its two largest units."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
-    if hours >= 48:  # noqa: PLR2004 - days are the better word then
+    if hours >= 48:  # noqa: PLR2004 - two days, from which on days read better
         return f"{hours // 24:,} days {hours % 24} h"
     if hours:
         return f"{hours} h {minutes_left} min"

@@ -1,4 +1,4 @@
-"""What the commands about sessions print while they work, and when they are done."""
+"""What the commands about sessions print while they run and when they have finished."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ WORDS = {
 
 
 def counting(console: Console) -> Progress:
-    """A bar of objects."""
+    """Return a progress bar that counts objects."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console)
 
 
 def sending(console: Console) -> Progress:
-    """A bar of bytes."""
+    """Return a progress bar that counts bytes."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console)
 
 
 def backfilled(done: Backfilled) -> str:
-    """What a backfill did, in a sentence."""
+    """Return a sentence on the result of a backfill."""
     parts = [f"{number:,} {WORDS[outcome]}" for outcome, number in done.outcomes.most_common()]
     said = f"{done.outcomes.total():,} objects taken in: {', '.join(parts)}." if parts else ""
     if done.waiting:
@@ -48,12 +48,12 @@ def backfilled(done: Backfilled) -> str:
 
 
 def ingested(name: str, taken: IntakeResult) -> str:
-    """What became of a file, in a line."""
+    """Return a line on the outcome of the file `name`."""
     about = taken.session or taken.detail or ""
     return f"{name}: {WORDS[taken.outcome]} {about}".rstrip()
 
 
 def outline(session: Mapping[str, Any]) -> dict[str, Any]:
-    """A session's row without what is printed elsewhere and what only the queue needs."""
+    """Return a session's row without the columns that are printed elsewhere or never."""
     hidden = {"analytics_cache", "processing_claim"}
     return {name: value for name, value in session.items() if name not in hidden}

@@ -1,1 +1,4 @@
-"""From the bytes of a C3D file to its facts: no network, no asyncio, no Supabase."""
+"""Reads C3D files: from bytes to technical values, game values and channel statistics.
+
+Nothing here knows the network, asyncio or Supabase.
+"""

@@ -1,4 +1,4 @@
-"""Channel statistics as the JSON that the analytics cache keeps, of bounded size."""
+"""Channel statistics as the JSON object in the analytics cache, of bounded size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
 
-STATISTICS_VERSION = 1  # raised whenever the same file would get other values
+STATISTICS_VERSION = 1  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
-MAX_NAME = 60  # characters
+MAX_NAME = 60  # characters of a name or a unit
 
 
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
-    """`version`, `channels`, one object each, and `omitted`: how many more than 64 KB hold.
+    """Return `version`, `channels` (one object each) and `omitted`.
 
-    Numbers keep six significant digits, the envelope three; names are cut at 60 characters.
+    `omitted` is the number of channels left out to stay below 64 KB. Numbers keep six significant
+    digits, the envelope three; names and units are cut at 60 characters.
     """
     channels: list[dict[str, Any]] = []
     omitted, length = 0, 0
@@ -50,7 +51,7 @@ def _entry(channel: ChannelStatistics) -> dict[str, Any]:
 
 
 def _jsonb_length(entry: dict[str, Any]) -> int:
-    """Bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
+    """Return the bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
     plain = json.dumps(entry, ensure_ascii=False)
     numbers = [*entry["envelope"], *(each for each in entry.values() if isinstance(each, float))]
     zeros = sum(len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in numbers if each)

@@ -1,7 +1,7 @@
-"""What a file says of the number of its frames, in every place where it says it.
+"""The number of frames that a file declares, from every place where it may declare it.
 
 Sources: the C3D manual, "POINT:FRAMES", "POINT:LONG_FRAMES", "TRIAL:ACTUAL_START_FIELD" and "The
-Header Section". Header words and POINT:FRAMES have 16 bits, so they saturate, or wrap.
+Header Section". Header words and POINT:FRAMES have 16 bits, so they saturate or wrap.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ from dataclasses import dataclass
 
 from worker.extraction.reader import Metadata
 
-SATURATED = 65535
-WORD = 65536
-LARGEST = 2**31 - 1  # frame_count is an INTEGER column
+SATURATED = 65535  # frames: the largest 16-bit count, which stands for "this many or more"
+WORD = 65536  # frames: a 16-bit count starts again at 0 here
+MAX_INTEGER = 2**31 - 1  # frame_count is an INTEGER column
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One place's word on the number of frames."""
+    """The number of frames that one place declares."""
 
     frames: int
-    saturated: bool = False  # "at least so many"
-    wraps: bool = False  # from 16 bits: 65,536 frames too few look the same
+    saturated: bool = False  # the true number may be larger
+    wraps: bool = False  # a 16-bit number: the true one may be a multiple of 65,536 larger
 
 
-NONSENSE = Count(-1)  # the place is filled, with no count
+NONSENSE = Count(-1)  # the place holds something that is not a count
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredFrames:
     """All counts that a file declares, the most trustworthy first."""
 
-    counts: tuple[Count, ...]
-    doubtful: bool  # counts disagree, or are nonsense, or only saturated ones are left
+    counts: tuple[Count, ...]  # each number once; saturated ones only above all exact ones
+    doubtful: bool  # counts disagree, or one is impossible, or a saturated one is the largest
 
 
 def declared_frames(metadata: Metadata) -> DeclaredFrames:
-    """Gather the counts: POINT:LONG_FRAMES, POINT:FRAMES, the TRIAL fields, the header."""
+    """Collect the counts: POINT:LONG_FRAMES, POINT:FRAMES, the TRIAL fields, the header."""
     places = [_long_frames(metadata), _point_frames(metadata), _trial_frames(metadata)]
     said = [count for count in places if count is not None]
     said += _header_frames(metadata, said)
-    possible = [count for count in said if 0 <= count.frames <= LARGEST]
+    possible = [count for count in said if 0 <= count.frames <= MAX_INTEGER]
     exact = [count for count in possible if not count.saturated]
     most = max((count.frames for count in exact), default=-1)
     short = [count for count in possible if count.saturated and count.frames > most]
@@ -77,14 +77,14 @@ def _trial_frames(metadata: Metadata) -> Count | None:
 def _header_frames(metadata: Metadata, parameters: list[Count]) -> list[Count]:
     first = metadata.header_integer("first_frame")
     last = metadata.header_integer("last_frame")
-    # Some writers count from 0 in the header and still write the number of frames as the last.
+    # Some writers count from 0 in the header but write the number of frames as the last frame.
     if first == 0 and last in (count.frames for count in parameters):
         return []
     return [Count(last - first + 1, saturated=last == SATURATED, wraps=True)]
 
 
 def _wide_count(metadata: Metadata, name: str) -> Count | None:
-    """A count stored as a real, as one word, or as two words, the low one first."""
+    """Read a count stored as a real, as one 16-bit word, or as two, the low one first."""
     if metadata.get(name) is None:
         return None
     if metadata.is_real(name):

@@ -1,4 +1,4 @@
-"""What a recording says of the game it comes from."""
+"""What a recording says about the game in which it was made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PLACEHOLDERS = frozenset({"", "---", "n/a", "default"})
 
 
 def game_metadata(metadata: Metadata) -> dict[str, Any]:
-    """The whitelisted values, by their parameter's name in lower case, JSON-ready.
+    """Return the parameters listed in `wanted.GAME`, JSON-ready, by name in lower case.
 
     TIME, which the game writes as year, month, day, hour and minute, becomes an ISO 8601 local
-    time. Placeholders, which the game writes where it knows nothing, are left out.
+    time. Placeholders, which the game writes in place of unknown values, are left out.
     """
     values = {
         name.lower(): _moment(metadata, f"{group}:{name}")

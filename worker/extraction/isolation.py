@@ -1,10 +1,10 @@
-"""Reads recordings in child processes with limits of time and memory.
+"""Reads recordings in child processes with limits on time and memory.
 
-The bounded validation makes c3d and numpy safe against every file that is known; this is the
-second line, against those that are not. A file that exceeds a limit costs its own session only:
-the child is replaced, and the others stay warm.
+The checks in `section` protect c3d and numpy against every known kind of hostile file; this module
+is the second line of defence, against unknown ones. A file that exceeds a limit affects only its
+own session: a new child replaces the one that read it, and the others stay warm.
 
-Nothing here imports numpy or c3d before a child does, so the process that waits stays small.
+Only the children import numpy and c3d, so the parent process stays small.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from pebble import ProcessExpired, ProcessPool
 
 from worker.errors import ReaderLostError, TooCostlyC3DError
 
-MEGABYTE = 1_000_000
-# Two, so that a file which runs into its time limit holds up nobody but a second such file. Not
-# for speed: a backlog took 64 to 68 sessions a second with one child, 57 to 71 with two and 58 to
-# 62 with three (two cores, requests included), and each takes 25 MB.
+MEGABYTE = 1_000_000  # bytes
+# Two, so that a file which runs into its time limit delays only a second such file. Not for speed:
+# a backlog ran at 64 to 68 sessions per second with one child, 57 to 71 with two and 58 to 62 with
+# three (two cores, requests included), and each child takes 25 MB.
 CHILDREN = 2
-DEATHS = 2  # of a child, on the same recording, before the recording is blamed
-TRIES = 4  # of the same recording, where other children's deaths interrupt it
-WARM_SECONDS = 5  # what a child may take to start before it is ended all the same
+MAX_DEATHS = 2  # of children that read the same recording; then it is refused
+MAX_READ_ATTEMPTS = 4  # to read the same recording, where the deaths of other children interrupt it
+WARM_SECONDS = 5  # that each child which is still starting may delay `close`
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What is written for a recording, JSON-ready."""
+    """What the worker stores for a recording, JSON-ready."""
 
-    technical: Mapping[str, Any]  # the eight columns
-    game: Mapping[str, Any]
-    statistics: Mapping[str, Any]  # empty where no samples were read
+    technical: Mapping[str, Any]  # the eight columns of `c3d_technical_data`
+    game: Mapping[str, Any]  # see `game_metadata`
+    statistics: Mapping[str, Any]  # see `analytics`; empty where no samples were read
 
 
 def extract(path: Path, *, samples: bool) -> Extracted:
-    """Read everything that is written for the recording at `path`.
+    """Read the recording at `path`.
 
-    Without `samples` there are no statistics, and nothing behind the metadata is read.
+    Without `samples` there are no statistics, and only the first PREFIX_BYTES are read.
 
     Raises:
         C3DError: the recording is refused.
@@ -80,37 +80,47 @@ class Isolation:
         children: int = CHILDREN,
         read: Callable[..., Extracted] = extract,
     ) -> None:
-        """Start the children; each may take `seconds` and `megabytes` to `read` a recording."""
+        """Start the children.
+
+        Args:
+            seconds: the time that reading one recording may take.
+            megabytes: the memory that a child may take beyond what it has after its start.
+            children: how many recordings are read at once.
+            read: what a child calls, with the arguments and errors of `extract`.
+        """
         self._seconds = seconds
         self._megabytes = megabytes
         self._children = children
         self._read = read
-        # Who waits here does not wait in the pool, so that the clock starts with the reading.
+        # Callers wait here and not in the pool, so that the time limit starts with the reading.
         self._free = threading.Semaphore(children)
         self._renewing = threading.Lock()
         self._closed = threading.Event()
-        self._pool = self._started()
+        self._pool = self._new_pool()
 
     def run(self, path: Path, name: str, *, samples: bool = True) -> Extracted:
-        """Read the recording at `path`, called `name`, as soon as a child is free; blocks.
+        """Read the recording at `path` as soon as a child is free; blocks until then.
 
-        Without `samples` there are no statistics, and nothing behind the metadata is read.
+        Args:
+            path: the file; the child opens it by this path.
+            name: what errors call the recording.
+            samples: without them there are no statistics, as in `extract`.
 
         Raises:
             C3DError: the recording is refused; `TooCostlyC3DError` where it exceeds a limit.
-            ReaderLostError: no child can be had.
+            ReaderLostError: no child can be started, or the children keep dying.
             OSError: the file cannot be read.
         """
         deaths = 0
         with self._free:
-            for _ in range(TRIES):
+            for _ in range(MAX_READ_ATTEMPTS):
                 if self._closed.is_set():
                     break
                 future = self._submitted(path, samples=samples)
                 try:
                     return future.result(timeout=self._seconds)
                 except TimeoutError:
-                    future.cancel()  # ends the child
+                    future.cancel()  # this ends the child
                     raise TooCostlyC3DError(
                         f"Reading {name} took longer than {self._seconds:g} s."
                     ) from None
@@ -119,20 +129,20 @@ class Isolation:
                         f"Reading {name} took more than {self._megabytes:,} MB of memory."
                     ) from None
                 except ProcessExpired:
-                    deaths += 1  # once may be somebody else's doing: the machine ran out of memory
-                    if deaths == DEATHS:
+                    deaths += 1  # one may have another cause: the machine ran out of memory
+                    if deaths == MAX_DEATHS:
                         raise TooCostlyC3DError(
                             f"Reading {name} ended the process that read it, twice."
                         ) from None
                 except (BrokenProcessPool, CancelledError):
-                    continue  # of another child's death, or of `close`
+                    continue  # because another child died, or because of `close`
         raise ReaderLostError("The processes that read recordings were ended again and again.")
 
     def close(self) -> None:
-        """End the children, whatever they do."""
+        """End the children, whatever they are doing."""
         self._closed.set()
         for _ in range(self._children):
-            # One that is ended while it starts would complain on stderr.
+            # A child that is ended while it starts prints a traceback.
             self._warm.acquire(timeout=WARM_SECONDS)
         _end(self._pool)
 
@@ -154,10 +164,10 @@ class Isolation:
         with self._renewing:
             if self._pool is broken:
                 _end(broken)
-                self._pool = self._started()
+                self._pool = self._new_pool()
 
-    def _started(self) -> ProcessPool:
-        # One recording a child: threads below it would only cost memory.
+    def _new_pool(self) -> ProcessPool:
+        # A child reads one recording at a time: numpy's threads would only cost memory.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Forking a process that runs threads is unsafe, and it would copy the parent.
         context = multiprocessing.get_context("spawn")
@@ -168,20 +178,21 @@ class Isolation:
             initializer=_prepare,
             initargs=(self._megabytes * MEGABYTE, self._warm),
         )
-        pool.schedule(int)  # the first task starts the children; no recording has to wait
+        pool.schedule(int)  # the first task starts the children, before a recording needs one
         return pool
 
 
 def _end(pool: ProcessPool) -> None:
-    pool.stop()  # type: ignore[no-untyped-call] # pebble forgot one
+    pool.stop()  # type: ignore[no-untyped-call] # pebble left this one untyped
     pool.join()
 
 
 def _prepare(max_bytes: int, warm: Semaphore) -> None:
-    """Make a child warm, say so, and let it take so much memory more and no more."""
+    """Warm a child up, limit its further memory to `max_bytes`, and report that it is warm."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
 
-    # Signals to the parent's group are the parent's: it says when a child ends, and then at once.
+    # Signals to the parent's process group must not reach a child: the parent decides when the
+    # child ends, and then it has to end at once.
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = _data_bytes() + max_bytes
@@ -190,7 +201,7 @@ def _prepare(max_bytes: int, warm: Semaphore) -> None:
 
 
 def _data_bytes() -> int:
-    """What RLIMIT_DATA counts (VmData of proc(5)), in bytes."""
+    """Return what RLIMIT_DATA counts (VmData of proc(5)), in bytes."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     kibibytes = next(line for line in status.splitlines() if line.startswith("VmData:"))
     return int(kibibytes.split()[1]) * 1024

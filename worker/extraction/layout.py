@@ -1,7 +1,8 @@
-"""How the data section is laid out, confirmed by the file's length.
+"""The layout of the data section, confirmed by the file's length.
 
-A C3D file says most of its numbers twice, in the header and in parameters. Where it contradicts
-itself, every combination is tried against the one witness that cannot be misread: the length.
+A C3D file states most of its numbers twice, in the header and in parameters. Where the two
+disagree, `resolve_layout` compares every combination with the one number that is certain: the
+length of the file.
 
 Source: the C3D manual, "The 3D Data Section".
 """
@@ -18,16 +19,16 @@ from worker.extraction.reader import Metadata
 from worker.extraction.section import BLOCK
 
 POINT_WORDS = 4  # x, y, z and residual
-MAX_ANALOG_WORDS = 65535  # header word 3 counts them in 16 bits
+MAX_ANALOG_WORDS = 65535  # per frame: header word 3 counts them in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the frames lie: each frame holds all points, then all analog samples."""
+    """Where the frames are: each frame holds all points, then all analog samples."""
 
-    data_start: int  # byte
-    points: int
-    analog_words: int  # values a frame: channels times samples a frame
+    data_start: int  # offset of the first frame in the file, in bytes
+    points: int  # per frame
+    analog_words: int  # analog values per frame: channels times samples per frame
     samples_per_frame: int  # of each channel
     word_bytes: int  # 4: real, 2: integer
     count: Count
@@ -39,7 +40,7 @@ class Layout:
 
     @property
     def frame_bytes(self) -> int:
-        """The length of a frame."""
+        """The length of a frame in bytes."""
         return (self.points * POINT_WORDS + self.analog_words) * self.word_bytes
 
     @property
@@ -48,13 +49,16 @@ class Layout:
         return self.analog_words // self.samples_per_frame if self.samples_per_frame else 0
 
     def spare(self, size: int) -> int:
-        """Bytes that a file of `size` bytes has beyond the last frame; negative where cut off."""
+        """Return how many bytes of a file of `size` bytes follow the last frame.
+
+        The number is negative where the file ends before it.
+        """
         return size - self.data_start - self.frames * self.frame_bytes
 
     def is_confirmed(self, size: int) -> bool:
-        """Whether the file ends right after the last frame, save for padding to a block.
+        """Whether a file of `size` bytes ends after the last frame, except for padding to a block.
 
-        Frames that hold nothing cannot be confirmed.
+        The length cannot confirm frames of zero bytes.
         """
         if self.frames and not self.frame_bytes:
             return False
@@ -65,9 +69,9 @@ def resolve_layout(metadata: Metadata, size: int) -> Layout:
     """Find the layout that the file declares and its `size` in bytes confirms.
 
     Raises:
-        TruncatedC3DError: The file ends before its last frame.
-        UnfinishedC3DError: It declares no frames but holds data.
-        ContradictoryC3DError: It contradicts itself and its length settles nothing.
+        TruncatedC3DError: the file ends before its last frame.
+        UnfinishedC3DError: the file declares no frames but holds data.
+        ContradictoryC3DError: the file contradicts itself, and its length does not decide.
     """
     declared = declared_frames(metadata)
     layouts = list(_declared_layouts(metadata, declared))
@@ -87,7 +91,7 @@ def resolve_layout(metadata: Metadata, size: int) -> Layout:
 
 
 def _declared_layouts(metadata: Metadata, declared: DeclaredFrames) -> Iterable[Layout]:
-    """Every combination of what the file declares, parameters before the header."""
+    """Yield every combination of what the file declares, parameters before the header."""
     samples_per_frame = metadata.header_integer("analog_per_frame")
     used = metadata.integer("ANALOG:USED")
     words = None if used is None else used * samples_per_frame
@@ -105,14 +109,17 @@ def _declared_layouts(metadata: Metadata, declared: DeclaredFrames) -> Iterable[
 
 
 def _data_starts(metadata: Metadata) -> list[int]:
-    """Both pointers to the data, else where the parameters end; a pointer of 0 says nothing."""
+    """Return both pointers to the data, in bytes, or else the end of the parameters.
+
+    A pointer of 0 counts as absent.
+    """
     blocks = _distinct(metadata.header_integer("data_block"), metadata.integer("POINT:DATA_START"))
     starts = [(block - 1) * BLOCK for block in blocks]
     return [start for start in starts if start >= BLOCK] or [metadata.section.end]
 
 
 def _word_bytes(metadata: Metadata) -> list[int]:
-    """A negative scale factor says that the data are reals."""
+    """Return the bytes per value, from both scale factors: a negative one stands for reals."""
     scale = metadata.real("POINT:SCALE")
     return _distinct(
         None if scale is None else 4 if scale < 0 else 2,
@@ -125,7 +132,7 @@ def _distinct(*values: int | None) -> list[int]:
 
 
 def _settled(layouts: list[Layout], size: int) -> Layout:
-    """The layout that the length confirms: to the byte, or else alone with padding."""
+    """Return the one layout that the length confirms: to the byte, or else with padding."""
     confirmed = [layout for layout in layouts if layout.is_confirmed(size)]
     exact = [layout for layout in confirmed if layout.spare(size) == 0]
     fitting = {

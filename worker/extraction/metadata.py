@@ -1,7 +1,7 @@
-"""From a file's first bytes and its size to its technical row.
+"""The technical row of a file, from its first bytes and its size.
 
-Two clocks run in a C3D file: frames (POINT:RATE) and, a whole number of times faster, analog
-samples (ANALOG:RATE). `original_*` is the recorded signal, the other three are the frame clock.
+A C3D file has two clocks: frames (POINT:RATE) and, faster by a whole factor, analog samples
+(ANALOG:RATE). The columns `original_*` describe the recorded signal, the other three the frames.
 
 Source: the C3D manual, "The POINT Group" and "The ANALOG Group".
 """
@@ -14,21 +14,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ContradictoryC3DError, TruncatedC3DError
-from worker.extraction.frames import LARGEST
+from worker.extraction.frames import MAX_INTEGER
 from worker.extraction.game import game_metadata
 from worker.extraction.layout import Layout, resolve_layout
 from worker.extraction.reader import Metadata, shortest
 from worker.extraction.section import PREFIX_BYTES
 
-SLOWEST, FASTEST = 0.01, 1e6  # Hz
-RATIO_TOLERANCE = 1e-3  # rates are float32: 33.3333 times 30 stands for 1000
+MIN_RATE, MAX_RATE = 0.01, 1e6  # Hz, of a plausible rate
+RATIO_TOLERANCE = 1e-3  # relative: rates are float32, and 33.3333 times 30 stands for 1000
 
 
 @dataclass(frozen=True, slots=True)
 class TechnicalMetadata:
-    """One row of `c3d_technical_data`, and what the file says of the game.
+    """One row of `c3d_technical_data`, and what the file says about the game.
 
-    Rates are in Hz, durations in seconds, counts per channel.
+    Rates are in Hz, durations in seconds; `original_sample_count` is per channel. None stands for
+    a value that the file does not state, or not plausibly.
     """
 
     original_sampling_rate: float | None
@@ -42,7 +43,7 @@ class TechnicalMetadata:
     game: Mapping[str, Any]
 
     def row(self) -> dict[str, Any]:
-        """The eight columns in the table's order, numbers as a REAL column holds them."""
+        """Return the eight columns in the table's order, reals as a REAL column holds them."""
         return {
             "original_sampling_rate": _real(self.original_sampling_rate),
             "original_duration_seconds": _real(self.original_duration_seconds),
@@ -59,17 +60,17 @@ def read_metadata(prefix: bytes, size: int) -> TechnicalMetadata:
     """Read a file of `size` bytes from its first `min(size, PREFIX_BYTES)` bytes.
 
     Raises:
-        C3DError: One of its kinds says why the file has no trustworthy row.
+        C3DError: the file has no trustworthy row; the subclass says why.
     """
     metadata, layout = open_recording(prefix, size)
     return describe(metadata, layout)
 
 
 def open_recording(prefix: bytes, size: int) -> tuple[Metadata, Layout]:
-    """Decode a file's metadata and confirm the layout of its data.
+    """Decode a file's metadata and confirm the layout of its data; arguments as `read_metadata`.
 
     Raises:
-        C3DError: See `read_metadata`.
+        C3DError: as `read_metadata`.
     """
     if len(prefix) < min(size, PREFIX_BYTES):
         raise TruncatedC3DError(
@@ -80,18 +81,19 @@ def open_recording(prefix: bytes, size: int) -> tuple[Metadata, Layout]:
 
 
 def describe(metadata: Metadata, layout: Layout) -> TechnicalMetadata:
-    """Put a decoded file into the table's terms.
+    """Compute the technical row of a decoded file.
 
     Raises:
-        ContradictoryC3DError: Its two rates contradict its samples a frame.
+        ContradictoryC3DError: the two rates contradict the samples per frame, or a count is too
+            large for its column.
     """
     frame_rate, analog_rate = _rates(metadata, layout)
     frames = layout.frames or None
     samples = frames * layout.samples_per_frame if frames and layout.channels else None
-    if max(frames or 0, samples or 0) > LARGEST:
+    if max(frames or 0, samples or 0) > MAX_INTEGER:
         raise ContradictoryC3DError(
             f"The file declares {frames:,} frames of {layout.samples_per_frame:,} samples, more"
-            f" than the {LARGEST:,} that a technical row can count."
+            f" than the {MAX_INTEGER:,} that a technical row can count."
         )
     return TechnicalMetadata(
         original_sampling_rate=analog_rate,
@@ -107,19 +109,19 @@ def describe(metadata: Metadata, layout: Layout) -> TechnicalMetadata:
 
 
 def channel_names(metadata: Metadata, channels: int) -> tuple[str, ...]:
-    """The first `channels` of ANALOG:LABELS, LABELS2 …; '' where blank or missing."""
+    """Return the first `channels` names of ANALOG:LABELS, LABELS2 …; '' where one is missing."""
     return channel_texts(metadata, "ANALOG:LABELS", channels)
 
 
 def channel_texts(metadata: Metadata, parameter: str, channels: int) -> tuple[str, ...]:
-    """One text a channel from a parameter and those it continues in."""
+    """Return one text per channel from a parameter and those that continue it; '' if missing."""
     texts = [text for name in metadata.continued(parameter) for text in metadata.texts(name)]
     texts += [""] * (channels - len(texts))
     return tuple(texts[:channels])
 
 
 def _rates(metadata: Metadata, layout: Layout) -> tuple[float | None, float | None]:
-    """The rates of frames and of analog samples in Hz, where plausible."""
+    """Return the rates of frames and of analog samples in Hz; None where not plausible."""
     per_frame = layout.samples_per_frame
     declared = metadata.real("ANALOG:RATE") if layout.channels else None
     frame_rate = (
@@ -145,7 +147,7 @@ def _rates(metadata: Metadata, layout: Layout) -> tuple[float | None, float | No
 
 
 def _plausible(rate: float | None) -> float | None:
-    return rate if rate is not None and SLOWEST <= rate <= FASTEST else None
+    return rate if rate is not None and MIN_RATE <= rate <= MAX_RATE else None
 
 
 def _real(value: float | None) -> float | None:

@@ -8,18 +8,18 @@ from worker.extraction.samples import Values
 
 
 class RunningStatistics:
-    """What is kept of the samples seen so far, for every channel.
+    """The totals of the samples added so far, for every channel, in the channels' units.
 
     Attributes:
-        samples: How many samples a channel has in all.
-        numbers: How many of those seen are finite, of shape (channels,).
-        minimum, maximum: The extremes, of shape (channels, 1).
-        total, squares: Sums of the values and of their squares, of shape (channels,).
-        absolute: Sums of the absolute values in equal stretches of time, of shape (channels, bins).
+        samples: number of samples that each channel has in all.
+        numbers: number of finite samples added, of shape (channels,).
+        minimum, maximum: the extremes, of shape (channels, 1); infinite before any finite sample.
+        total, squares: sums of the values and of their squares, of shape (channels,).
+        absolute: sums of the absolute values per interval of time, of shape (channels, bins).
     """
 
     def __init__(self, channels: int, samples: int, bins: int) -> None:
-        """Start with nothing seen of `samples` samples in each of `channels` channels."""
+        """Expect `samples` samples in each of `channels` channels, in `bins` equal intervals."""
         bins = min(bins, samples)
         self.samples = samples
         self.numbers = np.zeros(channels, np.int64)
@@ -33,7 +33,7 @@ class RunningStatistics:
         self._seen = 0
 
     def add(self, block: Values) -> None:
-        """Take in the next samples, of shape (channels, n); the block is used up."""
+        """Add the next samples, of shape (channels, n); this overwrites the block."""
         minimum, maximum = block.min(axis=1, keepdims=True), block.max(axis=1, keepdims=True)
         finite = None
         if not (np.isfinite(minimum).all() and np.isfinite(maximum).all()):
@@ -61,16 +61,16 @@ class RunningStatistics:
 
     @property
     def span(self) -> Values:
-        """Greatest minus least sample, of shape (channels, 1); 0 where none is a number."""
+        """Maximum minus minimum, of shape (channels, 1); 0 where no sample is finite."""
         seen = np.isfinite(self.minimum)
         return np.subtract(self.maximum, self.minimum, where=seen, out=np.zeros_like(self.minimum))
 
     @property
     def greatest(self) -> Values:
-        """The greatest absolute value, of shape (channels, 1)."""
+        """The largest absolute value, of shape (channels, 1)."""
         return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
 
     @property
     def envelope(self) -> Values:
-        """Mean absolute value in equal stretches of time, of shape (channels, bins)."""
+        """Mean absolute value per interval of time, of shape (channels, bins)."""
         return self.absolute / np.maximum(self._in_bin, 1)

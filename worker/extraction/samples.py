@@ -1,4 +1,4 @@
-"""The analog samples of a recording, decoded and scaled block by block in bounded memory.
+"""Decodes and scales the analog samples of a recording, block by block in bounded memory.
 
 Source: the C3D manual, "The 3D Data Section" and "The ANALOG Group": a sample in its unit is
 (stored value - ANALOG:OFFSET) * ANALOG:SCALE * ANALOG:GEN_SCALE.
@@ -21,28 +21,28 @@ from worker.extraction.section import DEC, MIPS
 
 Values: TypeAlias = NDArray[np.float64]
 
-BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has 1.3 MB at most
-MAX_WORD = 16  # bits
-MIN_SIGNED = -32768  # signed integers of C3D end at -32767: as an OFFSET this is +32768
+BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has at most 1.3 MB
+MAX_WORD = 16  # bits of a sample
+MIN_SIGNED = -32768  # C3D's signed integers end at -32767, so as an OFFSET this means +32768
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What turns stored values into samples in their unit; arrays of shape (channels, 1)."""
+    """Converts stored values to samples in their unit; arrays of shape (channels, 1)."""
 
     offset: Values
     factor: Values
-    unsigned: bool  # integers only
+    unsigned: bool  # of stored integers; has no meaning for reals
 
     def apply(self, stored: Values) -> Values:
-        """Scale stored values of shape (channels, n), in place."""
+        """Scale stored values of shape (channels, n) in place, and return them."""
         stored -= self.offset
         stored *= self.factor
         return stored
 
 
 def read_scaling(metadata: Metadata, channels: int) -> Scaling:
-    """The scaling that the ANALOG group declares; 1 and 0 where it declares none."""
+    """Return the scaling of the ANALOG group; factor 1 and offset 0 where it declares none."""
     unsigned = "UNSIGNED" in (text.upper() for text in metadata.texts("ANALOG:FORMAT"))
     offsets = [
         abs(value) if value == MIN_SIGNED else value
@@ -61,9 +61,10 @@ def read_scaling(metadata: Metadata, channels: int) -> Scaling:
 
 
 def known_rails(metadata: Metadata, layout: Layout, scaling: Scaling) -> Values | None:
-    """The least and the greatest sample that the converter can give, of shape (2, channels, 1).
+    """Return the smallest and the largest possible sample, of shape (2, channels, 1), scaled.
 
-    None for reals: a converter's limits are not recorded with them.
+    They are the limits of the analog-to-digital converter. For reals the file does not state
+    them: None.
     """
     if layout.word_bytes == REAL_BYTES:
         return None
@@ -79,10 +80,10 @@ def known_rails(metadata: Metadata, layout: Layout, scaling: Scaling) -> Values 
 def sample_blocks(
     stream: BinaryIO, metadata: Metadata, layout: Layout, scaling: Scaling
 ) -> Iterator[Values]:
-    """Every sample, in order, as arrays of shape (channels, n) in the channels' units.
+    """Yield all samples, in order, as arrays of shape (channels, n) in the channels' units.
 
     Raises:
-        TruncatedC3DError: The stream ends before the last frame.
+        TruncatedC3DError: the stream ends before the last frame.
     """
     processor = metadata.section.processor
     kind = "f4" if layout.word_bytes == REAL_BYTES else "u2" if scaling.unsigned else "i2"

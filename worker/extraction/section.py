@@ -1,9 +1,9 @@
-"""Walk a C3D file's parameter section with every step checked, and keep what this project reads.
+"""Walks a C3D file's parameter section, checks every step, and keeps what this project reads.
 
 The package c3d trusts the file: a pointer may lead it out of the section, and a few bytes of
-dimensions may make it build gigabytes. So the walk happens here first, at a cost linear in the
-section, and c3d is handed a section rebuilt from the wanted parameters that are whole. That also
-takes duplicates, descriptions and personal identifiers away before anything decodes them.
+dimensions may make it allocate gigabytes. So this module walks the section first, at a cost linear
+in its length, and gives c3d a section rebuilt from the wanted parameters that are complete. That
+also removes duplicates, descriptions and personal identifiers before anything decodes them.
 
 Source: the C3D manual, "The Header Section" and "The Parameter Section".
 """
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, WANTED
 
-PREFIX_BYTES = 256 * 1024  # the format's limit is 260,608: one prefix carries all the metadata
+PREFIX_BYTES = 256 * 1024  # holds all metadata, which end at byte 260,608 at the latest
 BLOCK = 512  # bytes
 MAGIC = 0x50
 INTEL, DEC, MIPS = PROCESSORS = (84, 85, 86)
-MAX_SECTION = 255 * BLOCK  # the section's length is one byte, in blocks
-MAX_DIMENSIONS = 2  # what is wanted is a value, a list, or a list of texts
+MAX_SECTION = 255 * BLOCK  # bytes: the section states its length in one byte, in blocks
+MAX_DIMENSIONS = 2  # every wanted parameter is a value, a list, or a list of texts
 MAX_VALUE = 0x7FFF - 4  # bytes: the pointer to the next record is a signed 16-bit number
 ELEMENT_BYTES = {0xFF: 1, 1: 1, 2: 2, 4: 4}  # by type: text (-1), byte, integer, real
 
@@ -33,35 +33,35 @@ _EVENT_COUNT = slice(300, 302)  # header word 151
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Where the parameter section lies and how its numbers are written."""
+    """Where the parameter section is, and how its numbers are stored."""
 
-    start: int  # byte
-    end: int  # byte
-    processor: int
+    start: int  # offset of the first byte in the file
+    end: int  # offset of the byte after the last
+    processor: int  # one of PROCESSORS
 
     @property
     def order(self) -> str:
-        """The byte order as `struct` spells it."""
+        """The byte order in the notation of `struct`."""
         return ">" if self.processor == MIPS else "<"
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    group_id: int  # negative: the group itself
+    group_id: int  # negative for the group itself, positive for its parameters
     name: str
-    body: bytes
-    leaves: bool  # its pointer leads out of the section, so nothing can follow it
+    body: bytes  # what follows the pointer to the next record
+    leaves: bool  # its pointer leads out of the section, so this is the last record
 
 
 def locate_section(prefix: bytes, size: int) -> Section:
     """Find the parameter section in a file of `size` bytes whose first bytes are `prefix`.
 
-    The section ends where the data starts, whatever its own block count says: writers that
-    count too few blocks and writers that count too many both exist.
+    The section ends where the data starts, whatever its own block count says: some programs write
+    a count that is too small, others one that is too large.
 
     Raises:
-        NotC3DError: The file is too short or of another format.
-        TruncatedC3DError: The file ends before its parameter section.
+        NotC3DError: the file is too short or of another format.
+        TruncatedC3DError: the file ends before its parameter section.
     """
     if size < BLOCK:
         raise NotC3DError(f"The file holds {size:,} bytes; a C3D header alone has {BLOCK}.")
@@ -87,17 +87,17 @@ def clean_section(prefix: bytes, section: Section) -> bytes:
     """Rebuild header and parameter section so that c3d decodes them safely.
 
     The header keeps its numbers but loses its events. Parameters get at least one dimension, so
-    that c3d's array accessors (the only ones right for a DEC zero) serve for single values, too.
+    that c3d's array accessors, which alone decode a DEC zero correctly, work for single values too.
 
     Raises:
-        UnsupportedC3DError: A wanted parameter is malformed, or the section is damaged before
+        UnsupportedC3DError: a wanted parameter is malformed, or the section is damaged before
             everything essential was found.
     """
     groups: dict[int, str] = {}
     bodies: dict[tuple[int, str], bytes] = {}
     faults: list[str] = []
     for record in _walk(prefix, section):
-        if record.group_id > 0:  # the first of duplicates counts
+        if record.group_id > 0:  # of duplicates the first counts
             bodies.setdefault((record.group_id, record.name), record.body)
         elif groups.setdefault(-record.group_id, record.name) != record.name:
             faults.append(f"Its group {_shown(record.name)} has the number of another.")
@@ -144,12 +144,12 @@ def _is_wanted(group: str, name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A name that may be anything, fit for a message."""
+    """Return a name of unknown content in a form that is safe to print."""
     return ascii(name[:40])
 
 
 def _value_length(body: bytes) -> int:
-    """How many bytes a parameter's type, dimensions and data have to take; 0 if not a parameter."""
+    """Return the bytes that a parameter's type, dimensions and data take; 0 if it is malformed."""
     if len(body) < 2 or (element := ELEMENT_BYTES.get(body[0])) is None:  # noqa: PLR2004 - type and number of dimensions, a byte each
         return 0
     count = body[1]
@@ -157,7 +157,7 @@ def _value_length(body: bytes) -> int:
 
 
 def _value(group: str, name: str, value: bytes) -> bytes:
-    """A parameter's type, dimensions and data, fit to be decoded."""
+    """Return a parameter's type, dimensions and data in a form that c3d decodes safely."""
     if value[1] > MAX_DIMENSIONS:
         raise UnsupportedC3DError(
             f"The parameter {group}:{name} has {value[1]} dimensions; {MAX_DIMENSIONS} can be read."

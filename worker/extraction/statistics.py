@@ -1,7 +1,7 @@
-"""What the whole recording says of each channel: level, variation, and whether to trust it.
+"""Statistics of each channel over the whole recording: level, variation, and signs of a fault.
 
-Samples are read twice in blocks of frames, so memory does not grow with the recording: first for
-the extremes and the sums, then for the samples at the extremes.
+They read the samples twice, in blocks of frames, so memory does not grow with the recording: first
+for the extremes and the sums, then to count the samples at the extremes.
 """
 
 from __future__ import annotations
@@ -19,50 +19,52 @@ from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
 
-MAX_BINS = 60  # a sparkline fits a terminal's line
-BINS_A_SESSION = 512  # shared by its channels
-FLAT = 1e-6  # of the greatest value: a few steps of a float32
-RAIL_WIDTH = 1e-3  # of the span: saturated reals jitter, as filters leave them
+MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
+MAX_SESSION_BINS = 512  # of all channels together
+FLAT_SPAN = 1e-6  # of the largest absolute value: a few steps of a float32
+RAIL_WIDTH = 1e-3  # of the span: filters make saturated reals vary this much
 NEAR_WIDTH = 1e-2  # of the span: an unsaturated signal has more samples here than at the rails
-CLIPPED = 1e-3  # share of samples at the rails
-CLIPPED_MIN = 20  # samples at the rails
+MIN_RAIL_SHARE = 1e-3  # of the samples of a clipped channel
+MIN_RAIL_SAMPLES = 20  # of a clipped channel
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """One channel over the whole recording, in its unit; None where no sample is a number."""
+    """One channel over the whole recording, in its unit; None where no sample is finite."""
 
     name: str
     unit: str
-    samples: int  # numbers, that is without `not_finite`
+    samples: int  # finite ones, that is without `not_finite`
     minimum: float | None
     maximum: float | None
     mean: float | None
-    rms: float | None
+    rms: float | None  # root mean square
     mean_absolute: float | None
-    at_rails: float  # share of samples at the limits of the converter, 0 to 1
-    not_finite: int  # NaN and infinities, counted and left out of everything else
+    at_rails: float  # share of samples at the rails, 0 to 1; see `channel_statistics`
+    not_finite: int  # NaN and infinities, which nothing else includes
     flat: bool
     clipped: bool
-    envelope: tuple[float, ...]  # mean absolute value in equal stretches of time
+    envelope: tuple[float, ...]  # mean absolute value in equal intervals of time
 
 
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
-    """Read every analog sample of the file at `path`; empty where it has none.
+    """Compute the statistics of every analog channel of the file at `path`; empty without any.
 
-    The rails are the converter's limits where integers are stored. Among reals they are the
-    observed extremes, except zero, where a rectified signal rests; and such a channel counts as
-    clipped only where more samples lie at the rails than near them.
+    Where the file stores integers, the rails are the limits of the analog-to-digital converter.
+    Where it stores reals, they are the observed extremes, except zero, where a rectified signal
+    rests; and such a channel counts as clipped only if more samples are at the rails than near
+    them.
 
     Raises:
-        C3DError: The file cannot be read, or is not complete.
+        C3DError: the file is refused, or is not complete.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
         try:
             return _statistics(stream, path.stat().st_size)
         except (C3DError, OSError, MemoryError):
             raise
-        except Exception as error:  # the values in the file are a stranger's
+        except Exception as error:  # the values in the file may be anything
             raise UnsupportedC3DError(
                 f"Its samples cannot be decoded ({ascii(error)[:200]})."
             ) from error
@@ -75,7 +77,7 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
         return ()
     scaling = read_scaling(metadata, channels)
     running = RunningStatistics(
-        channels, samples, bins=max(min(MAX_BINS, BINS_A_SESSION // channels), 1)
+        channels, samples, bins=max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
     )
     for block in sample_blocks(stream, metadata, layout, scaling):
         running.add(block)
@@ -88,9 +90,9 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
             at_rails += np.count_nonzero((block <= low) | (block >= high), axis=1)
             if rails is None:
                 near += np.count_nonzero((block <= nearly_low) | (block >= nearly_high), axis=1)
-    flat = (running.span <= FLAT * running.greatest)[:, 0]
+    flat = (running.span <= FLAT_SPAN * running.greatest)[:, 0]
     at_rails[flat] = 0
-    clipped = (at_rails >= np.maximum(CLIPPED_MIN, CLIPPED * running.numbers)) & (
+    clipped = (at_rails >= np.maximum(MIN_RAIL_SAMPLES, MIN_RAIL_SHARE * running.numbers)) & (
         near <= 2 * at_rails
     )
     names = channel_names(metadata, channels)
@@ -110,7 +112,10 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
 
 
 def _edges(running: RunningStatistics, width: float) -> tuple[Values, Values]:
-    """Where the outer `width` of the observed span begins, at both ends; not around zero."""
+    """Return where the outer `width` of the observed span begins, at both ends.
+
+    An extreme of zero has no such edge, which is then infinite.
+    """
     low = np.where(running.minimum == 0, -np.inf, running.minimum + width * running.span)
     high = np.where(running.maximum == 0, np.inf, running.maximum - width * running.span)
     return low, high

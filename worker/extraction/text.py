@@ -1,4 +1,4 @@
-"""Text as a C3D file holds it, made fit for PostgreSQL."""
+"""Text from a C3D file, in a form that PostgreSQL accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters this project reads; nothing else in a file is ever decoded.
+"""The parameters that this project reads; it never decodes anything else in a file.
 
 Names of people (SUBJECTS:PLAYER_NAME, INFO:GROUP_ID, INFO:THERAPIST_ID) are absent on purpose.
 """
@@ -28,6 +28,6 @@ WANTED = {
     **{group: "|".join(names) for group, names in GAME.items()},
 }
 
-# What must have been found where a section is damaged: the rest may lie behind the damage.
+# What a damaged section must still contain: anything else may be lost after the damage.
 ESSENTIAL = frozenset({("POINT", "USED"), ("POINT", "RATE")})
 ESSENTIAL_ANALOG = frozenset({("ANALOG", "USED"), ("ANALOG", "RATE"), ("ANALOG", "LABELS")})

@@ -1,1 +1,4 @@
-"""A Supabase without Docker, for the demo and the tests; a worker in service carries none of it."""
+"""A Supabase without Docker, for the demo and the tests.
+
+A worker in service never imports it.
+"""

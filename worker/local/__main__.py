@@ -14,12 +14,12 @@ from worker.local.stack import Ports, StackInfo, serve
 
 
 def main(data: Path, env_file: Path) -> None:
-    """Serve until a signal comes."""
+    """Serve a stack, with its data in `data`, until SIGINT or SIGTERM; write `env_file`."""
 
     def ready(info: StackInfo) -> None:
         staging = env_file.with_suffix(".partial")
         staging.write_text(info.env())
-        staging.rename(env_file)  # whoever sees the file sees all of it
+        staging.rename(env_file)  # atomic: nobody can read a part of the file
 
     def report(line: str) -> None:
         sys.stderr.write(f"{line}\n")

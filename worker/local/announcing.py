@@ -1,4 +1,4 @@
-"""A worker on this machine that the local stack announces its uploads to."""
+"""Makes the local stack announce its uploads to a worker on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEBHOOK_SECRET = "whsec_bG9jYWwgc3RhY2sgb25seSwgcHJvdGVjdHMgbm90aGluZw=="  # noq
 
 
 async def announce_uploads(stack: StackInfo, *, secret: str = WEBHOOK_SECRET) -> dict[str, str]:
-    """Store in Vault where a worker will listen, and return that worker's settings."""
+    """Store a worker's address and `secret` in Vault, and return the settings of that worker."""
     port = choose(0, "the webhook")
     database = await asyncpg.connect(stack.database_url)
     try:

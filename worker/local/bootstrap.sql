@@ -1,5 +1,5 @@
--- What a new Supabase project holds before its first migration, as far as this project can see it.
--- Run by the superuser `supabase_admin`, once a database; roles belong to the whole cluster.
+-- What a new Supabase project contains before its first migration, as far as this project needs it.
+-- The superuser `supabase_admin` runs it, once per database; roles belong to the whole cluster.
 
 -- Roles ----------------------------------------------------------------------------------------
 do $$
@@ -43,7 +43,7 @@ grant usage on schema extensions to public;
 create extension pgcrypto with schema extensions;
 create extension "uuid-ossp" with schema extensions;
 
--- public: usage, and since 2026-10-30 no default privileges whatever --------------------------------
+-- public: usage, and since 2026-10-30 no default privileges -----------------------------------------
 grant usage on schema public to anon, authenticated, service_role;
 
 -- auth -----------------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ alter table storage.buckets enable row level security;
 alter table storage.objects enable row level security;
 grant all on storage.buckets, storage.objects to postgres, anon, authenticated, service_role;
 
--- Hosted, the extension supautils lets `postgres` write policies and triggers on storage.objects,
--- and nothing else there. Membership and an event trigger stand in for it.
+-- In a hosted project the extension supautils lets `postgres` create policies and triggers on
+-- storage.objects, and nothing else there. A membership and an event trigger replace it here.
 grant supabase_storage_admin to postgres;
 create function extensions.guard_storage() returns event_trigger language plpgsql as $$
 declare
@@ -151,7 +151,7 @@ grant usage on schema realtime to postgres, anon, authenticated, service_role;
 create publication supabase_realtime;
 alter publication supabase_realtime owner to postgres;
 
--- PostgREST reads the schema anew when it changes ----------------------------------------------
+-- PostgREST reloads the schema when it changes -------------------------------------------------
 create function extensions.pgrst_reload() returns event_trigger language plpgsql as $$
 begin
   notify pgrst, 'reload schema';

@@ -1,4 +1,4 @@
-"""One address for everything, as on the platform: REST, Storage and Realtime behind one port."""
+"""The gateway: REST, Storage and Realtime behind one port, as on the platform."""
 
 from __future__ import annotations
 
@@ -23,14 +23,21 @@ from worker.local.storage.routes import add_storage
 
 _ONE_HOP: Final = frozenset({"connection", "host", "keep-alive", "transfer-encoding", "upgrade"})
 _REST: Final = "/rest/v1"
-_CLOSE_WITHIN: Final = 2.0  # seconds for requests that are still running
+_CLOSE_SECONDS: Final = 2.0  # for requests that are still running
 
 
 @asynccontextmanager
 async def gateway(
     listener: socket.socket, database_url: str, postgrest_url: str, objects: Path
 ) -> AsyncIterator[None]:
-    """Serve the API on a bound socket until the block ends."""
+    """Serve the API on a bound socket until the block ends.
+
+    Args:
+        listener: the bound socket.
+        database_url: of the cluster, as role postgres.
+        postgrest_url: where requests for REST are forwarded.
+        objects: the directory for Storage's files.
+    """
     async with (
         realtime(as_role(database_url, SUPERUSER)) as changes,
         outgoing(as_role(database_url, SUPERUSER)),
@@ -47,7 +54,7 @@ async def gateway(
         application.router.add_route("*", _REST + "{tail:(/.*)?}", rest.forward)
         application.router.add_get("/realtime/v1/websocket", changes.connect)
         add_storage(application, Access(pool), Files(objects))
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_WITHIN)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
@@ -58,7 +65,7 @@ async def gateway(
 
 
 class _RestProxy:
-    """Passes requests to PostgREST, answers streamed."""
+    """Forwards requests to PostgREST, and streams the answers."""
 
     def __init__(self, http: aiohttp.ClientSession, postgrest_url: str) -> None:
         self._http = http
@@ -77,7 +84,7 @@ class _RestProxy:
                 request.method,
                 URL(self._postgrest_url + path, encoded=True),
                 headers=headers,
-                # Whole: PostgREST refuses some requests unread, and drops one still streaming.
+                # Not streamed: PostgREST refuses some requests unread, and drops the connection.
                 data=await request.read() if request.body_exists else None,
                 allow_redirects=False,
             ) as answer:
@@ -86,7 +93,7 @@ class _RestProxy:
             text = "An invalid response was received from the upstream server"
             return web.json_response({"message": text}, status=502)
         except ConnectionResetError:
-            return web.Response()  # the client went away amid its request: nobody hears it
+            return web.Response()  # the client disconnected during its request
 
 
 async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:

@@ -1,7 +1,7 @@
-"""The local stack's keys: fixed development keys, and who a request speaks for.
+"""The local stack's fixed development keys, and the role of a request.
 
-As on the platform, an opaque `sb_…` key stands for a role and the gateway translates it to a
-JWT, a person's JWT in `Authorization` outranks the key, and every service trusts the JWT alone.
+As on the platform, an opaque `sb_…` key stands for a role and the gateway translates it to a JWT; a
+user's JWT in `Authorization` takes precedence over the key; and every service trusts only the JWT.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _TOKENS: Final = {SECRET_KEY: SERVICE_ROLE_JWT, PUBLISHABLE_KEY: ANON_JWT}
 
 
 class InvalidTokenError(Exception):
-    """The token is no JWT of this stack, or its time is over."""
+    """The token is not a JWT of this stack, or has expired."""
 
 
 def token_of(request: web.Request) -> str:
-    """Return the JWT the request speaks with.
+    """Return the JWT of the request.
 
     Raises:
-        web.HTTPUnauthorized: there is no key, or an opaque one that nobody issued.
+        web.HTTPUnauthorized: there is no key, or an unknown opaque one.
     """
     key = request.headers.get("apikey") or request.query.get("apikey") or ""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
@@ -76,7 +76,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def sign(claims: Mapping[str, Any], seconds: int) -> str:
-    """Sign claims for some seconds, as Storage does for its signed URLs."""
+    """Return a JWT with these claims that is valid for `seconds`, as in Storage's signed URLs."""
     now = int(time.time())
     return jwt.encode({**claims, "iat": now, "exp": now + seconds}, JWT_SECRET, algorithm="HS256")
 

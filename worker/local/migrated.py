@@ -1,4 +1,4 @@
-"""A local stack with this project's migrations, ready to be used."""
+"""Migrates a local stack, and connects to it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from worker.local.stack import StackInfo
 from worker.local.supabase_cli import push
 from worker.settings import DEFAULT_BUCKET, Settings
 
-SETTLE_SECONDS = 10.0  # for PostgREST to read the new schema; it takes some tenths
+SETTLE_SECONDS = 10.0  # for PostgREST to read the new schema, which takes some tenths of a second
 
 
 async def migrate(stack: StackInfo, project: Path, packages: Packages) -> None:
-    """Apply the migrations with the real CLI and wait until PostgREST serves what they made.
+    """Apply the migrations with the real CLI, and wait until PostgREST serves the new schema.
+
+    Args:
+        stack: a running stack.
+        project: the folder that contains `supabase/`.
+        packages: the installed programs.
 
     Raises:
         StackError: a migration failed.
-        UnavailableError: PostgREST does not see the result.
+        UnavailableError: PostgREST did not read the new schema in time.
     """
     await push(stack.database_url, project, packages)
     async with connected(stack) as connection:
@@ -45,7 +50,7 @@ async def migrate(stack: StackInfo, project: Path, packages: Packages) -> None:
 
 @asynccontextmanager
 async def connected(stack: StackInfo) -> AsyncIterator[Connection]:
-    """Open a connection to `stack` with its own settings, whatever the environment says."""
+    """Open a connection to `stack`, independent of the environment and any `.env`."""
     settings = Settings(
         _env_file=None,
         supabase_url=stack.url,

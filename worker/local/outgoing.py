@@ -1,8 +1,8 @@
-"""A stand-in for pg_net's background worker: it sends what SQL put into the queue.
+"""A stand-in for pg_net's background worker: it sends the HTTP requests that SQL has queued.
 
-As the real one: a request leaves with the transaction that made it, its body goes out byte by
-byte as it was stored, several are under way at once, and what fails is noted and never tried
-again. It serves one database, `postgres`.
+Like the real one, it sends a request after the commit of the transaction that queued it, with the
+body byte for byte as stored; it sends several at once, records failures and never retries. It
+serves one database, `postgres`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from worker.local.postgres import DATABASE_ERRORS
 
 _log = logging.getLogger(__name__)
 
-_POLL_EVERY: Final = 1.0  # seconds, should a notification get lost
-_RETRY_AFTER: Final = 0.5  # seconds without the database
-_AT_ONCE: Final = 200  # requests, pg_net's batch
-_TAKE: Final = """
+_POLL_SECONDS: Final = 1.0  # in case a notification gets lost
+_RETRY_SECONDS: Final = 0.5  # between two connections to the database
+_BATCH: Final = 200  # requests, as pg_net
+_DEQUEUE: Final = """
 delete from net.http_request_queue where id in (
   select id from net.http_request_queue order by id limit $1
 )
 returning id, method, url, headers, body, timeout_milliseconds
 """
-_NOTE: Final = """
+_RECORD: Final = """
 insert into net._http_response (id, status_code, content_type, content, timed_out, error_msg)
 values ($1, $2, $3, $4, $5, $6)
 """
@@ -39,7 +39,7 @@ values ($1, $2, $3, $4, $5, $6)
 
 @asynccontextmanager
 async def outgoing(superuser_url: str) -> AsyncIterator[None]:
-    """Send requests until the block ends."""
+    """Send queued requests until the block ends."""
     async with (
         aiohttp.ClientSession() as http,
         asyncpg.create_pool(superuser_url, min_size=0, max_size=2, statement_cache_size=0) as pool,
@@ -55,7 +55,7 @@ async def outgoing(superuser_url: str) -> AsyncIterator[None]:
 
 
 class _Sender:
-    """Empties the queue, through every restart of PostgreSQL."""
+    """Empties the queue, and reconnects after every restart of PostgreSQL."""
 
     def __init__(
         self, database_url: str, http: aiohttp.ClientSession, pool: asyncpg.Pool[asyncpg.Record]
@@ -64,7 +64,7 @@ class _Sender:
         self._http = http
         self._pool = pool
         self._woken = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         try:
@@ -73,11 +73,11 @@ class _Sender:
                     await self._serve()
                 except DATABASE_ERRORS as error:
                     _log.info("outgoing requests interrupted: %s", error)
-                await asyncio.sleep(_RETRY_AFTER)
+                await asyncio.sleep(_RETRY_SECONDS)
         finally:
-            for task in self._under_way:
+            for task in self._sending:
                 task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await asyncio.gather(*self._sending, return_exceptions=True)
 
     async def _serve(self) -> None:
         queue = await asyncpg.connect(self._database_url, statement_cache_size=0)
@@ -85,12 +85,12 @@ class _Sender:
             await queue.add_listener("net_wake", self._wake)
             while True:
                 self._woken.clear()
-                for row in await queue.fetch(_TAKE, _AT_ONCE):
+                for row in await queue.fetch(_DEQUEUE, _BATCH):
                     task = asyncio.create_task(_send(self._http, self._pool, row))
-                    self._under_way.add(task)
-                    task.add_done_callback(self._under_way.discard)
+                    self._sending.add(task)
+                    task.add_done_callback(self._sending.discard)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_EVERY):
+                    async with asyncio.timeout(_POLL_SECONDS):
                         await self._woken.wait()
         finally:
             queue.terminate()
@@ -123,4 +123,4 @@ async def _send(
     except (aiohttp.ClientError, ValueError) as error:
         wrong = f"Couldn't connect to server ({type(error).__name__})"
     with suppress(*DATABASE_ERRORS):
-        await pool.execute(_NOTE, row["id"], status, kind, content, timed_out, wrong)
+        await pool.execute(_RECORD, row["id"], status, kind, content, timed_out, wrong)

@@ -1,5 +1,5 @@
 -- Stand-ins for pg_net and Vault: their tables and functions, as far as an upload needs them.
--- Run by the superuser, once a database. What leaves the queue is sent by outgoing.py.
+-- The superuser runs it, once per database. outgoing.py sends what it takes from the queue.
 
 -- pg_net ---------------------------------------------------------------------------------------
 create schema net authorization supabase_admin;

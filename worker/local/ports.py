@@ -1,4 +1,4 @@
-"""TCP ports of this machine: taken, free, held."""
+"""TCP ports of this machine: finds free ones, and reserves one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ HOST: Final = "127.0.0.1"
 
 
 def hold(port: int, purpose: str) -> socket.socket:
-    """Bind a port (0: any free one) so that nobody else takes it.
+    """Return a socket bound to a port (0: any free one), which no other program can use then.
 
     Raises:
-        StackError: another program listens on it.
+        StackError: another program listens on the port; the message names its `purpose`.
     """
     held = socket.socket()
     try:
-        # Without it the connections of a stack that just ended would block the port for a minute.
+        # Without this the connections of a stack that just ended block the port for a minute.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((HOST, port))
     except OSError as error:
@@ -31,10 +31,10 @@ def hold(port: int, purpose: str) -> socket.socket:
 
 
 def choose(port: int, purpose: str) -> int:
-    """Return the port, or a free one for 0, after making sure that nobody listens on it.
+    """Return the port, or a free one for 0, after checking that no program listens on it.
 
     Raises:
-        StackError: another program listens on it.
+        StackError: another program listens on the port; the message names its `purpose`.
     """
     with hold(port, purpose) as held:
         chosen: int = held.getsockname()[1]

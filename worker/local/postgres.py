@@ -1,8 +1,8 @@
-"""A PostgreSQL cluster of its own, shaped like Supabase's.
+"""Runs a PostgreSQL cluster with the roles and schemas of Supabase.
 
-Any bin directory of PostgreSQL 15 or newer will do, so tests run on other versions than the
-installed one too. Everybody on this machine may connect as anybody (`trust`): a development
-cluster with development data.
+It works with the bin directory of PostgreSQL 15 or newer, so tests can use other versions than the
+installed one. Anyone on this machine may connect as any role (`trust`): it is a development cluster
+with development data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from worker.local.process import (
     unprivileged,
 )
 
-# What a connection raises whose server fell, restarts or refuses; asyncpg's classes share no base.
+# What a connection raises if its server crashed, restarts or refuses; asyncpg's classes have no
+# common base.
 DATABASE_ERRORS: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -43,22 +44,27 @@ _SETTINGS: Final = {
     "wal_level": "logical",  # Realtime reads a logical slot
     "max_connections": "100",
     "shared_buffers": "64MB",
-    "fsync": "off",  # survives killed processes, not a power cut
+    "fsync": "off",  # data survive killed processes, but not a power failure
     "full_page_writes": "off",
     "timezone": "UTC",
     # synchronous_commit stays on: without it changes reach the slot 200 ms late
 }
-_SCRIPTS: Final = {"bootstrap.sql": "storage", "outgoing.sql": "net"}  # and what each creates
-_ENDS_WITHIN: Final = 10.0  # seconds
-_LOOK_EVERY: Final = 0.05  # seconds
+_SCRIPTS: Final = {"bootstrap.sql": "storage", "outgoing.sql": "net"}  # script: schema it creates
+_STOP_SECONDS: Final = 10.0  # for the PostgreSQL of a killed stack
+_POLL_SECONDS: Final = 0.05
 
 
 @asynccontextmanager
 async def cluster(binaries: Path, data: Path, port: int) -> AsyncIterator[str]:
-    """Run a cluster kept in `data/postgres`, port 0 on a free one; yield its URL as postgres.
+    """Run a cluster whose data are in `data/postgres`, and yield its URL as role postgres.
+
+    Args:
+        binaries: the directory that contains `postgres` and `initdb`.
+        data: the directory of the stack.
+        port: 0 for any free port.
 
     Raises:
-        StackError: it could not be created or started.
+        StackError: the cluster cannot be created or started.
     """
     port = ports.choose(port, "the database")
     home = data / "postgres"
@@ -72,7 +78,7 @@ async def cluster(binaries: Path, data: Path, port: int) -> AsyncIterator[str]:
         name="PostgreSQL",
         command=[str(binaries / "postgres"), "-D", str(home), *settings],
         log=data / "postgres.log",
-        stop=signal.SIGINT,  # "fast": does not wait for clients
+        stop=signal.SIGINT,  # "fast" shutdown, which does not wait for clients
         ready=lambda: _answers(as_role(url, SUPERUSER)),
         unprivileged=True,
     )
@@ -82,9 +88,10 @@ async def cluster(binaries: Path, data: Path, port: int) -> AsyncIterator[str]:
 
 
 async def create_database(url: str, name: str, *, template: str = "") -> str:
-    """Create a Supabase-shaped database in the cluster and return its URL as role postgres.
+    """Create another database like Supabase's in the cluster of `url`; return its URL as postgres.
 
-    A copy of a `template` that was created so before takes some 50 ms.
+    With `template`, the name of a database that this function created, it copies that one, which
+    takes some 50 ms.
     """
     copied = f'template "{template}"' if template else ""
     await _execute(as_role(url, SUPERUSER), f'create database "{name}" owner postgres {copied}')
@@ -95,13 +102,13 @@ async def create_database(url: str, name: str, *, template: str = "") -> str:
 
 
 def as_role(url: str, role: str) -> str:
-    """Return the same database's URL for another role."""
+    """Return the URL of the same database for another role."""
     return str(URL(url).with_user(role))
 
 
 async def _create(binaries: Path, home: Path) -> None:
     staging = home.with_suffix(".partial")
-    shutil.rmtree(staging, ignore_errors=True)  # of a start that was killed
+    shutil.rmtree(staging, ignore_errors=True)  # left by a start that was killed
     staging.mkdir(parents=True, mode=0o700)
     give_to_unprivileged(staging)
     names = ("--username", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
@@ -119,16 +126,17 @@ async def _create(binaries: Path, home: Path) -> None:
 
 
 async def _await_predecessor(home: Path) -> None:
-    """Let the PostgreSQL of a killed stack finish, and forget one that died.
+    """Wait until the PostgreSQL of a killed stack has ended, and remove its stale pid file.
 
-    The caller holds the data directory's lock, so whatever runs here has lost its stack.
+    The caller holds the lock of the data directory, so a PostgreSQL that still runs there belongs
+    to a stack that was killed.
     """
-    for _ in range(round(_ENDS_WITHIN / _LOOK_EVERY)):
+    for _ in range(round(_STOP_SECONDS / _POLL_SECONDS)):
         if (pid := _running_in(home)) is None:
-            # A file left there stops the start when another program has that process number today.
+            # With the file PostgreSQL would not start if another program has that process id now.
             (home / "postmaster.pid").unlink(missing_ok=True)
             return
-        await asyncio.sleep(_LOOK_EVERY)
+        await asyncio.sleep(_POLL_SECONDS)
     raise StackError(
         f"A PostgreSQL without a stack still runs on {home}. "
         f"End it with `kill -INT {pid}`, then start again."
@@ -136,7 +144,7 @@ async def _await_predecessor(home: Path) -> None:
 
 
 def _running_in(home: Path) -> str | None:
-    """Return the process number of the PostgreSQL that runs on a data directory, if any does."""
+    """Return the process id of the PostgreSQL that runs on a data directory, or None."""
     try:
         pid = (home / "postmaster.pid").read_text().partition("\n")[0]
         return pid if Path(f"/proc/{pid}/cwd").resolve(strict=True) == home.resolve() else None
@@ -153,13 +161,13 @@ async def _answers(url: str) -> bool:
 
 
 async def _bootstrap(url: str) -> None:
-    """Run the scripts whose schema is not there yet: a kept database may be older than one."""
+    """Run the scripts whose schema does not exist: a kept database may be older than a script."""
     connection = await asyncpg.connect(as_role(url, SUPERUSER))
     try:
         for script, schema in _SCRIPTS.items():
             if not await connection.fetchval("select to_regnamespace($1) is not null", schema):
                 sql = resources.files(__package__).joinpath(script).read_text()
-                await connection.execute(sql)  # one message, hence one transaction
+                await connection.execute(sql)  # one message, so one transaction
     finally:
         await connection.close()
 

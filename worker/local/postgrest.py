@@ -1,4 +1,4 @@
-"""PostgREST, the real one, set up as the platform does."""
+"""Runs the real PostgREST, configured as on the platform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def postgrest(binary: Path, database_url: str, log: Path) -> AsyncIterator
     """Run PostgREST on a free port and yield its URL.
 
     Raises:
-        StackError: it did not become ready.
+        StackError: PostgREST did not become ready.
     """
     port, admin_port = ports.choose(0, "PostgREST"), ports.choose(0, "PostgREST's health")
     settings = {

@@ -1,8 +1,8 @@
-"""Child processes that end with this one, whatever ends it, and start again if they fall.
+"""Child processes that end with this process, whatever ends it, and restart when they crash.
 
-The kernel sends a child its stop signal when its parent dies (`PR_SET_PDEATHSIG`, prctl(2)),
-SIGKILL included. Entering a user namespace or changing the user clears that wish, so `setpriv`
-utters it last, and a shell looks whether the parent died just before.
+The kernel sends a child its stop signal when its parent dies, even of SIGKILL (`PR_SET_PDEATHSIG`,
+prctl(2)). Entering a user namespace or changing the user clears that setting, so `setpriv` sets it
+last, and a shell checks whether the parent died just before.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Final
 
 from worker.errors import StackError
 
-_READY_WITHIN: Final = 30.0  # seconds
-_LOOK_EVERY: Final = 0.02  # seconds
-_STOP_WITHIN: Final = 10.0  # seconds, then SIGKILL
-_RESTART_AFTER: Final = 0.2  # seconds
+_READY_SECONDS: Final = 30.0  # until a program must be ready
+_POLL_SECONDS: Final = 0.02
+_STOP_SECONDS: Final = 10.0  # until SIGKILL follows
+_RESTART_SECONDS: Final = 0.2  # between the end of a program and its restart
 _IF_PARENT_LIVES: Final = '[ "$PPID" = "$0" ] && exec "$@"'
 _NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _NOBODY: Final = 65534
@@ -35,29 +35,29 @@ _AS_NOBODY: Final = (
     "--clear-groups",
     "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override",
-    "--securebits=+no_setuid_fixup",  # access(2) ignores capabilities of others than root without
+    "--securebits=+no_setuid_fixup",  # else access(2) ignores the capabilities of non-root users
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program to keep running: how to start it, how to stop it, how to see that it works."""
+    """A program to keep running."""
 
-    name: str
+    name: str  # for messages
     command: Sequence[str]
-    log: Path
-    stop: signal.Signals
-    ready: Callable[[], Awaitable[bool]]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    unprivileged: bool = False
+    log: Path  # receives its output
+    stop: signal.Signals  # ends it
+    ready: Callable[[], Awaitable[bool]]  # whether it answers
+    environment: Mapping[str, str] = field(default_factory=dict)  # besides PATH
+    unprivileged: bool = False  # whether it refuses to run as root
 
 
 @asynccontextmanager
 async def running(program: Program) -> AsyncIterator[None]:
-    """Run the program until the block ends, and start it again whenever it ends by itself.
+    """Run the program until the block ends, and restart it whenever it ends by itself.
 
     Raises:
-        StackError: it ended, or did not answer, before it was ready.
+        StackError: the program ended before it was ready, or was not ready in time.
     """
     process = await _start(program)
     try:
@@ -75,17 +75,17 @@ async def running(program: Program) -> AsyncIterator[None]:
 
 
 def ending_with_this_process(command: Sequence[str], stop: signal.Signals) -> list[str]:
-    """Return the command as one that gets the signal when this process dies, however it dies."""
+    """Return a command that runs `command` and gets `stop` when this process dies."""
     watch = ("setpriv", "--pdeathsig", stop.name.removeprefix("SIG"))
     return [*watch, "sh", "-c", _IF_PARENT_LIVES, str(os.getpid()), *command]
 
 
 def unprivileged(command: Sequence[str]) -> list[str]:
-    """Return the command as an ordinary user may run it: PostgreSQL refuses root.
+    """Return a command that runs `command` as an ordinary user: PostgreSQL refuses root.
 
-    Inside a user namespace root is uid 1000 and still owns its files. Where there are no such
-    namespaces (most containers) the command runs as nobody, who keeps the one capability that
-    opens directories of others, so that a clone below a private home directory works too.
+    Inside a user namespace root is uid 1000 and still owns its files. Without such namespaces (as
+    in most containers) the command runs as the user nobody, with one capability: to enter
+    directories of other users, so that a clone below a private home directory works too.
     """
     if os.geteuid() != 0:
         return list(command)
@@ -95,7 +95,11 @@ def unprivileged(command: Sequence[str]) -> list[str]:
 
 
 def give_to_unprivileged(directory: Path) -> None:
-    """Give a directory tree to the user whom `unprivileged` commands run as."""
+    """Make the user who runs `unprivileged` commands the owner of a directory tree.
+
+    Raises:
+        StackError: the directory belongs to another user, and this one is not root.
+    """
     user = os.geteuid()
     owner = _NOBODY if user == 0 and not _namespaces_work() else user
     if directory.stat().st_uid == owner:
@@ -127,7 +131,7 @@ async def _start(program: Program) -> asyncio.subprocess.Process:
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
                 env={"PATH": os.environ.get("PATH", os.defpath), **program.environment},
-                start_new_session=True,  # Ctrl-C is for the stack; it stops its children in order
+                start_new_session=True,  # Ctrl-C reaches only the stack, which stops its children
             )
     except FileNotFoundError as error:
         raise StackError(
@@ -137,14 +141,14 @@ async def _start(program: Program) -> asyncio.subprocess.Process:
 
 async def _until_ready(program: Program, process: asyncio.subprocess.Process) -> None:
     try:
-        async with asyncio.timeout(_READY_WITHIN):
+        async with asyncio.timeout(_READY_SECONDS):
             while not await program.ready():
                 if process.returncode is not None:
-                    raise StackError(f"{program.name} ended at once. {_last_words(program.log)}")
-                await asyncio.sleep(_LOOK_EVERY)
+                    raise StackError(f"{program.name} ended at once. {_last_line(program.log)}")
+                await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         raise StackError(
-            f"{program.name} did not answer for {_READY_WITHIN:.0f} s. {_last_words(program.log)}"
+            f"{program.name} did not answer for {_READY_SECONDS:.0f} s. {_last_line(program.log)}"
         ) from None
 
 
@@ -152,7 +156,7 @@ async def _keep(program: Program, process: asyncio.subprocess.Process) -> None:
     try:
         while True:
             await process.wait()
-            await asyncio.sleep(_RESTART_AFTER)
+            await asyncio.sleep(_RESTART_SECONDS)
             process = await _start(program)
     finally:
         await _stop(program, process)
@@ -164,14 +168,14 @@ async def _stop(program: Program, process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(program.stop)
     try:
-        await asyncio.wait_for(process.wait(), _STOP_WITHIN)
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
     return f"Its last words: {said[-1]} (all of them: {log})." if said else f"See {log}."

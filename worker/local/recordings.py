@@ -1,7 +1,7 @@
-"""C3D recordings made to order: what the demo uploads and what the tests take apart.
+"""Builds C3D recordings, for the demo and the tests.
 
-`ghostly_recording` looks like a session of the game. `recording` builds a file of any shape, a
-broken one, too: every number a file says can be replaced by another or left out.
+`ghostly_recording` builds one like a session of the game. `recording` builds any file, valid or
+broken: every number that the file states can be replaced or left out.
 
 Source: the C3D manual, "The Header Section", "The Parameter Section", "The 3D Data Section".
 """
@@ -26,7 +26,7 @@ GHOSTLY_CHANNELS = ("CH1 Raw", "CH2 Raw", "CH1 activated", "CH2 activated")
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A parameter's value spelled out: type (-1, 1, 2 or 4), dimensions and data, unchecked."""
+    """A parameter's value as bytes: type (-1, 1, 2 or 4), dimensions and data, unchecked."""
 
     kind: int
     dimensions: tuple[int, ...]
@@ -54,17 +54,17 @@ def recording(
     """Build a C3D file.
 
     Args:
-        analog: Samples as stored, of shape (samples, channels); None for no analog data.
-        samples_per_frame: Samples of each channel in a frame.
-        frame_rate: In Hz; ANALOG:RATE follows from it.
-        frames: How many frames there are where `analog` does not say it.
-        points: Points of all zeros in every frame.
-        labels: One name a channel, or CH1, CH2 and so on.
-        real: Whether the data are 32-bit reals or 16-bit integers.
+        analog: samples as stored, of shape (samples, channels); None for no analog data.
+        samples_per_frame: samples of each channel in a frame.
+        frame_rate: in Hz; ANALOG:RATE follows from it.
+        frames: the number of frames; None: as many as `analog` has.
+        points: the number of points in every frame, all zeros.
+        labels: one name per channel; None for CH1, CH2 and so on.
+        real: whether the data are 32-bit reals or 16-bit integers.
         processor: INTEL, DEC or MIPS.
-        first_frame: The number of the first frame.
-        groups: Parameters to add or replace, by group and name; None as a value removes one.
-        header: Header words to replace: `points`, `analog`, `first`, `last`, `scale`, `data_block`,
+        first_frame: the number of the first frame.
+        groups: parameters to add or replace, by group and name; the value None removes one.
+        header: header words to replace: `points`, `analog`, `first`, `last`, `scale`, `data_block`,
             `samples_per_frame`, `frame_rate`, `events`.
 
     Returns:
@@ -80,7 +80,7 @@ def recording(
         parameters.setdefault(group, {}).update(values)
     data_start = parameters["POINT"].setdefault("DATA_START", 0)
     data_block = 2 + len(_section(parameters, processor)) // BLOCK
-    if data_start == 0:  # nobody asked for another one
+    if data_start == 0:  # `groups` does not replace it
         parameters["POINT"]["DATA_START"] = data_block
     words: dict[str, int | float] = {
         "points": points,
@@ -102,8 +102,9 @@ def ghostly_recording(seconds: float = 20.0, seed: int = 0) -> bytes:
     """Build a recording like those of the game: two muscles, raw and activated, at 990 Hz.
 
     Like the real ones it has one unused point, floats, its data at byte 1,536, placeholders for
-    the names of people, and a duration that is shorter than the frames say. Beyond 65,535 frames
-    (33 minutes) its 16-bit count wraps, so that the file is refused.
+    the names of people, and a DURATION that is shorter than its frames. Beyond 65,535 frames (33
+    minutes) its 16-bit count wraps, so the worker refuses the file. The same `seed` builds the same
+    file.
     """
     frames = max(round(seconds * GHOSTLY_FRAME_RATE), 1)
     random = np.random.default_rng(seed)
@@ -123,16 +124,16 @@ def ghostly_recording(seconds: float = 20.0, seed: int = 0) -> bytes:
 
 
 def _muscle(samples: int, rate: float, random: np.random.Generator) -> NDArray[np.float64]:
-    """Surface EMG in volts: noise whose strength follows bursts of contraction."""
+    """Return surface EMG in volts, of shape (samples,): noise whose level follows contractions."""
     time = np.arange(samples) / rate
-    period = random.uniform(2.5, 4.0)  # seconds from burst to burst
+    period = random.uniform(2.5, 4.0)  # seconds from contraction to contraction
     effort = np.clip(np.sin(2 * np.pi * (time / period + random.uniform())), 0, None)
     noise = random.standard_normal(samples)
     return noise * (4e-6 + 1.5e-4 * effort * random.uniform(0.6, 1.0))
 
 
 def _envelope(signal: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """The moving average of the rectified signal over a tenth of a second."""
+    """Return the moving average of the rectified signal over a tenth of a second."""
     width = int(rate / 10)
     total: NDArray[np.float64] = np.cumsum(np.concatenate([np.zeros(width), np.abs(signal)]))
     return np.subtract(total[width:], total[:-width]) / width
@@ -196,7 +197,7 @@ def _header(words: Mapping[str, int | float], processor: int) -> bytes:
     integers = [int(words[name]) for name in ("points", "analog", "first", "last")]
     return (
         bytes([2, 0x50])
-        + struct.pack(order + "5H", *integers, 10)  # the longest gap interpolated, in frames
+        + struct.pack(order + "5H", *integers, 10)  # the largest interpolated gap, in frames
         + reals([words["scale"]], processor)
         + struct.pack(order + "2H", int(words["data_block"]), int(words["samples_per_frame"]))
         + reals([words["frame_rate"]], processor)
@@ -221,14 +222,14 @@ def _section(parameters: Groups, processor: int) -> bytes:
 
 
 def parameter(name: str, group_id: int, value: Value, processor: int = INTEL) -> bytes:
-    """One parameter's record as it stands in the section."""
+    """Return the record of a parameter in the section."""
     raw = _raw(value, processor)
     body = struct.pack("bB", raw.kind, len(raw.dimensions)) + bytes(raw.dimensions) + raw.data
     return record(name, group_id, body + b"\0", processor)
 
 
 def record(name: str, group_id: int, body: bytes, processor: int = INTEL) -> bytes:
-    """A record of the section: a group where the id is negative, else a parameter."""
+    """Return a record of the section: a group if `group_id` is negative, else a parameter."""
     encoded = name.encode("latin-1")
     pointer = struct.pack(_order(processor) + "H", 2 + len(body))
     return struct.pack("bb", len(encoded), group_id) + encoded + pointer + body
@@ -250,9 +251,10 @@ def _raw(value: Value, processor: int) -> Raw:
 
 
 def reals(values: Sequence[float] | NDArray[np.floating], processor: int = INTEL) -> bytes:
-    """32-bit reals as the processor writes them; a DEC real is four times as much, words swapped.
+    """Return 32-bit reals as the processor writes them.
 
-    Infinity and NaN, which DEC does not know, are written as they are elsewhere.
+    A DEC real has the bits of four times the number, with its two words swapped. Infinity and NaN,
+    which DEC does not have, are written in the same way.
     """
     with np.errstate(over="ignore"):  # 1e39 becomes infinity
         numbers = np.asarray(values, dtype=np.float32)
@@ -270,7 +272,7 @@ def _data(
     real: bool,
     processor: int,
 ) -> bytes:
-    """Frame by frame: the points, then sample by sample every channel."""
+    """Return the frames: in each the points, then for each sample every channel."""
     values = np.zeros((frames, points * 4))
     if analog is not None and frames:
         used = analog[: frames * samples_per_frame]

@@ -1,4 +1,4 @@
-"""The local stack as a whole: what it is called from outside, and in which order it starts."""
+"""The local stack as a whole: its ports, its `.env`, and the order in which its parts start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEFAULT_DATABASE_PORT: Final = 54322
 
 @dataclass(frozen=True)
 class Ports:
-    """The two ports of the stack that people use; 0 stands for any free one."""
+    """The two public ports of the stack; 0 stands for any free one."""
 
     api: int
     database: int
@@ -37,7 +37,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class StackInfo:
-    """What a client needs to know of a running stack."""
+    """What a client needs to connect to a running stack."""
 
     url: str
     secret_key: str
@@ -48,7 +48,7 @@ class StackInfo:
 
     @classmethod
     def read(cls, env_file: Path) -> StackInfo:
-        """Return the stack whose `env` was written to a file."""
+        """Read the stack back from a file that contains its `env`."""
         env = dotenv_values(env_file)
         return cls(
             url=env.get("SUPABASE_URL") or "",
@@ -61,12 +61,12 @@ class StackInfo:
 
     @classmethod
     def wrote(cls, env_file: Path) -> bool:
-        """Whether a file is a local stack's `env` to the letter, and so holds nothing to lose."""
+        """Return whether a file is exactly a local stack's `env`, and so may be overwritten."""
         info = cls.read(env_file)
         return info.secret_key == keys.SECRET_KEY and info.env() == env_file.read_text()
 
     def env(self) -> str:
-        """Return a `.env` file for the worker."""
+        """Return the content of a `.env` file for the worker."""
         return (
             "# The local stack. Its keys are the same on every machine and protect nothing.\n"
             f"SUPABASE_URL={self.url}\n"
@@ -78,10 +78,10 @@ class StackInfo:
 
 
 def configured_ports(project: Path) -> Ports:
-    """Return the ports that `supabase/config.toml` gives the local project.
+    """Return the ports in `supabase/config.toml` of `project`, or those of `supabase start`.
 
     Raises:
-        StackError: the file is no TOML.
+        StackError: the file is not TOML.
     """
     file = project / "supabase" / "config.toml"
     try:
@@ -98,10 +98,15 @@ def configured_ports(project: Path) -> Ports:
 async def local_stack(
     data: Path, ports: Ports, report: Callable[[str], None]
 ) -> AsyncIterator[StackInfo]:
-    """Run the stack, its rows and objects kept in `data`, until the block ends.
+    """Run the stack until the block ends.
+
+    Args:
+        data: the directory for rows and objects; a later start continues with them.
+        ports: where it listens.
+        report: called with a sentence before something that takes a while.
 
     Raises:
-        StackError: it cannot be installed or started, or runs on `data` already.
+        StackError: it cannot be installed or started, or already runs on `data`.
     """
     packages = await installed(report)
     with _alone_in(data) as home, hold(ports.api, "the API") as listener:
@@ -128,7 +133,7 @@ async def serve(
     ready: Callable[[StackInfo], None],
     report: Callable[[str], None],
 ) -> None:
-    """Run the stack until SIGINT or SIGTERM; call `ready` once it answers.
+    """Run the stack until SIGINT or SIGTERM, and call `ready` once it answers.
 
     Raises:
         StackError: as `local_stack`.

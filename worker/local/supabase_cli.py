@@ -1,4 +1,4 @@
-"""The real Supabase CLI, kept away from the user's home, account and telemetry."""
+"""Runs the real Supabase CLI, without the user's home, account or telemetry."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from worker.local.packages import Packages
 
 _QUIET: Final = {"DO_NOT_TRACK": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
 _URL: Final = re.compile(r"postgres(?:ql)?://\S+")
-_LAST_LINES: Final = 8  # which migration, the error, the statement
+_LAST_LINES: Final = 8  # of the output: they name the migration, the error, the statement
 _USELESS: Final = ("Target:", "Confirmed by", "Try rerunning")
 
 
 async def push(database_url: str, project: Path, packages: Packages) -> str:
-    """Apply `project/supabase/migrations` with `supabase db push` and return what it said.
+    """Apply `project/supabase/migrations` with `supabase db push`, and return its output.
 
     Raises:
-        StackError: a migration failed.
+        StackError: a migration failed; the message contains the end of the output.
     """
     arguments = ["db", "push", f"--remote={database_url}", "--yes"]
     done = await asyncio.to_thread(run_cli, packages, arguments, project)
@@ -40,7 +40,7 @@ async def push(database_url: str, project: Path, packages: Packages) -> str:
 def run_cli(
     packages: Packages, arguments: Sequence[str], cwd: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run the CLI in a project directory, whatever comes of it."""
+    """Run the CLI in the directory `cwd`, and return its output and exit code unchecked."""
     with tempfile.TemporaryDirectory() as home:
         return subprocess.run(  # noqa: S603 - the installed CLI
             [packages.supabase, *arguments],

@@ -1,4 +1,4 @@
-"""`c3d-worker run` as a process of its own, heard through its JSON log lines."""
+"""Runs `c3d-worker run` as a separate process, and follows its JSON log lines."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from worker.errors import StackError
 from worker.local.stack import StackInfo
 from worker.settings import settings_names
 
-MAX_SECONDS = 60.0  # between two events that somebody waits for
+MAX_SECONDS = 60.0  # between two events that a caller waits for
 
 
 class WorkerProcess:
     """A running worker; its events are its log lines."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Bind to a process whose stderr is a pipe of JSON lines."""
+        """`process` has a pipe as stderr, to which it writes JSON lines."""
         self.process = process
-        self.said: list[bytes] = []  # every line, whether or not somebody waits for it
+        self.said: list[bytes] = []  # every line, whether or not a caller waits for it
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._pump = asyncio.create_task(self._read())
 
     async def follow(self, *, until: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the worker's events up to the one named `until`.
+        """Yield the worker's events up to and including the first one named `until`.
 
         Raises:
-            StackError: the worker ended or went silent before, or said something else.
+            StackError: before that the worker ended, logged nothing for MAX_SECONDS, or wrote a
+                line that is not JSON.
         """
         while True:
             event = await self._next(until)
@@ -48,7 +49,7 @@ class WorkerProcess:
                 return event
 
     async def stop(self) -> int:
-        """Send SIGTERM unless it has ended, and return its exit code."""
+        """Send SIGTERM unless the worker has ended, and return its exit code."""
         if self.process.returncode is None:
             self.process.terminate()
         code = await self.process.wait()
@@ -56,14 +57,14 @@ class WorkerProcess:
         return code
 
     def peak_megabytes(self) -> float:
-        """The most memory the process ever held (VmHWM of proc(5)), in MB."""
+        """Return the peak memory of the process (VmHWM of proc(5)), in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         kibibytes = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(kibibytes.split()[1]) * 1024 / 1e6
 
     async def _read(self) -> None:
-        """Empty the pipe always: a worker blocks on a full one."""
-        assert self.process.stderr is not None  # noqa: S101 - the pipe that was asked for
+        """Read the pipe all the time: a worker blocks on a full one."""
+        assert self.process.stderr is not None  # noqa: S101 - `worker_process` asks for a pipe
         async for line in self.process.stderr:
             self.said.append(line)
             self._lines.put_nowait(line)
@@ -88,11 +89,15 @@ class WorkerProcess:
 async def worker_process(
     stack: StackInfo, folder: Path, **settings: str
 ) -> AsyncIterator[WorkerProcess]:
-    """Run a worker on `stack`, in `folder` so that no other `.env` is found; stop it at the end.
+    """Run a worker on `stack` until the block ends.
 
-    `settings` are further environment variables, such as CONCURRENCY="1". It sweeps no bucket
-    unless BUCKET_SWEEP_SECONDS says so: whoever starts it decides what becomes a session. It serves
-    no HTTP unless HTTP_PORT says so: several run beside each other.
+    The worker does not sweep the bucket and serves no HTTP unless `settings` say so: the caller
+    decides what becomes a session, and several workers can run at once.
+
+    Args:
+        stack: where the worker connects.
+        folder: its working directory, which contains no `.env`.
+        settings: further environment variables, such as CONCURRENCY="1".
     """
     inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
     environment = {

@@ -1,4 +1,4 @@
-"""What a running worker tells about itself: logs, metrics, the watchdog, systemd's notifications.
+"""What a running worker reports about itself: logs, metrics, watchdog, systemd notifications.
 
-Only the names and forms of what is told are here; what happened is told by whoever did it.
+Only the names and formats belong here; the module in which something happens reports it.
 """

@@ -1,4 +1,4 @@
-"""Logs: one event for each change of state, for people on a console or as JSON lines."""
+"""Logs: one event per change of state, for people on a console or as JSON lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import structlog
 
 from worker.settings import Settings
 
-# Their records hold URLs, and a Realtime URL holds the key.
-TALKATIVE = ("httpx", "httpcore", "hpack", "websockets", "realtime")
+# Loggers that are silenced: they log URLs, and the URL of Realtime contains the key.
+LEAKING = ("httpx", "httpcore", "hpack", "websockets", "realtime")
 
 
 def configure_logs(settings: Settings) -> None:
-    """Send this project's events, and the libraries' errors, to stderr."""
+    """Send this project's events, and the libraries' warnings and errors, to stderr."""
     level = logging.getLevelNamesMapping()[settings.log_level]
     render: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
@@ -35,7 +35,7 @@ def configure_logs(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What is not this project's, such as asyncio's own complaints, in the same form.
+    # Records of other packages, such as asyncio's warnings, get the same format.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -49,15 +49,15 @@ def configure_logs(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    for name in TALKATIVE:
+    for name in LEAKING:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def traceback_locations(error: BaseException) -> str:
-    """The kind of an error and the lines it came through, innermost first.
+    """Return the class of an error and the lines it passed through, innermost first.
 
-    For logs, in place of a traceback: an error's message can hold a file's name, and a file's
-    name can name a patient.
+    Logs contain this in place of a traceback: an error's message can contain a file's name, and a
+    file's name can name a patient.
     """
     frames = reversed(traceback.extract_tb(error.__traceback__))
     lines = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

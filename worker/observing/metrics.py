@@ -1,29 +1,30 @@
-"""What is measured, under which names. The flows say what happened; only this module counts.
+"""The metrics and their names. Other modules report what happened; only this one counts.
 
-Of this worker, since it started:
+About this worker, since it started:
 
 - `c3d_worker_sessions_total{outcome,code}`: sessions processed: `completed`, `duplicate`,
-  `failed`, `pending` (to be tried again) or `lost`; the code of the error, or "".
+  `failed`, `pending` (to be retried) or `lost`; the code of the error, or "".
 - `c3d_worker_step_seconds{step}`: histogram of `download`, `read` (with the wait for a free
   child) and `complete`, whether the step succeeded or not.
-- `c3d_worker_lease_losses_total`: sessions whose lease went to another while it worked on them.
-- `c3d_worker_realtime_ready`: 1 while inserts are heard, else 0.
-- `c3d_worker_realtime_reconnects_total`: Realtime connections that ended or never got ready; each
-  is followed by a new one.
+- `c3d_worker_lease_losses_total`: sessions that another worker claimed while this one worked on
+  them.
+- `c3d_worker_realtime_ready`: 1 while the listener hears inserts, else 0.
+- `c3d_worker_realtime_reconnects_total`: Realtime connections that ended or never became ready; a
+  new one follows each.
 - `c3d_worker_objects_total{outcome}`: uploads taken in: `session`, `duplicate`, `skipped`,
   `refused`.
-- `c3d_worker_cache_hits_total`: uploads whose content had its session already.
+- `c3d_worker_cache_hits_total`: uploads whose content already had a session.
 - `c3d_worker_webhooks_total{status}`: webhooks answered, by HTTP status.
-- `c3d_worker_supabase_up`: 1 if Supabase answered lately, else 0.
-- `process_*`: memory, processor time, open files of the worker itself.
+- `c3d_worker_supabase_up`: 1 if Supabase answered the last query, else 0.
+- `process_*`: memory, processor time and open files of the worker itself.
 
-Of the queue, the same on every worker, and absent while Supabase does not count it in time:
+About the queue, the same on every worker, and absent while Supabase does not answer in time:
 
 - `c3d_queue_sessions{status}`: sessions by status.
 - `c3d_queue_failed{code}`: failed sessions by the code of their error.
-- `c3d_queue_due`: sessions that wait and are not put off.
-- `c3d_queue_oldest_due_age_seconds`: since when the longest waiting one is due; 0: none is.
-- `c3d_queue_stuck`: sessions in a hand whose lease ran out.
+- `c3d_queue_due`: sessions that wait and are due now.
+- `c3d_queue_oldest_due_age_seconds`: how long the oldest of them has been due; 0 without any.
+- `c3d_queue_stuck`: sessions in processing whose lease ended.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from worker.backend.queue_report import QueueReport
 
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # seconds
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # a second line for each, for nobody
+disable_created_metrics()  # type: ignore[no-untyped-call] # they double the output unused
 _registry = CollectorRegistry()
 ProcessCollector(registry=_registry)
 
@@ -84,7 +85,7 @@ _supabase_up = Gauge(
 
 
 class _Queue(Collector):
-    """The gauges of the queue, as they were reported last; none without a report."""
+    """The gauges of the queue from the last report; without a report there are none."""
 
     report: QueueReport | None = None
 
@@ -111,24 +112,24 @@ _registry.register(_queue)
 
 
 def session_done(outcome: str, code: str | None, seconds: Mapping[str, float]) -> None:
-    """Count a session that was processed; `seconds` of each step that it went through."""
+    """Count a processed session, and the `seconds` of each step that it went through."""
     _sessions.labels(outcome, code or "").inc()
     for step, took in seconds.items():
         _step_seconds.labels(step).observe(took)
 
 
 def lease_lost() -> None:
-    """Count a session that went to another worker while this one worked on it."""
+    """Count a session that another worker claimed while this one worked on it."""
     _lease_losses.inc()
 
 
 def realtime_ready() -> None:
-    """Note that inserts are heard."""
+    """Note that the listener hears inserts."""
     _realtime_ready.set(1)
 
 
 def realtime_lost() -> None:
-    """Note that inserts are not heard, and count the connection that ended."""
+    """Note that the listener hears no inserts, and count the connection that ended."""
     _realtime_ready.set(0)
     _realtime_reconnects.inc()
 
@@ -139,17 +140,17 @@ def object_taken(outcome: str) -> None:
 
 
 def cache_hit() -> None:
-    """Count an upload whose content had its session already."""
+    """Count an upload whose content already had a session."""
     _cache_hits.inc()
 
 
 def webhook_answered(status: int) -> None:
-    """Count a webhook by the HTTP status it was answered."""
+    """Count a webhook by the HTTP status of its answer."""
     _webhooks.labels(str(status)).inc()
 
 
 def exposition(report: QueueReport | None, *, reachable: bool) -> bytes:
-    """Everything, in Prometheus' text format, with the queue as `report` has it."""
+    """Return all metrics in Prometheus' text format, those of the queue from `report`."""
     _queue.report = report
     _supabase_up.set(reachable)
     return generate_latest(_registry)

@@ -1,6 +1,6 @@
-"""Tells a service manager how the process does: systemd's notification protocol.
+"""Reports the state of the process to systemd, by its notification protocol.
 
-Source: sd_notify(3). The socket's name is in NOTIFY_SOCKET; where it is not set, nobody listens.
+Source: sd_notify(3). NOTIFY_SOCKET names the socket; without it there is no service manager.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
 
 
 def notify(state: str) -> None:
-    """Send `state`; never blocks, and never fails: whoever does not listen is told nothing."""
+    """Send `state`, one of the constants above. Never blocks and never raises."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

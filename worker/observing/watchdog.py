@@ -1,7 +1,7 @@
-"""Whether the claim loop turns: for /healthz and for the watchdog of systemd.
+"""Whether the claim loop is alive: for /healthz and for the watchdog of systemd.
 
-The loop itself feeds the watchdog, between the steps of a turn and while it waits. No timer does
-so in its place, so a turn that hangs and an event loop that stands still both fall silent.
+The loop itself feeds the watchdog, between its steps and while it waits. No timer does so in its
+place, so both a step that hangs and a blocked event loop stop the feeding.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import time
 
 from worker.observing.sd_notify import ALIVE, notify
 
-FEED_SECONDS = 2.0  # between two feeds of a loop that waits
-MAX_STEP_SECONDS = 30.0  # that a loop may wait for one answer of Supabase
-MAX_SILENCE_SECONDS = 2 * MAX_STEP_SECONDS  # beyond these something is stuck
-NOTIFY_SECONDS = 1.0  # between two notifications; a busy loop turns far more often
+FEED_SECONDS = 2.0  # between two feeds by a loop that waits
+MAX_STEP_SECONDS = 30.0  # that the loop may wait for one answer from Supabase
+MAX_SILENCE_SECONDS = 2 * MAX_STEP_SECONDS  # without a feed; then the loop counts as stuck
+NOTIFY_SECONDS = 1.0  # between two notifications; a busy loop feeds far more often
 
 
 class Watchdog:
     """Knows when the loop last fed it."""
 
     def __init__(self, max_silence_seconds: float = MAX_SILENCE_SECONDS) -> None:
-        """Begin now; after `max_silence_seconds` without a feed the loop counts as stuck."""
+        """Count as fed now; after `max_silence_seconds` without a feed the loop is not alive."""
         self._max_silence_seconds = max_silence_seconds
         self._fed = self._notified = time.monotonic()
 
     def feed(self) -> None:
-        """Note that the loop turns, and tell systemd. May be called at any rate."""
+        """Note that the loop is alive, and notify systemd. May be called at any rate."""
         self._fed = time.monotonic()
         if self._fed - self._notified >= NOTIFY_SECONDS:
             self._notified = self._fed
@@ -38,5 +38,5 @@ class Watchdog:
 
     @property
     def alive(self) -> bool:
-        """Whether the loop has fed the watchdog lately."""
+        """Whether the loop fed the watchdog within the allowed time."""
         return self.silence_seconds <= self._max_silence_seconds

@@ -1,4 +1,4 @@
-"""Answers for people, without a terminal: how the queue is, one session, one file.
+"""Answers for people, without a terminal: the state of the queue, one session, one file.
 
-Nothing here changes a session, and nothing here prints.
+Nothing here changes a session's state, and nothing here prints.
 """

@@ -1,4 +1,4 @@
-"""Offline: what the worker would write for a file on this machine."""
+"""What the worker would write for a file on this machine; works offline."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from worker.extraction.statistics import ChannelStatistics, channel_statistics
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A file and what was read from it, or why it was refused."""
+    """A file, and what was read from it or why it was refused."""
 
     path: Path
     found: TechnicalMetadata | C3DError
-    statistics: tuple[ChannelStatistics, ...] | None = None
+    statistics: tuple[ChannelStatistics, ...] | None = None  # None: not asked for
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `inspect --json` prints on a line."""
+        """Return the object that `inspect --json` prints on a line."""
         if isinstance(self.found, C3DError):
             error = {"code": self.found.code, "message": str(self.found)}
             return {"file": str(self.path), "error": error}
@@ -34,10 +34,10 @@ class Inspected:
 
 
 def inspect_file(path: Path, *, statistics: bool = False) -> Inspected:
-    """Read the metadata of the C3D file at `path`, and its channels' statistics if asked to.
+    """Read the metadata of the C3D file at `path`, and with `statistics` every sample as well.
 
     Raises:
-        OSError: the file cannot be read at all.
+        OSError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""One session with all that is known of it; its statistics from the cache, or computed anew."""
+"""One session with all its values; its statistics from the cache, or else computed."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.isolation import Isolation
 from worker.settings import Settings
 
-MEGABYTE = 1_000_000
+MEGABYTE = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A session, its technical row and its channels' statistics, as far as there are any."""
+    """A session, its technical row and its channel statistics; None where one does not exist."""
 
-    session: Mapping[str, Any]
-    technical: Mapping[str, Any] | None
-    statistics: Mapping[str, Any] | None
+    session: Mapping[str, Any]  # the row of `therapy_sessions`
+    technical: Mapping[str, Any] | None  # the row of `c3d_technical_data`
+    statistics: Mapping[str, Any] | None  # see `analytics`
     said: str  # where the statistics come from, or why there are none
 
 
 async def look_up(settings: Settings, session: UUID) -> Shown:
-    """Read a session; statistics of another version are computed anew and kept.
+    """Read a session and its statistics.
+
+    If the cache lacks the statistics of this version, they are computed from the recording and
+    cached; where that fails, `Shown.said` says why.
 
     Raises:
         SessionUnknownError: there is no such session.
-        UnavailableError: Supabase is in trouble.
+        UnavailableError: Supabase is unavailable.
     """
     async with connect(settings) as connection:
         found = await _row(connection, SESSIONS, "id", session)
@@ -62,7 +65,7 @@ async def look_up(settings: Settings, session: UUID) -> Shown:
             else:
                 await cache.put(found["file_hash"], computed)
                 said = "computed anew and kept"
-        # Read again: the hit is counted.
+        # Read again, because the cache hit was counted meanwhile.
         found = await _row(connection, SESSIONS, "id", session) or found
     return Shown(found, technical, statistics, said)
 
@@ -70,13 +73,13 @@ async def look_up(settings: Settings, session: UUID) -> Shown:
 async def _computed(
     connection: Connection, settings: Settings, session: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Read the recording as a worker would."""
+    """Download and read the recording as a worker would."""
     store = ObjectStore(connection, settings.c3d_bucket)
     path, size = session["file_path"], session["file_size_bytes"]
     seconds, megabytes = settings.extract_seconds, settings.extract_mb
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "recording").open("wb") as file:
-        most = settings.max_file_mb * MEGABYTE
-        measured = await store.fetch(path, file, size=size, max_bytes=most)
+        max_bytes = settings.max_file_mb * MEGABYTE
+        measured = await store.fetch(path, file, size=size, max_bytes=max_bytes)
         if measured != session["file_hash"].lower():
             raise HashMismatchError(f"{path} has another content than its session says.")
         with closing(Isolation(seconds=seconds, megabytes=megabytes, children=1)) as isolation:

@@ -1,4 +1,4 @@
-"""How the queue and the bucket are, in one look."""
+"""The state of the queue and the bucket at one moment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.intake.factory import make_intake
 from worker.settings import Settings
 
 STATES = ("pending", "processing", "completed", "failed", "skipped")
-SHOWN = 5  # errors, and refused uploads
+SHOWN = 5  # errors, and as many refused uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One look."""
+    """The state at one moment."""
 
     at: datetime
     queue: QueueReport
@@ -29,11 +29,11 @@ class Status:
 
     @property
     def sessions_a_minute(self) -> float:
-        """Over the last ten minutes."""
+        """Completed sessions per minute, over the last ten minutes."""
         return self.queue.completed_in_10_minutes / 10
 
     def as_json(self) -> dict[str, Any]:
-        """The look for programs."""
+        """Return the object that `status --json` prints."""
         numbers = asdict(self.queue)
         return {
             "at": self.at.isoformat(timespec="seconds"),
@@ -52,10 +52,10 @@ class Status:
 
 
 async def look(connection: Connection, settings: Settings) -> Status:
-    """Ask for everything.
+    """Query the queue, the register of uploads and the last errors.
 
     Raises:
-        UnavailableError: Supabase is in trouble, or something of this project is missing there.
+        UnavailableError: Supabase is unavailable, or a migration is missing.
     """
     reports = QueueReports(connection.supabase)
     return Status(
@@ -68,5 +68,5 @@ async def look(connection: Connection, settings: Settings) -> Status:
 
 
 def error_as_json(error: SessionError) -> dict[str, Any]:
-    """A session that went wrong, for programs."""
+    """Return a session that has an error as `status --json` prints it."""
     return {**asdict(error), "session_id": str(error.session_id)}

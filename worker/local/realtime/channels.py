@@ -19,17 +19,17 @@ _ids = itertools.count(1)
 
 @dataclass(frozen=True)
 class Binding:
-    """One wish for changes: which events of which table."""
+    """A client's request for changes: which events of which table."""
 
-    event: str
-    schema: str
-    table: str
-    filter: str | None
-    echo: dict[str, Any]  # as the client wrote it
+    event: str  # INSERT, UPDATE, DELETE or *
+    schema: str  # * for any
+    table: str  # * for any
+    filter: str | None  # see `Tables.fits`
+    echo: dict[str, Any]  # the request as the client wrote it
     id: int = field(default_factory=lambda: next(_ids))
 
     def fits(self, kind: Kind, relation: Relation) -> bool:
-        """Tell whether the event is wished for, its filter aside."""
+        """Return whether the request includes the event, apart from its filter."""
         return (
             self.event in (kind, "*")
             and self.schema in (relation.schema, "*")
@@ -39,13 +39,13 @@ class Binding:
 
 @dataclass
 class Channel:
-    """A topic that a socket joined."""
+    """A topic that a client has joined."""
 
     topic: str
     join_ref: str | None
-    claims: dict[str, Any]
-    hears_itself: bool
-    acknowledges: bool
+    claims: dict[str, Any]  # of the JWT that it joined with
+    hears_itself: bool  # whether it gets its own broadcasts
+    acknowledges: bool  # whether its broadcasts are answered
     bindings: list[Binding]
     subscribed: bool = False  # whether changes are delivered yet
 
@@ -60,7 +60,7 @@ class Channel:
             claims=claims,
             hears_itself=bool(broadcast.get("self")),
             acknowledges=bool(broadcast.get("ack")),
-            bindings=[_binding(wish) for wish in config.get("postgres_changes") or []],
+            bindings=[_binding(wanted) for wanted in config.get("postgres_changes") or []],
         )
 
     @property
@@ -73,7 +73,7 @@ class Socket:
     """One client: its websocket, and the channels it joined."""
 
     def __init__(self, websocket: web.WebSocketResponse, claims: dict[str, Any]) -> None:
-        """`claims` are those of the key it connected with."""
+        """`claims` are those of the key with which the client connected."""
         self._websocket = websocket
         self._claims = claims
         self.channels: dict[str, Channel] = {}
@@ -87,7 +87,7 @@ class Socket:
             await self.reply(message, {"reason": f"InvalidJWTToken: {error}"}, status="error")
             return None
         if (before := self.channels.get(topic)) is not None:
-            # Clients take this for the end of the new channel. It is what Phoenix sends.
+            # Clients mistake this for the end of the new channel, but Phoenix sends it.
             await self.send(topic, "phx_close", {}, ref=before.join_ref)
         channel = self.channels[topic] = Channel.joined(message, claims)
         echoes = [{"id": binding.id, **binding.echo} for binding in channel.bindings]
@@ -104,12 +104,12 @@ class Socket:
     async def reply(
         self, message: dict[str, Any], response: dict[str, Any], *, status: str = "ok"
     ) -> None:
-        """Send the `phx_reply` that belongs to a message."""
+        """Send the `phx_reply` to a message."""
         payload = {"status": status, "response": response}
         await self.send(message["topic"], "phx_reply", payload, ref=message.get("ref"))
 
     async def system(self, channel: Channel, status: str, text: str) -> None:
-        """Tell how the subscription to the database fares."""
+        """Send the status of the subscription to the database: "ok" or "error", and why."""
         about = {"channel": channel.name, "extension": "postgres_changes"}
         payload = {**about, "status": status, "message": text}
         await self.send(channel.topic, "system", payload, ref=None)
@@ -117,7 +117,7 @@ class Socket:
     async def send(
         self, topic: str, event: str, payload: dict[str, Any], *, ref: str | None
     ) -> None:
-        """Send one message; a client that has gone misses it."""
+        """Send one message, unless the client has disconnected."""
         message = {"topic": topic, "event": event, "payload": payload, "ref": ref}
         with contextlib.suppress(ConnectionError):
             await self._websocket.send_str(json.dumps(message))
@@ -127,7 +127,7 @@ class Socket:
         await self._websocket.close(code=code, message=reason.encode())
 
     def listening(self, kind: Kind, relation: Relation) -> Iterator[tuple[Channel, Binding]]:
-        """Yield the bindings that wish for an event."""
+        """Yield the bindings that include an event, each with its channel."""
         for channel in self.channels.values():
             if channel.subscribed:
                 for binding in channel.bindings:
@@ -135,11 +135,11 @@ class Socket:
                         yield channel, binding
 
 
-def _binding(wish: dict[str, Any]) -> Binding:
+def _binding(wanted: dict[str, Any]) -> Binding:
     return Binding(
-        event=wish.get("event", "*"),
-        schema=wish.get("schema", "public"),
-        table=wish.get("table") or "*",
-        filter=wish.get("filter"),
-        echo=wish,
+        event=wanted.get("event", "*"),
+        schema=wanted.get("schema", "public"),
+        table=wanted.get("table") or "*",
+        filter=wanted.get("filter"),
+        echo=wanted,
     )

@@ -1,4 +1,4 @@
-"""The payload of a change, as Realtime writes it."""
+"""The payload of a change, in the format of Realtime."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 from worker.local.realtime.pgoutput import Change, Row
 from worker.local.realtime.tables import Column, Tables
 
-_LARGEST_RECORD: Final = 1024 * 1024  # bytes
-_LARGEST_KEPT_VALUE: Final = 64  # bytes, where the record is larger than that
+_MAX_RECORD_BYTES: Final = 1024 * 1024
+_MAX_VALUE_BYTES: Final = 64  # of a value that a record above the limit keeps
 _TOO_LARGE: Final = "Error 413: Payload Too Large"
 
 
@@ -21,7 +21,7 @@ async def event_data(tables: Tables, change: Change, columns: list[Column]) -> d
     if change.kind != "INSERT":
         records["old_record"] = await tables.as_json(_before(change, columns), columns)
     errors = None
-    if len(json.dumps(records, ensure_ascii=False).encode()) > _LARGEST_RECORD:
+    if len(json.dumps(records, ensure_ascii=False).encode()) > _MAX_RECORD_BYTES:
         records = {name: _small_values(record) for name, record in records.items()}
         errors = [_TOO_LARGE]
     committed_at = change.committed_at.isoformat(timespec="milliseconds")
@@ -37,7 +37,7 @@ async def event_data(tables: Tables, change: Change, columns: list[Column]) -> d
 
 
 def _before(change: Change, columns: list[Column]) -> Row:
-    """Return the old row: only its key where the log has no more, or policies guard the table."""
+    """Return the old row, or only its key: if the log has no more, or the table has policies."""
     old = change.old or change.new or {}
     if change.old_is_whole and not columns[0].has_policies:
         return old
@@ -48,5 +48,5 @@ def _small_values(record: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in record.items()
-        if len(json.dumps(value, ensure_ascii=False).encode()) <= _LARGEST_KEPT_VALUE
+        if len(json.dumps(value, ensure_ascii=False).encode()) <= _MAX_VALUE_BYTES
     }

@@ -1,7 +1,7 @@
-"""The changes of the publication, from a temporary slot that is polled.
+"""The changes of the publication, polled from a temporary replication slot.
 
-Like the real service's, the slot lives as long as its connection: what happens while PostgreSQL
-or the feed is away is lost, and afterwards it goes on without telling anybody.
+As in the real service, the slot exists as long as its connection: changes while PostgreSQL or the
+feed is down are lost, and afterwards the feed continues without telling its clients.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from worker.local.realtime.pgoutput import Change, Decoder
 
 _log = logging.getLogger(__name__)
 
-_POLL_EVERY: Final = 0.1  # seconds, as the real service
-_RETRY_AFTER: Final = 0.5  # seconds
+_POLL_SECONDS: Final = 0.1  # as the real service
+_RETRY_SECONDS: Final = 0.5  # between two connections to the database
 _CREATE_SLOT: Final = "select pg_create_logical_replication_slot($1, 'pgoutput', true)"
 _READ_SLOT: Final = """
 select data from pg_logical_slot_get_binary_changes(
@@ -29,15 +29,15 @@ select data from pg_logical_slot_get_binary_changes(
 
 
 class Feed:
-    """Follows the publication from now on, through every restart of PostgreSQL."""
+    """Follows the publication from now on, and reconnects after every restart of PostgreSQL."""
 
     def __init__(self, database_url: str) -> None:
-        """`database_url` is a superuser's."""
+        """`database_url` connects as a superuser."""
         self._database_url = database_url
-        self.running = asyncio.Event()  # set while the slot exists: no later change is missed
+        self.running = asyncio.Event()  # set while the slot exists: it misses no later change
 
     async def changes(self) -> AsyncIterator[Change]:
-        """Yield every change, for ever."""
+        """Yield every change, without end."""
         while True:
             try:
                 async for change in self._follow():
@@ -46,13 +46,13 @@ class Feed:
                 _log.info("feed interrupted: %s", error)
             finally:
                 self.running.clear()
-            await asyncio.sleep(_RETRY_AFTER)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self) -> AsyncIterator[Change]:
         connection = await asyncpg.connect(
             self._database_url,
             statement_cache_size=0,
-            # PostgreSQL logs six lines a poll otherwise, ten times a second.
+            # Otherwise PostgreSQL logs six lines per poll, ten times per second.
             server_settings={"log_min_messages": "fatal"},
         )
         try:
@@ -63,6 +63,6 @@ class Feed:
                 for row in await connection.fetch(_READ_SLOT, slot):
                     if (change := decoder.feed(row["data"])) is not None:
                         yield change
-                await asyncio.sleep(_POLL_EVERY)
+                await asyncio.sleep(_POLL_SECONDS)
         finally:
             connection.terminate()

@@ -1,6 +1,6 @@
-"""Decode the messages of PostgreSQL's `pgoutput` plugin, protocol version 1, text values.
+"""Decodes the messages of PostgreSQL's `pgoutput` plugin, protocol version 1, text values.
 
-The format is that of PostgreSQL's manual, "Logical Replication Message Formats".
+Source: PostgreSQL's manual, "Logical Replication Message Formats".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Kind = Literal["INSERT", "UPDATE", "DELETE"]
 
 
 class _Unchanged(Enum):
-    """A large value that the update did not touch: it is not in the log."""
+    """A large value that the update did not change, and that is not in the log."""
 
     UNCHANGED = "unchanged"
 
@@ -40,18 +40,18 @@ class Relation:
 
 @dataclass(frozen=True)
 class Change:
-    """One row that changed; `new` and `old` hold what the log has of it."""
+    """One changed row; `new` and `old` contain what the log has of it."""
 
     kind: Kind
     relation: Relation
     committed_at: dt.datetime
     new: Row | None
     old: Row | None
-    old_is_whole: bool  # with REPLICA IDENTITY FULL; otherwise at most its key is known
+    old_is_whole: bool  # with REPLICA IDENTITY FULL; otherwise `old` has at most the key
 
 
 class _Reader:
-    """A message, read from front to back."""
+    """Reads a message from front to back."""
 
     def __init__(self, message: bytes) -> None:
         self._message = message
@@ -92,13 +92,13 @@ class _Reader:
 
 @dataclass
 class Decoder:
-    """Turns the messages of one slot into changes; it must see them all, in order."""
+    """Turns the messages of one slot into changes; it needs all of them, in order."""
 
     _relations: dict[int, Relation] = field(default_factory=dict)
     _committed_at: dt.datetime = _EPOCH
 
     def feed(self, message: bytes) -> Change | None:
-        """Take one message; return the change if it is one."""
+        """Decode the next message, and return its change; None for other messages."""
         reader = _Reader(message)
         match reader.take(1):
             case b"B":
@@ -109,7 +109,7 @@ class Decoder:
             case (b"I" | b"U" | b"D") as kind:
                 return self._change(_KINDS[kind], reader)
             case _:
-                pass  # commit, type, origin, truncate: nobody subscribes to them
+                pass  # commit, type, origin, truncate: clients cannot subscribe to them
         return None
 
     def _learn(self, reader: _Reader) -> None:
@@ -117,7 +117,7 @@ class Decoder:
         reader.take(1)  # replica identity
         columns = []
         for _ in range(reader.number(">H")):
-            reader.take(1)  # whether it belongs to the key
+            reader.take(1)  # whether the column belongs to the key
             columns.append(reader.text())
             reader.take(8)  # type and its modifier
         self._relations[oid] = Relation(oid, schema or "pg_catalog", table, tuple(columns))

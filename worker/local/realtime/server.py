@@ -24,7 +24,7 @@ from worker.local.realtime.tables import Tables
 _log = logging.getLogger(__name__)
 
 _GOING_AWAY: Final = 1001
-_RETRY_AFTER: Final = 0.5  # seconds
+_RETRY_SECONDS: Final = 0.5  # between two queries while the database is down
 _NOT_PUBLISHED: Final = (
     "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for "
     "the given connect parameters: [event: {0.event}, schema: {0.schema}, table: {0.table}, "
@@ -34,7 +34,7 @@ _NOT_PUBLISHED: Final = (
 
 @asynccontextmanager
 async def realtime(superuser_url: str) -> AsyncIterator[Realtime]:
-    """Run the service until the block ends."""
+    """Run the service until the block ends; yield it once it sees every later change."""
     async with asyncpg.create_pool(
         superuser_url, min_size=0, max_size=4, statement_cache_size=0
     ) as pool:
@@ -50,17 +50,17 @@ async def realtime(superuser_url: str) -> AsyncIterator[Realtime]:
 
 
 class Realtime:
-    """All connected clients."""
+    """Serves all connected clients."""
 
     def __init__(self, feed: Feed, tables: Tables) -> None:
-        """Nothing is delivered before `deliver` runs."""
+        """`feed` yields the changes, which `deliver` passes on; `tables` decides who gets them."""
         self.feed = feed
         self._tables = tables
         self._sockets: set[Socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
-        """GET /realtime/v1/websocket: serve one client until it goes."""
+        """GET /realtime/v1/websocket: serve one client until it disconnects."""
         try:
             claims = keys.claims_of(keys.token_of(request))
         except (keys.InvalidTokenError, web.HTTPUnauthorized):
@@ -72,13 +72,13 @@ class Realtime:
         try:
             async for frame in websocket:
                 if frame.type is WSMsgType.TEXT:
-                    await self._hear(socket, json.loads(frame.data))
+                    await self._handle(socket, json.loads(frame.data))
         finally:
             self._sockets.discard(socket)
         return websocket
 
     async def deliver(self) -> None:
-        """Hand every change to the clients that wish for it and may see it."""
+        """Send every change to the clients that asked for it and may see it."""
         async for change in self.feed.changes():
             try:
                 await self._deliver(change)
@@ -86,11 +86,11 @@ class Realtime:
                 _log.info("event lost: %s", error)
 
     async def close_sockets(self) -> None:
-        """Tell every client that the service goes; its end would wait for them otherwise."""
+        """Disconnect every client: the end of the HTTP server would wait for them."""
         sockets = list(self._sockets)
         await asyncio.gather(*(socket.close(_GOING_AWAY, "going away") for socket in sockets))
 
-    async def _hear(self, socket: Socket, message: dict[str, Any]) -> None:
+    async def _handle(self, socket: Socket, message: dict[str, Any]) -> None:
         channel = socket.channels.get(message["topic"])
         match message["event"]:
             case "heartbeat":
@@ -98,7 +98,7 @@ class Realtime:
             case "phx_join":
                 joined = await socket.join(message)
                 if joined is not None and joined.bindings:
-                    self._later(self._subscribe(socket, joined))
+                    self._in_background(self._subscribe(socket, joined))
             case "phx_leave":
                 await socket.leave(message)
             case "broadcast" if channel is not None:
@@ -117,19 +117,19 @@ class Realtime:
         if channel.acknowledges:
             await sender.reply(message, {})
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _subscribe(self, socket: Socket, channel: Channel) -> None:
-        """Start the channel's changes once the database can tell whether there will be any."""
+        """Subscribe a channel once the database can say whether its tables are published."""
         while socket.channels.get(channel.topic) is channel and socket in self._sockets:
             try:
                 await self.feed.running.wait()
                 missing = await self._missing(channel)
             except DATABASE_ERRORS:
-                await asyncio.sleep(_RETRY_AFTER)
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if missing is None:
                 channel.subscribed = True

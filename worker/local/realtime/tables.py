@@ -1,4 +1,4 @@
-"""What only the database knows of a change: types, who may see the row, what is published."""
+"""What only the database knows about a change: types, who may see the row, what is published."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ class Column:
     """A column as the catalog describes it now."""
 
     name: str
-    type: str
-    cast_to: str
-    in_key: bool
-    has_policies: bool
+    type: str  # its name in pg_type, as Realtime sends it
+    cast_to: str  # its name in SQL
+    in_key: bool  # whether it belongs to the primary key
+    has_policies: bool  # whether row-level security is on for its table
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Questions to the database, asked by a superuser."""
+    """Queries to the database as a superuser."""
 
     pool: asyncpg.Pool[asyncpg.Record]
 
     async def is_published(self, schema: str, table: str) -> bool:
-        """Tell whether changes of the table reach the feed; '*' stands for any."""
+        """Return whether changes of the table reach the feed; '*' stands for any."""
         return bool(await self.pool.fetchval(_PUBLISHED, schema, table))
 
     async def columns(self, relation: Relation) -> list[Column]:
@@ -80,10 +80,10 @@ class Tables:
     async def may_see(
         self, claims: Mapping[str, Any], change: Change, columns: list[Column]
     ) -> bool:
-        """Tell whether the subscriber may read the row: grants, then policies.
+        """Return whether grants and policies let the subscriber read the row.
 
-        As in Realtime, nobody can check the policies of a deleted row: its key goes to all who
-        may read the table.
+        As in Realtime, the policies of a deleted row cannot be checked: its key goes to everyone
+        who may read the table.
         """
         role = str(claims.get("role", "anon"))
         if role == "service_role":
@@ -97,7 +97,7 @@ class Tables:
             return True
         key = [column for column in columns if column.in_key]
         if not key:
-            return False  # the row cannot be found again to ask its policies
+            return False  # the row cannot be found again, so its policies cannot be checked
         same = " and ".join(
             f"{_quoted(column.name)} = ${number}::text::{column.cast_to}"
             for number, column in enumerate(key, 1)
@@ -112,7 +112,7 @@ class Tables:
             )
 
     async def fits(self, wanted: str | None, row: Row, columns: list[Column]) -> bool:
-        """Tell whether the row passes a binding's filter, like `status=eq.pending`."""
+        """Return whether the row passes a binding's filter, such as `status=eq.pending`."""
         if not wanted:
             return True
         name, _, condition = wanted.partition("=")

@@ -1,5 +1,5 @@
-"""A stand-in for Supabase Storage: rows in `storage.objects` are real, bytes lie on disk.
+"""A stand-in for Supabase Storage, with real rows in `storage.objects` and the bytes on disk.
 
-Row-level security and triggers see what they see on the platform. What is left out: resumable
-uploads, signed uploads and image transformations, which nothing here uses.
+Row-level security and triggers see the same as on the platform. It leaves out resumable uploads,
+signed uploads and image transformations, which this project does not need.
 """

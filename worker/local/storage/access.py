@@ -1,4 +1,4 @@
-"""Storage's doors to the database: as the caller, whom policies bind, and as itself."""
+"""Storage's connections to the database: as the caller, under policies, and as the service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Access:
 
     @asynccontextmanager
     async def as_caller(self, request: web.Request) -> AsyncIterator[Connection]:
-        """Open a transaction in the role of the request's JWT."""
+        """Open a transaction in the role and with the claims of the request's JWT."""
         claims = keys.claims_of(keys.token_of(request))
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(_BECOME_CALLER, claims.get("role", "anon"), json.dumps(claims))
@@ -36,12 +36,12 @@ class Access:
 
     @asynccontextmanager
     async def as_itself(self) -> AsyncIterator[Connection]:
-        """Open a connection that policies do not bind: it owns the tables."""
+        """Open a connection to which policies do not apply, as the owner of the tables."""
         async with self.pool.acquire() as connection:
             yield connection
 
 
 def owner_of(request: web.Request) -> str | None:
-    """Return the person in whose name the request acts; service keys act in nobody's."""
+    """Return the id of the user who makes the request; None for a service key."""
     subject: Any = keys.claims_of(keys.token_of(request)).get("sub")
     return str(subject) if subject else None

@@ -1,4 +1,4 @@
-"""Buckets: rows of `storage.buckets`, under the caller's role."""
+"""The endpoints for buckets: rows of `storage.buckets`, under the caller's role."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ returning id
 
 @dataclass(frozen=True)
 class Buckets:
-    """The bucket endpoints."""
+    """The endpoints for buckets; each method states its address."""
 
     access: Access
     files: Files
@@ -57,20 +57,24 @@ class Buckets:
 
     async def created(self, request: web.Request) -> web.Response:
         """POST /bucket."""
-        wish: dict[str, Any] = await request.json()
-        name = wish.get("name") or wish["id"]
+        payload: dict[str, Any] = await request.json()
+        name = payload.get("name") or payload["id"]
         async with self.access.as_caller(request) as connection:
             await connection.execute(
-                _CREATE, wish.get("id") or name, name, bool(wish.get("public")), *_limits(wish)
+                _CREATE,
+                payload.get("id") or name,
+                name,
+                bool(payload.get("public")),
+                *_limits(payload),
             )
         return web.json_response({"name": name})
 
     async def updated(self, request: web.Request) -> web.Response:
         """PUT /bucket/{bucket}."""
-        wish: dict[str, Any] = await request.json()
+        payload: dict[str, Any] = await request.json()
         async with self.access.as_caller(request) as connection:
             changed = await connection.fetchval(
-                _UPDATE, _bucket(request), wish.get("public"), *_limits(wish)
+                _UPDATE, _bucket(request), payload.get("public"), *_limits(payload)
             )
         if changed is None:
             raise bucket_missing()
@@ -107,8 +111,8 @@ def _bucket(request: web.Request) -> str:
     return request.match_info["bucket"]
 
 
-def _limits(wish: dict[str, Any]) -> tuple[int | None, list[str] | None]:
-    return wish.get("file_size_limit"), wish.get("allowed_mime_types")
+def _limits(payload: dict[str, Any]) -> tuple[int | None, list[str] | None]:
+    return payload.get("file_size_limit"), payload.get("allowed_mime_types")
 
 
 def _json(text: str) -> web.Response:

@@ -1,4 +1,4 @@
-"""Downloads: whole or in part, streamed in bounded memory, by key or by signed URL."""
+"""The endpoints for downloads: whole or in part, in bounded memory, by key or by signed URL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from storage.objects where bucket_id = $1 and name = $2
 
 @dataclass(frozen=True)
 class Downloads:
-    """The endpoints that read one object, and the ones that sign URLs for it."""
+    """The endpoints that read one object, and those that sign URLs for it."""
 
     access: Access
     files: Files
@@ -46,7 +46,7 @@ class Downloads:
         return await self._send(request, found)
 
     async def signed(self, request: web.Request) -> web.StreamResponse:
-        """GET /object/sign/{bucket}/{name}?token=…: no key, the token speaks."""
+        """GET /object/sign/{bucket}/{name}?token=…: the token replaces the key."""
         try:
             claims = keys.claims_of(request.query.get("token", ""))
         except keys.InvalidTokenError as error:
@@ -77,29 +77,29 @@ class Downloads:
 
     async def sign(self, request: web.Request) -> web.Response:
         """POST /object/sign/{bucket}/{name}."""
-        wish: dict[str, Any] = await request.json()
+        payload: dict[str, Any] = await request.json()
         async with self.access.as_caller(request) as connection:
             await _object(connection, request)
-        return web.json_response({"signedURL": _signed_url(_key(request), wish)})
+        return web.json_response({"signedURL": _signed_url(_key(request), payload)})
 
     async def sign_many(self, request: web.Request) -> web.Response:
         """POST /object/sign/{bucket}: an answer for every path, found or not."""
-        wish: dict[str, Any] = await request.json()
+        payload: dict[str, Any] = await request.json()
         bucket = request.match_info["bucket"]
         async with self.access.as_caller(request) as connection:
             rows = await connection.fetch(
                 "select name from storage.objects where bucket_id = $1 and name = any ($2::text[])",
                 bucket,
-                wish["paths"],
+                payload["paths"],
             )
         found = {row["name"] for row in rows}
         absent = "Either the object does not exist or you do not have access to it"
         return web.json_response(
             [
-                {"error": None, "path": path, "signedURL": _signed_url(key, wish)}
+                {"error": None, "path": path, "signedURL": _signed_url(key, payload)}
                 if path in found
                 else {"error": absent, "path": path, "signedURL": None}
-                for path in wish["paths"]
+                for path in payload["paths"]
                 for key in (f"{bucket}/{path}",)
             ]
         )
@@ -138,7 +138,7 @@ async def _object(connection: Connection, request: web.Request) -> asyncpg.Recor
 
 
 def _metadata(found: asyncpg.Record) -> dict[str, Any]:
-    # A row that SQL wrote may lack it.
+    # NULL in a row that SQL wrote.
     metadata: dict[str, Any] = json.loads(found["metadata"] or "{}")
     return metadata
 
@@ -147,13 +147,13 @@ def _key(request: web.Request) -> str:
     return f"{request.match_info['bucket']}/{request.match_info['name']}"
 
 
-def _signed_url(key: str, wish: dict[str, Any]) -> str:
-    token = keys.sign({"url": key}, seconds=int(wish["expiresIn"]))  # clients send text
+def _signed_url(key: str, payload: dict[str, Any]) -> str:
+    token = keys.sign({"url": key}, seconds=int(payload["expiresIn"]))  # clients send text
     return f"/object/sign/{quote(key)}?token={token}"
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int, int]:
-    """Return the first byte, the byte after the last, and the HTTP status."""
+    """Return the offsets of the first byte and of the byte after the last, and the HTTP status."""
     try:
         wanted = request.http_range
     except ValueError:

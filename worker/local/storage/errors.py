@@ -1,4 +1,4 @@
-"""Storage's error answers: HTTP 400 for nearly everything, the true status in the body."""
+"""Storage's error responses: HTTP 400 for nearly all, with the true status in the body."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worker.local.postgres import DATABASE_ERRORS
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _DATABASE_AWAY: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-_SHOWN_STATUSES: Final = (413, 416, 500, 544)  # the ones HTTP sees too
+_SHOWN_STATUSES: Final = (413, 416, 500, 544)  # those that are the HTTP status too
 
 
 class StorageError(Exception):
-    """An answer other than success: the status, its name and a sentence."""
+    """A response other than success: the status, its name and a sentence."""
 
     def __init__(self, status: int, name: str, message: str) -> None:
         """Keep the three parts of the body."""
@@ -28,24 +28,24 @@ class StorageError(Exception):
         self.message = message
 
     def response(self) -> web.Response:
-        """Return the answer as Storage gives it."""
+        """Return the response in Storage's format."""
         body = {"statusCode": str(self.status), "error": self.name, "message": self.message}
         shown = self.status if self.status in _SHOWN_STATUSES else 400
         return web.json_response(body, status=shown)
 
 
 def object_missing() -> StorageError:
-    """Return the answer for an object that is not there, or not for this caller."""
+    """Return the error for an object that does not exist, or that the caller may not see."""
     return StorageError(404, "not_found", "Object not found")
 
 
 def bucket_missing() -> StorageError:
-    """Return the answer for a bucket that is not there, or not for this caller."""
+    """Return the error for a bucket that does not exist, or that the caller may not see."""
     return StorageError(404, "Bucket not found", "Bucket not found")
 
 
 def answering(handler: Handler) -> Handler:
-    """Wrap a handler so that what it raises becomes Storage's answer."""
+    """Wrap a handler so that what it raises becomes Storage's response."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:

@@ -1,4 +1,4 @@
-"""The bytes of every version of every object: one file each, below one directory."""
+"""The bytes of every version of every object, one file each, in one directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK: Final = 256 * 1024  # bytes in memory for each transfer
 
 @dataclass(frozen=True)
 class Version:
-    """Which bytes: a bucket, a key and the version that every overwrite makes anew."""
+    """Identifies some bytes: bucket, key and version. Every overwrite makes a new version."""
 
     bucket: str
     name: str
@@ -26,25 +26,27 @@ class Version:
 
 @dataclass(frozen=True)
 class Received:
-    """What arrived."""
+    """Size and hash of the bytes that arrived."""
 
     size: int  # bytes
-    md5: str
+    md5: str  # hex digits
 
 
 @dataclass(frozen=True)
 class Files:
-    """All of them."""
+    """The files below `root`."""
 
     root: Path
 
     async def receive(
         self, version: Version, chunks: AsyncIterator[bytes], *, limit: int | None
     ) -> Received:
-        """Write the chunks as they come; a failure on the way leaves nothing behind.
+        """Write the chunks as they arrive; after a failure no file remains.
+
+        `limit` is the number of bytes that the bucket accepts; None: any.
 
         Raises:
-            StorageError: more bytes came than the bucket takes.
+            StorageError: more bytes arrived than `limit`.
         """
         path = self._path(version)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class Files:
         """Open the bytes of a version.
 
         Raises:
-            StorageError: the row is there, the bytes are not.
+            StorageError: the bytes do not exist.
         """
         try:
             return self._path(version).open("rb")
@@ -73,7 +75,11 @@ class Files:
             raise object_missing() from None
 
     async def copy(self, source: Version, target: Version) -> None:
-        """Give the target the source's bytes."""
+        """Copy the bytes of a version to another.
+
+        Raises:
+            StorageError: the bytes of `source` do not exist.
+        """
         path = self._path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -82,11 +88,11 @@ class Files:
             raise object_missing() from None
 
     def remove(self, version: Version) -> None:
-        """Remove the bytes, if they are there."""
+        """Remove the bytes, if they exist."""
         self._path(version).unlink(missing_ok=True)
 
     def _path(self, version: Version) -> Path:
-        # Hashed, because a key may hold anything, and be a file and a folder at once.
+        # Hashed, because a key may contain anything, and may be a file and a folder at once.
         key = hashlib.sha256(f"{version.bucket}/{version.name}".encode()).hexdigest()
         return self.root / key[:2] / f"{key}.{version.version}"
 

@@ -1,4 +1,4 @@
-"""Objects as a whole: list a folder, remove, move and copy."""
+"""The endpoints for whole objects: list a folder, remove, move and copy."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ returning id
 
 @dataclass(frozen=True)
 class Objects:
-    """The endpoints about several objects, or about where one lies."""
+    """The endpoints about several objects, or about the path of one."""
 
     access: Access
     files: Files
 
     async def listed(self, request: web.Request) -> web.Response:
         """POST /object/list/{bucket}."""
-        wish: dict[str, Any] = await request.json()
-        prefix = wish.get("prefix") or ""
-        sort: dict[str, str] = wish.get("sortBy") or {}
+        payload: dict[str, Any] = await request.json()
+        prefix = payload.get("prefix") or ""
+        sort: dict[str, str] = payload.get("sortBy") or {}
         column = sort.get("column", "name")
         column = column if column in _SORTABLE else "name"
         direction = "desc" if sort.get("order") == "desc" else "asc"
@@ -69,18 +69,18 @@ class Objects:
                 _LIST.format(order=f"{column} {direction}"),
                 request.match_info["bucket"],
                 prefix if not prefix or prefix.endswith("/") else f"{prefix}/",
-                wish.get("search") or "",
-                int(wish.get("limit") or 100),
-                int(wish.get("offset") or 0),
+                payload.get("search") or "",
+                int(payload.get("limit") or 100),
+                int(payload.get("offset") or 0),
             )
         return web.Response(text=listed, content_type="application/json")
 
     async def removed(self, request: web.Request) -> web.Response:
-        """DELETE /object/{bucket}: the keys in `prefixes`; absent ones are no error."""
-        wish: dict[str, Any] = await request.json()
+        """DELETE /object/{bucket}: the keys in `prefixes`; absent ones are not an error."""
+        payload: dict[str, Any] = await request.json()
         bucket = request.match_info["bucket"]
         async with self.access.as_caller(request) as connection:
-            gone = await connection.fetch(_REMOVE, bucket, wish["prefixes"])
+            gone = await connection.fetch(_REMOVE, bucket, payload["prefixes"])
         for row in gone:
             self.files.remove(Version(bucket, row["name"], row["version"]))
         body = f"[{','.join(row['document'] for row in gone)}]"
@@ -117,12 +117,12 @@ class Objects:
 
 
 async def _from_to(request: web.Request) -> tuple[Version, Version]:
-    wish: dict[str, Any] = await request.json()
-    bucket = wish["bucketId"]
-    target_bucket = wish.get("destinationBucket") or bucket
+    payload: dict[str, Any] = await request.json()
+    bucket = payload["bucketId"]
+    target_bucket = payload.get("destinationBucket") or bucket
     return (
-        Version(bucket, wish["sourceKey"], ""),
-        Version(target_bucket, wish["destinationKey"], str(uuid.uuid4())),
+        Version(bucket, payload["sourceKey"], ""),
+        Version(target_bucket, payload["destinationKey"], str(uuid.uuid4())),
     )
 
 

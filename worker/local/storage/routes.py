@@ -1,4 +1,4 @@
-"""Which of Storage's addresses leads to which handler."""
+"""The routes of Storage: which handler serves which address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY: Final = "{bucket}/{name:.+}"
 
 
 def add_storage(application: web.Application, access: Access, files: Files) -> None:
-    """Add Storage's endpoints to the gateway; the first that fits an address is taken."""
+    """Add Storage's endpoints to the gateway; the first route that fits an address serves it."""
     buckets, objects = Buckets(access, files), Objects(access, files)
     uploads, downloads = Uploads(access, files), Downloads(access, files)
     for method, address, handler in (

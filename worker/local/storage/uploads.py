@@ -1,7 +1,7 @@
-"""Uploads: bytes to disk first, then one row, which is when triggers see the object.
+"""The endpoints for uploads: first the bytes on disk, then one row, at which triggers fire.
 
-As the real service does: whether the caller may write is tried with a row that is rolled back,
-before a byte is taken; at the commit `metadata` is complete; an overwrite changes `version`.
+As in the real service: before it accepts a byte, it inserts a row and rolls back, to check whether
+the caller may write; at the commit `metadata` is complete; an overwrite changes `version`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ on conflict (bucket_id, name) do update set
 
 @dataclass
 class _Incoming:
-    """The one file in a request, and what the request says of it."""
+    """The one file in a request, and what the request says about it."""
 
     mimetype: str
     cache_control: str
@@ -46,12 +46,12 @@ class _Incoming:
 
 
 class _RollBack(Exception):  # noqa: N818 - a signal, not an error
-    """End a transaction that only tried something."""
+    """Roll back a transaction that only checked something."""
 
 
 @dataclass(frozen=True)
 class Uploads:
-    """The upload endpoints."""
+    """The endpoints for uploads."""
 
     access: Access
     files: Files
@@ -75,7 +75,7 @@ class Uploads:
             raise StorageError(400, "InvalidKey", f"Invalid key: {name}")
         rules = await self._bucket(bucket)
         version = Version(bucket, name, str(uuid.uuid4()))
-        await self._try(request, version, replace=replace)
+        await self._check_access(request, version, replace=replace)
         incoming = await _incoming(request)
         _check_type(incoming.mimetype, rules["allowed_mime_types"])
         received = await self.files.receive(
@@ -112,7 +112,7 @@ class Uploads:
             raise bucket_missing()
         return row
 
-    async def _try(self, request: web.Request, version: Version, *, replace: bool) -> None:
+    async def _check_access(self, request: web.Request, version: Version, *, replace: bool) -> None:
         try:
             async with self.access.as_caller(request) as connection:
                 await _write(connection, request, version, None, {}, replace=replace)
