@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
-from uuid import UUID
 
 from tests.conftest import RunningStack
 from tests.faults.fleet import Fleet
@@ -23,7 +22,7 @@ from tests.faults.load import (
 )
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.results import Row
-from tests.faults.scenario import FULL, Plan, Scenario
+from tests.faults.scenario import FULL, Fault, Plan, Scenario
 from tests.faults.sessions import Queue
 
 SETTLE = 1.0  # seconds between the first completion and the rate
@@ -59,8 +58,6 @@ class Outcome:
             assert self.spent <= attempts, f"{self.spent} attempts were spent"
 
 
-# Begins, lasts and ends. The sessions it returns, if any, are those that have to recover.
-Fault: TypeAlias = "Callable[[Scenario], Awaitable[Sequence[UUID] | None]]"
 Report: TypeAlias = "Callable[[Row], None]"
 
 
@@ -85,8 +82,13 @@ class Harness:
         finally:
             await queue.end()
 
-    async def run_fault(self, name: str, fault: Fault, plan: Plan | None = None) -> Outcome:
-        """Inject a fault while every worker is busy, and measure how they recover."""
+    async def run_fault(
+        self, name: str, fault: Fault, plan: Plan | None = None, *, attempts: int | None = None
+    ) -> None:
+        """Inject a fault while every worker is busy; measure and check how they recover.
+
+        `attempts` limits those that the sessions spend beyond their first.
+        """
         plan = plan or Plan()
         async with self.scenario(plan) as scenario:
             queue = scenario.queue
@@ -103,7 +105,8 @@ class Harness:
                         after = await rate_from_now(queue, 3 * WINDOW)
                 await queue.until_done(seconds=MAX_DRAIN)
             ratio = after / before if before and after else None
-            return await self.outcome(name, scenario, plan, recovered - ended, ratio)
+            outcome = await self.outcome(name, scenario, plan, recovered - ended, ratio)
+        outcome.check(attempts=attempts)
 
     async def outcome(
         self,

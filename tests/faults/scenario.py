@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from uuid import UUID
 
 import psutil
@@ -66,3 +67,7 @@ class Scenario:
         """The processes in which a worker reads recordings."""
         below = self.fleet.members[number].living().children(recursive=True)
         return [one for one in below if "resource_tracker" not in " ".join(one.cmdline())]
+
+
+# Begins, lasts and ends. The sessions it returns, if any, are those that have to recover.
+Fault: TypeAlias = "Callable[[Scenario], Awaitable[Sequence[UUID] | None]]"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import pytest
 
 from tests.faults.harness import Harness
+from tests.faults.injections import realtime_closes, realtime_resets, realtime_tokens_expire
 from tests.faults.load import MAX_RECOVERY, WINDOW, busy, rate_from_now, slow_download
 from tests.faults.proxy import OBJECTS
 from tests.faults.realtime_proxy import Mode
-from tests.faults.scenario import FULL, Plan, Scenario, full_only
+from tests.faults.scenario import FULL, Fault, Plan, Scenario, full_only
 
 NEVER = 3600.0  # seconds
 PLAN = Plan(workers=1, poll=NEVER, allowed=15.0)
@@ -22,17 +21,7 @@ WRITTEN_AT = """
 select extract(epoch from at)::float8 as at from public.writes where session_id = $1
 """
 
-Hold: TypeAlias = "Callable[[Scenario], Awaitable[None]]"
-
 pytestmark = pytest.mark.timeout(300)
-
-
-async def closed(scenario: Scenario) -> None:
-    await scenario.proxy.realtime.close()
-
-
-async def reset(scenario: Scenario) -> None:
-    scenario.proxy.realtime.reset()
 
 
 async def frozen(scenario: Scenario) -> None:
@@ -41,31 +30,27 @@ async def frozen(scenario: Scenario) -> None:
     scenario.proxy.realtime.treat(Mode.OPEN)
 
 
-def dead(mode: Mode) -> Hold:
+def dead(mode: Mode) -> Fault:
     """Return what lets the connection that is there say nothing more; a new one would work."""
 
-    async def hold(scenario: Scenario) -> None:
+    async def fault(scenario: Scenario) -> None:
         await scenario.proxy.realtime.next_echo()
         scenario.proxy.realtime.treat(mode)
         scenario.proxy.realtime.treat_new(Mode.OPEN)
 
-    return hold
+    return fault
 
 
-def unreachable(mode: Mode, seconds: float = HOLD) -> Hold:
+def unreachable(mode: Mode, seconds: float = HOLD) -> Fault:
     """Return what ends every connection, and lets no new one work for some time."""
 
-    async def hold(scenario: Scenario) -> None:
+    async def fault(scenario: Scenario) -> None:
         scenario.proxy.realtime.treat_new(mode)
         scenario.proxy.realtime.reset()
         await asyncio.sleep(seconds)
         scenario.proxy.realtime.treat_new(Mode.OPEN)
 
-    return hold
-
-
-async def expired(scenario: Scenario) -> None:
-    await scenario.proxy.realtime.expire_tokens()
+    return fault
 
 
 async def unpublished(scenario: Scenario) -> None:
@@ -82,10 +67,10 @@ async def unpublished_while_joining(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hold"),
+    ("name", "fault"),
     [
-        ("closed", closed),
-        pytest.param("reset", reset, marks=full_only),
+        ("closed", realtime_closes),
+        pytest.param("reset", realtime_resets, marks=full_only),
         pytest.param("frozen for some seconds", frozen, marks=full_only),
         pytest.param("half-open", dead(Mode.FROZEN), marks=full_only),
         pytest.param("silent: pongs, no heartbeats", dead(Mode.SILENT), marks=full_only),
@@ -94,7 +79,7 @@ async def unpublished_while_joining(scenario: Scenario) -> None:
         pytest.param("forbidden", unreachable(Mode.FORBIDDEN), marks=full_only),
         pytest.param("joins unanswered for 60 s", unreachable(Mode.SILENT, 60.0), marks=full_only),
         pytest.param("down for 60 s", unreachable(Mode.REFUSED, 60.0), marks=full_only),
-        pytest.param("token expired", expired, marks=full_only),
+        pytest.param("token expired", realtime_tokens_expire, marks=full_only),
         pytest.param("table out of the publication", unpublished, marks=full_only),
         pytest.param(
             "table out of the publication at the join", unpublished_while_joining, marks=full_only
@@ -102,13 +87,13 @@ async def unpublished_while_joining(scenario: Scenario) -> None:
     ],
 )
 async def test_the_worker_hears_inserts_again_after_realtime_failed(
-    harness: Harness, name: str, hold: Hold
+    harness: Harness, name: str, fault: Fault
 ) -> None:
     async with harness.scenario(PLAN) as scenario:
         await scenario.fleet.members[0].until("realtime_ready")
         before = await busy_rate(scenario)
         missed = asyncio.create_task(insert_now_and_then(scenario))
-        await hold(scenario)
+        await fault(scenario)
         ended = time.time()
         missed.cancel()
         recovered = await heard_again(scenario)

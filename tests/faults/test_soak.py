@@ -7,19 +7,28 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
 
 import psutil
 import pytest
 
 from tests.faults.harness import Harness
+from tests.faults.injections import (
+    backends_are_terminated,
+    network_is_gone,
+    postgres_restarts,
+    postgrest_dies,
+    realtime_closes,
+    realtime_freezes,
+    realtime_resets,
+    realtime_tokens_expire,
+    requests_meet,
+)
 from tests.faults.proxy import OBJECTS
-from tests.faults.realtime_proxy import Mode
-from tests.faults.rules import Trouble, cut, delay, lose_reply, refuse, say
-from tests.faults.scenario import Plan, Scenario, full_only
-from tests.faults.test_database_faults import postgrest, terminate_backends
+from tests.faults.rules import cut, delay, lose_reply, refuse, say
+from tests.faults.scenario import Fault, Plan, Scenario, full_only
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 ROUND = 120  # sessions in a round
@@ -29,8 +38,6 @@ SLACK = {"MB": 0.0, "descriptors": 2.0}  # a sample may see one connection more
 # The second minute against the last one; of a shorter soak, parts as long.
 FIRST = (0.1, 0.2)
 LAST = (0.9, 1.0)
-
-Upset: TypeAlias = "Callable[[Scenario], Awaitable[None]]"
 
 
 @dataclass
@@ -115,79 +122,20 @@ def measured(worker: psutil.Process) -> tuple[float, float]:
     return megabytes, descriptors
 
 
-async def _trouble(scenario: Scenario, path: str, trouble: Trouble, seconds: float) -> None:
-    with scenario.proxy.trouble(path, trouble):
-        await asyncio.sleep(seconds)
-
-
-async def no_reply(scenario: Scenario) -> None:
-    await _trouble(scenario, "^/rest/", lose_reply, 1.0)
-
-
-async def no_rest(scenario: Scenario) -> None:
-    await _trouble(scenario, "^/rest/", refuse, 2.0)
-
-
-async def late_rest(scenario: Scenario) -> None:
-    await _trouble(scenario, "^/rest/", delay(1.0), 3.0)
-
-
-async def broken_gateway(scenario: Scenario) -> None:
-    await _trouble(scenario, "^/(rest|storage)/", say(502), 2.0)
-
-
-async def cut_downloads(scenario: Scenario) -> None:
-    await _trouble(scenario, OBJECTS, cut, 2.0)
-
-
-async def network(scenario: Scenario) -> None:
-    await scenario.proxy.vanish()
-    await asyncio.sleep(2.0)
-    await scenario.proxy.return_again()
-
-
-async def realtime_reset(scenario: Scenario) -> None:
-    scenario.proxy.realtime.reset()
-
-
-async def realtime_closed(scenario: Scenario) -> None:
-    await scenario.proxy.realtime.close()
-
-
-async def realtime_expired(scenario: Scenario) -> None:
-    await scenario.proxy.realtime.expire_tokens()
-
-
-async def realtime_half_open(scenario: Scenario) -> None:
-    scenario.proxy.realtime.treat(Mode.FROZEN)
-    scenario.proxy.realtime.treat_new(Mode.OPEN)
-
-
-async def backends(scenario: Scenario) -> None:
-    await terminate_backends(scenario.running)
-
-
-async def rest_killed(scenario: Scenario) -> None:
-    postgrest(scenario.running).kill()
-    await asyncio.sleep(1.0)
-
-
-async def database_restarted(scenario: Scenario) -> None:
-    await scenario.running.restart_postgres()
-
-
-UPSETS: tuple[Upset, ...] = (
-    no_reply,
-    no_rest,
-    late_rest,
-    broken_gateway,
-    cut_downloads,
-    network,
-    realtime_reset,
-    realtime_closed,
-    realtime_expired,
-    realtime_half_open,
-    backends,
-    rest_killed,
-    database_restarted,
+# The workers may be done with a round before a request of theirs meets its trouble.
+possibly = partial(requests_meet, at_least=0)
+UPSETS: tuple[Fault, ...] = (
+    possibly(lose_reply, "^/rest/", 1.0),
+    possibly(refuse, "^/rest/", 2.0),
+    possibly(delay(1.0), "^/rest/", 3.0),
+    possibly(say(502), "^/(rest|storage)/", 2.0),
+    possibly(cut, OBJECTS, 2.0),
+    network_is_gone(2.0),
+    realtime_resets,
+    realtime_closes,
+    realtime_tokens_expire,
+    realtime_freezes,
+    backends_are_terminated,
+    postgrest_dies,
+    postgres_restarts,
 )

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.faults.harness import Harness
+from tests.faults.injections import requests_meet
 from tests.faults.proxy import OBJECTS
 from tests.faults.recordings import RECORDING, described
 from tests.faults.rules import Trouble, cut, delay, lose_reply, say, shorten, spoil, throttle
@@ -45,13 +46,8 @@ pytestmark = pytest.mark.timeout(360)
 async def test_trouble_of_storage_is_no_sessions_fault(
     harness: Harness, name: str, trouble: Trouble, seconds: float
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
-            await asyncio.sleep(seconds)
-        assert rule.hits
-
-    outcome = await harness.run_fault(f"Storage: {name}", fault)
-    outcome.check(attempts=0)
+    fault = requests_meet(trouble, OBJECTS, seconds)
+    await harness.run_fault(f"Storage: {name}", fault, attempts=0)
 
 
 @full_only
@@ -66,13 +62,7 @@ async def test_trouble_of_storage_is_no_sessions_fault(
 async def test_a_good_recording_damaged_on_the_way_is_read_in_the_end(
     harness: Harness, name: str, trouble: Trouble
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
-            await asyncio.sleep(2.0)
-        assert rule.hits
-
-    outcome = await harness.run_fault(f"Storage: {name}", fault)
-    outcome.check()
+    await harness.run_fault(f"Storage: {name}", requests_meet(trouble, OBJECTS, 2.0))
 
 
 @full_only
@@ -89,8 +79,7 @@ async def test_an_object_of_other_bytes_fails_with_its_reason(harness: Harness) 
         scenario.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
 
     plan = Plan(settings={"MAX_ATTEMPTS": "2"})
-    outcome = await harness.run_fault("Storage: wrong bytes at rest (hash)", fault, plan)
-    outcome.check()
+    await harness.run_fault("Storage: wrong bytes at rest (hash)", fault, plan)
 
 
 @full_only
@@ -105,8 +94,7 @@ async def test_an_object_that_comes_late_is_read(harness: Harness) -> None:
         return sessions
 
     plan = Plan(allowed=25.0)  # the retry after the next waits ten seconds more
-    outcome = await harness.run_fault("Storage: object missing, then there", fault, plan)
-    outcome.check()
+    await harness.run_fault("Storage: object missing, then there", fault, plan)
 
 
 @full_only
@@ -120,5 +108,4 @@ async def test_one_object_that_storage_cannot_read_delays_no_other(harness: Harn
             await asyncio.sleep(20.0)
             assert rule.hits
 
-    outcome = await harness.run_fault("Storage: one object answers 500", fault)
-    outcome.check()
+    await harness.run_fault("Storage: one object answers 500", fault)

@@ -35,8 +35,7 @@ async def test_a_worker_killed_amid_downloads_loses_nothing(harness: Harness) ->
         assert_gone(orphans)
         return affected
 
-    outcome = await harness.run_fault("worker killed mid-download", fault, PAIR)
-    outcome.check()
+    await harness.run_fault("worker killed mid-download", fault, PAIR)
 
 
 @full_only
@@ -54,8 +53,7 @@ async def test_a_worker_killed_while_reading_loses_nothing(harness: Harness) -> 
         assert_gone(orphans)
         return affected
 
-    outcome = await harness.run_fault("worker killed mid-extract", fault, PAIR)
-    outcome.check()
+    await harness.run_fault("worker killed mid-extract", fault, PAIR)
 
 
 @full_only
@@ -78,10 +76,7 @@ async def test_a_worker_killed_while_completing_loses_nothing(
         return await scenario.active()
 
     when = "after" if applied else "before"
-    outcome = await harness.run_fault(
-        f"worker killed mid-complete, {when} it is done", fault, ALONE
-    )
-    outcome.check()
+    await harness.run_fault(f"worker killed mid-complete, {when} it is done", fault, ALONE)
 
 
 @full_only
@@ -100,10 +95,7 @@ async def test_a_completion_that_arrives_after_its_worker_died_loses_nothing(
             await rule.applied.wait()
             await asyncio.sleep(7.0)
 
-    outcome = await harness.run_fault(
-        "completion delivered after the lease of a dead worker", fault
-    )
-    outcome.check()
+    await harness.run_fault("completion delivered after the lease of a dead worker", fault)
 
 
 @full_only
@@ -118,8 +110,7 @@ async def test_a_worker_that_stands_still_for_longer_than_its_lease_repeats_noth
         frozen.resume()
         return affected
 
-    outcome = await harness.run_fault("worker frozen for longer than its lease", fault)
-    outcome.check()
+    await harness.run_fault("worker frozen for longer than its lease", fault)
 
 
 @full_only
@@ -137,8 +128,7 @@ async def test_a_reader_that_is_killed_costs_no_session(harness: Harness) -> Non
         return affected
 
     plan = Plan(allowed=20.0)  # the retry comes after some seconds
-    outcome = await harness.run_fault("reading child killed, as by the OOM killer", fault, plan)
-    outcome.check()
+    await harness.run_fault("reading child killed, as by the OOM killer", fault, plan)
 
 
 @full_only
