@@ -34,12 +34,13 @@ class Migration:
 
 MIGRATIONS = (
     Migration(
-        "20261124000100_tables.sql",
-        relations=(SESSIONS, "c3d_technical_data"),
-        hidden=("touch_therapy_session",),
+        "20261124000100_therapy_sessions.sql",
+        relations=(SESSIONS,),
+        hidden=("lower_file_hash", "touch_therapy_session"),
     ),
+    Migration("20261124000200_technical_data.sql", relations=("c3d_technical_data",)),
     Migration(
-        "20261124000200_split_technical_columns.sql",
+        "20261124000300_split_technical_columns.sql",
         dropped=(
             "original_sampling_rate",
             "original_duration_seconds",
@@ -52,59 +53,65 @@ MIGRATIONS = (
         ),
     ),
     Migration(
-        "20261124000300_queue.sql",
-        functions=(
-            "claim_sessions",
-            "complete_session",
-            "fail_session",
-            "release_sessions",
-            "extend_lease",
-            "requeue_session",
-        ),
+        "20261124000400_queue.sql",
         columns=(
             "processing_attempts",
             "processing_due_at",
             "processing_claim",
             "processing_error",
+            "read_mode",
         ),
     ),
-    Migration("20261124000500_dashboard.sql", relations=("session_overview",)),
     Migration(
-        "20261124000600_intake.sql",
+        "20261124000500_claim_sessions.sql",
+        functions=("claim_sessions", "fail_worn_out", "lock_abandoned", "lock_waiting"),
+    ),
+    Migration(
+        "20261124000600_complete_sessions.sql",
+        functions=(
+            "technical_columns",
+            "write_technical_row",
+            "check_completion",
+            "complete_session",
+            "complete_sessions",
+        ),
+    ),
+    Migration(
+        "20261124000700_return_sessions.sql",
+        functions=("fail_session", "release_sessions", "extend_lease"),
+    ),
+    Migration(
+        "20261124000800_requeue_sessions.sql",
+        functions=("requeue_session", "requeue_sessions"),
+    ),
+    Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
+    Migration(
+        "20261124001100_storage_intake.sql",
         relations=("storage_intake",),
         functions=(
             "claim_objects",
             "extend_object_lease",
             "record_intake",
             "count_pending_objects",
-            "find_session",
-            "relink_session",
         ),
     ),
+    Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
     Migration(
-        "20261124000700_upload_trigger.sql", hidden=("send_upload_webhook", "announce_upload")
+        "20261124001300_upload_trigger.sql", hidden=("send_upload_webhook", "announce_upload")
     ),
     Migration(
-        "20261124000800_cache.sql",
+        "20261124001400_cache.sql",
         functions=(
             "count_cache_hit",
             "cached_statistics",
             "cache_statistics",
             "invalidate_statistics",
-            "evict_statistics",
-            "cache_report",
         ),
     ),
-    Migration("20261124000900_reports.sql", functions=("queue_report",)),
+    Migration("20261124001500_queue_report.sql", functions=("queue_report",)),
     Migration(
-        "20261124001000_installation_report.sql",
+        "20261124001600_installation_report.sql",
         functions=("webhook_report", REPORT),
-    ),
-    Migration("20261124001100_requeue_sessions.sql", functions=("requeue_sessions",)),
-    Migration(
-        "20261124001200_batches.sql",
-        functions=("complete_sessions",),
-        columns=("read_mode",),
     ),
 )
 RELATIONS = frozenset(name for each in MIGRATIONS for name in each.relations)

@@ -12,7 +12,7 @@ from worker.backend.installation import Report
 from worker.check.findings import Check, Finding, bad, good, note, warning
 from worker.settings import Settings
 
-TRIGGER_MIGRATION = "20261124000700_upload_trigger.sql"
+TRIGGER_MIGRATION = "20261124001300_upload_trigger.sql"
 INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")  # how private names end
 VAULT = "In the SQL editor: select vault.create_secret("
 URL_CURE = (

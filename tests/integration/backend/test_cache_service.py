@@ -1,4 +1,4 @@
-"""The analytics cache: kept by content and version, counted when used, bounded."""
+"""The analytics cache: kept by content and version, counted when used."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ async def test_without_any_migration_everything_missing_is_named(
         assert found[name][0].verdict is Verdict.UNCHECKED
     code, printed, complained = await command(blank, tmp_path, "check")
     assert (code, complained) == (1, "")
-    assert "20261124000100_tables.sql is not applied: therapy_sessions" in printed
+    assert "20261124000100_therapy_sessions.sql is not applied: therapy_sessions" in printed
 
 
 def test_where_the_api_says_nothing_the_missing_report_is_named() -> None:
     (line,) = schema(None, None)
     expected = (
-        "20261124001000_installation_report.sql is not applied: installation_report is missing."
+        "20261124001600_installation_report.sql is not applied: installation_report is missing."
     )
     assert line.said == expected
 
@@ -85,7 +85,9 @@ async def test_one_missing_function_names_its_migration(own_stack: StackInfo) ->
     show = "alter function public.hidden(text, text) rename to find_session"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said == "20261124000600_intake.sql is not applied: find_session is missing."
+    assert (
+        line.said == "20261124001200_existing_sessions.sql is not applied: find_session is missing."
+    )
 
 
 async def test_a_function_that_only_uploads_call_is_looked_for_too(own_stack: StackInfo) -> None:
@@ -93,7 +95,7 @@ async def test_a_function_that_only_uploads_call_is_looked_for_too(own_stack: St
     show = "alter function public.hidden() rename to announce_upload"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said.startswith("20261124000700_upload_trigger.sql is not applied: announce_upload")
+    assert line.said.startswith("20261124001300_upload_trigger.sql is not applied: announce_upload")
 
 
 async def test_an_old_column_means_that_the_split_did_not_run(own_stack: StackInfo) -> None:
@@ -104,7 +106,7 @@ async def test_an_old_column_means_that_the_split_did_not_run(own_stack: StackIn
     ):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
     assert line.said == (
-        "20261124000200_split_technical_columns.sql is not applied: "
+        "20261124000300_split_technical_columns.sql is not applied: "
         "therapy_sessions still has frame_count."
     )
 
@@ -116,7 +118,7 @@ async def test_a_missing_column_of_the_queue_is_named(own_stack: StackInfo) -> N
         f"alter table {SESSIONS} rename column hidden to processing_claim",
     ):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert "20261124000300_queue.sql" in line.said
+    assert "20261124000400_queue.sql" in line.said
     assert "therapy_sessions.processing_claim is missing" in line.said
 
 
@@ -129,7 +131,7 @@ def withheld(stack: StackInfo, function: str) -> AbstractAsyncContextManager[Non
 async def test_what_the_api_does_not_serve_is_named(own_stack: StackInfo) -> None:
     async with withheld(own_stack, "queue_report"):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said == "The API does not serve queue_report of 20261124000900_reports.sql."
+    assert line.said == "The API does not serve queue_report of 20261124001500_queue_report.sql."
     assert "notify pgrst, 'reload schema'" in line.cure
 
 

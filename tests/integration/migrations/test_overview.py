@@ -141,13 +141,13 @@ async def test_a_failed_session_says_why_and_what_to_type(database: Connection) 
     session, claim_id = await held(database)
     await fail(database, session, claim_id)
     said = (await seen(database, session))["what_to_do"]
-    assert said == f"object_missing: No such file. To try again: c3d-worker requeue {session}"
+    assert said == f"object_missing: No such file. To retry: c3d-worker requeue {session}"
 
 
 async def test_a_session_that_failed_before_this_worker_says_so(database: Connection) -> None:
     session = await add(database, processing_status="failed")
     said = (await seen(database, session))["what_to_do"]
-    assert said.startswith("It failed before this worker was installed. To try again:")
+    assert said.startswith("It failed before this worker was installed. To retry:")
 
 
 async def test_a_stuck_session_asks_for_a_worker(database: Connection) -> None:

@@ -152,7 +152,7 @@ async def test_a_session_that_outlived_its_workers_fails_with_a_cure(database: C
     assert found["processing_status"] == "failed"
     assert found["processing_due_at"] is None
     assert found["processing_error"].startswith("worker_died: ")
-    assert f"after {MAX_ATTEMPTS} tries" in found["processing_error"]
+    assert f"after {MAX_ATTEMPTS} attempts" in found["processing_error"]
     assert "requeue" in found["processing_error"]
 
 

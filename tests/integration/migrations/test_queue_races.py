@@ -105,6 +105,18 @@ async def test_a_lease_being_taken_is_not_extended(
     assert await row(database, session) == before
 
 
+async def test_a_session_being_completed_is_not_lost_and_gets_no_lease(
+    database: Connection, second: Connection, queue_url: str
+) -> None:
+    session, claim_id = await held(database)
+    async with database.transaction():
+        await complete(database, session, claim_id)
+        before = await row(database, session)
+        extending = await meets_a_lock(queue_url, second, extend(second, [claim_id], [session]))
+    assert await extending == [session]
+    assert await row(database, session) == before
+
+
 async def test_a_session_being_completed_is_not_taken(
     database: Connection, second: Connection
 ) -> None:

@@ -2,9 +2,11 @@
 --
 -- Reason: these are health data. Row level security is on and has no policy, so a table that is
 -- granted by mistake still shows no row. Grants are written out, because newer projects grant
--- nothing by default; functions are revoked first, because EXECUTE goes to everybody by default.
+-- nothing by default. Every function revokes EXECUTE where it is defined, because by default
+-- everybody has it.
 --
--- Also the two doors that sessions come in by: the private bucket and the Realtime publication.
+-- Also what sessions pass through on their way to the worker: the private bucket, and the
+-- publication that Realtime reads.
 
 set local lock_timeout = '5s';
 
@@ -17,25 +19,31 @@ grant usage on schema public to service_role;
 grant select, insert, update, delete on public.therapy_sessions to service_role;
 grant select, insert, update, delete on public.c3d_technical_data to service_role;
 
--- Functions ----------------------------------------------------------------------------------
+-- Policies and grants that the project has already -------------------------------------------
 
-revoke execute on function
-  public.claim_sessions(uuid, integer, integer, integer),
-  public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
-  public.fail_session(uuid, uuid, text, text, integer, double precision),
-  public.release_sessions(uuid[], uuid[], double precision),
-  public.extend_lease(uuid[], uuid[], integer),
-  public.requeue_session(uuid, text, boolean)
-from public, anon, authenticated;
+do $$
+declare
+  kept text;
+begin
+  select string_agg(line, E'\n' order by line) into kept
+  from (
+    select format('- policy %I on %I', policyname, tablename) as line
+    from pg_policies
+    where schemaname = 'public' and tablename in ('therapy_sessions', 'c3d_technical_data')
+    union all
+    select format('- %s on %I to %I', string_agg(lower(privilege_type), ', ' order by privilege_type), table_name, grantee)
+    from information_schema.role_table_grants
+    where table_schema = 'public'
+      and table_name in ('therapy_sessions', 'c3d_technical_data')
+      and grantee not in ('postgres', 'service_role', current_user)
+    group by table_name, grantee
+  ) as lines;
 
-grant execute on function
-  public.claim_sessions(uuid, integer, integer, integer),
-  public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb),
-  public.fail_session(uuid, uuid, text, text, integer, double precision),
-  public.release_sessions(uuid[], uuid[], double precision),
-  public.extend_lease(uuid[], uuid[], integer),
-  public.requeue_session(uuid, text, boolean)
-to service_role;
+  if kept is not null then
+    raise notice E'Existing policies and grants are left as they are; check that they are still wanted:\n%', kept;
+  end if;
+end
+$$;
 
 -- The private bucket -------------------------------------------------------------------------
 
@@ -79,11 +87,11 @@ begin
 
   select pubinsert into sends_inserts from pg_publication where pubname = 'supabase_realtime';
   if not sends_inserts then
-    raise warning 'The publication supabase_realtime sends no inserts: new sessions wait for the sweep.'
+    raise warning 'The publication supabase_realtime sends no inserts: new sessions wait for the next poll.'
       using hint = 'alter publication supabase_realtime set (publish = ''insert, update, delete, truncate'')';
   end if;
 exception when insufficient_privilege then
-  -- A bell that does not ring delays a session until the next sweep; it loses none.
+  -- Realtime only wakes the worker: without it a session waits for the next poll.
   raise warning 'The publication supabase_realtime belongs to another role: therapy_sessions was not added.'
     using hint = 'Add it in the dashboard under Database, Publications.';
 end

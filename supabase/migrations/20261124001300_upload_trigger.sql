@@ -1,10 +1,10 @@
 -- Announces every uploaded recording to the worker, as a signed webhook.
 --
--- Reason: without it an upload waits for the next sweep of the bucket. It only announces: whatever
--- goes wrong here, the upload succeeds and the sweep finds it.
+-- Reason: without it an upload waits for the next sweep of the bucket. The trigger only announces:
+-- whatever goes wrong in it, the upload succeeds and the sweep finds it.
 --
--- To switch it on, enable the extension pg_net, then store in Vault where the worker is to be
--- reached and the secret that it has as WEBHOOK_SECRET:
+-- To switch it on, enable the extension pg_net, then store in Vault the address of the worker and
+-- the secret that it has as WEBHOOK_SECRET:
 --
 --   select vault.create_secret('https://worker.example.org/webhooks/storage', 'c3d_webhook_url');
 --   select vault.create_secret('whsec_…', 'c3d_webhook_secret');
@@ -58,7 +58,7 @@ begin
     return;
   end if;
 
-  -- What Storage and people attach to an object can be large, and is nobody's business here.
+  -- What Storage and people attach to an object can be large, and the worker does not read it.
   body := jsonb_build_object(
     'type', send_upload_webhook.kind,
     'table', 'objects',
@@ -89,7 +89,12 @@ begin
 end
 $$;
 
--- Guard --------------------------------------------------------------------------------------
+revoke execute on function public.send_upload_webhook(text, jsonb, jsonb)
+  from public, anon, authenticated, service_role;
+comment on function public.send_upload_webhook(text, jsonb, jsonb) is
+  'Signs an upload as a Standard Webhook and gives it to pg_net. Does nothing without pg_net, Vault or the secrets c3d_webhook_url and c3d_webhook_secret.';
+
+-- Announce -----------------------------------------------------------------------------------
 -- As its owner, because uploads come from every role, and none of them may see the secret.
 
 create or replace function public.announce_upload()
@@ -113,13 +118,7 @@ exception when query_canceled or assert_failure or others then
 end
 $$;
 
-revoke execute on function
-  public.send_upload_webhook(text, jsonb, jsonb),
-  public.announce_upload()
-from public, anon, authenticated, service_role;
-
-comment on function public.send_upload_webhook(text, jsonb, jsonb) is
-  'Signs an upload as a Standard Webhook and hands it to pg_net. Does nothing without pg_net, Vault or the secrets c3d_webhook_url and c3d_webhook_secret.';
+revoke execute on function public.announce_upload() from public, anon, authenticated, service_role;
 comment on function public.announce_upload() is
   'Announces an uploaded recording to the worker, and never stops an upload. Called by the trigger of the same name.';
 
@@ -128,7 +127,7 @@ comment on function public.announce_upload() is
 do $$
 begin
   if to_regclass('storage.objects') is null then
-    raise notice 'This database has no Storage: uploads are announced by nobody.';
+    raise notice 'This database has no Storage: no trigger announces uploads.';
     return;
   end if;
 

@@ -1,7 +1,7 @@
--- What the people who operate the worker ask: how is the queue, and what became of the uploads?
+-- The numbers of the queue and of the uploads, for the people who operate the worker.
 --
--- Reason: PostgREST answers at most 1,000 rows, so counting there would be many calls. One call
--- counts everything in one snapshot, and `c3d-worker status` and /metrics say the same.
+-- Reason: PostgREST answers at most 1,000 rows, so counting over the API would take many calls. One
+-- call counts everything in one snapshot, and `c3d-worker status` and /metrics say the same.
 
 set local lock_timeout = '5s';
 
@@ -26,7 +26,9 @@ security invoker
 set search_path = ''
 as $$
   with failures as (
-    select coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown') as code, count(*) as sessions
+    select
+      coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown') as code,
+      count(*) as sessions
     from public.therapy_sessions as s
     where s.processing_status = 'failed'
     group by 1
@@ -43,7 +45,9 @@ as $$
         where s.processing_status = 'processing'
           and coalesce(s.processing_due_at, '-infinity') < now()
       ) as stuck,
-      min(coalesce(s.processing_due_at, s.created_at)) filter (where is_due) as due_since
+      extract(
+        epoch from now() - min(coalesce(s.processing_due_at, s.created_at)) filter (where is_due)
+      )::double precision as oldest_due_age_seconds
     from public.therapy_sessions as s,
       lateral (
         select s.processing_status = 'pending'
@@ -57,14 +61,7 @@ as $$
     from public.storage_intake as i
   )
   select
-    sessions.pending,
-    sessions.processing,
-    sessions.completed,
-    sessions.failed,
-    sessions.skipped,
-    sessions.due,
-    sessions.stuck,
-    extract(epoch from now() - sessions.due_since)::double precision,
+    sessions.*,
     (
       select count(*)
       from public.c3d_technical_data as t
@@ -76,12 +73,7 @@ as $$
   from sessions, uploads
 $$;
 
--- Access -------------------------------------------------------------------------------------
-
 revoke execute on function public.queue_report() from public, anon, authenticated;
 grant execute on function public.queue_report() to service_role;
-
--- In words -----------------------------------------------------------------------------------
-
 comment on function public.queue_report() is
-  'One row: sessions by status; due (waiting, and not put off); stuck (their worker stopped); for how many seconds the longest waiting one has been due; how many were read in the last ten minutes; failed ones by code; uploads that were refused or known already.';
+  'One row: sessions by status; due (pending, and not put off); stuck (their worker stopped); for how many seconds the oldest of the due has been due; how many were read in the last ten minutes; failed ones by code; uploads that were refused, and uploads whose content had a session already.';

@@ -1,11 +1,11 @@
 -- What `c3d-worker check` cannot see through the API: how this project is set up inside.
 --
--- Reason: a wrong installation fails in silence. A publication without the table rings no bell, a
--- secret that differs refuses every webhook, a grant of the old days opens health data. One call
--- tells it all, and only from the system catalogs, which every role may read.
+-- Reason: a wrong installation fails in silence. A publication without the table wakes no worker, a
+-- secret that differs refuses every webhook, an old grant opens health data. One call tells it all,
+-- and only from the system catalogs, which every role may read.
 --
--- Vault is the exception: who calls may not be able to read it. A function of its own looks into
--- it as its owner, and tells of the secret its form and its SHA-256, never the secret itself.
+-- Vault is the exception: the caller may not be able to read it. A function of its own reads it as
+-- its owner, and tells of the secret its form and its SHA-256, never the secret itself.
 
 set local lock_timeout = '5s';
 
@@ -45,6 +45,11 @@ exception when others then
   return jsonb_build_object('vault', false, 'sqlstate', sqlstate);
 end
 $$;
+
+revoke execute on function public.webhook_report() from public, anon, authenticated;
+grant execute on function public.webhook_report() to service_role;
+comment on function public.webhook_report() is
+  'Where Vault says that uploads are announced, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
 
 -- Everything else ----------------------------------------------------------------------------
 
@@ -151,15 +156,7 @@ as $$
   )
 $$;
 
--- Access -------------------------------------------------------------------------------------
-
-revoke execute on function public.webhook_report(), public.installation_report()
-from public, anon, authenticated;
-grant execute on function public.webhook_report(), public.installation_report() to service_role;
-
--- In words -----------------------------------------------------------------------------------
-
-comment on function public.webhook_report() is
-  'Where Vault says that uploads are announced, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
+revoke execute on function public.installation_report() from public, anon, authenticated;
+grant execute on function public.installation_report() to service_role;
 comment on function public.installation_report() is
   'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger and webhook.';

@@ -1,16 +1,16 @@
 -- Moves the technical columns of an old therapy_sessions into c3d_technical_data, then drops them.
 --
 -- Reason: while they sat on the session they were NOT NULL, and a session whose file nobody had
--- read was filled with 0, '', '[]' or 'unknown'. Those are no values and become NULL, as do NaN
+-- read was filled with 0, '', '[]' or 'unknown'. Those are not values and become NULL, as do NaN
 -- and infinity; every other value moves. A list of channels is a value if it names one channel;
 -- then all its names keep their places, the empty ones too.
 --
--- Nothing is dropped before the moved rows were counted and compared, and nothing is dropped with
--- CASCADE: a view on such a column stops this migration by its name. A session which has its row
--- in c3d_technical_data already keeps what that row says; the old values fill its gaps.
+-- This migration drops nothing before it has counted and compared the moved rows, and never drops
+-- with CASCADE: a view on such a column stops it by its name. A session that has its row in
+-- c3d_technical_data already keeps what that row says; the old values fill its gaps.
 --
 -- Rates and durations land in `real`, which keeps 7 significant digits of a double precision.
--- That is by design. A number that does not fit stops the migration; none is bent to fit.
+-- That is by design. A number that does not fit stops the migration.
 --
 -- A moved row has no extracted_at: this project did not extract it.
 

@@ -1,0 +1,139 @@
+-- Makes therapy_sessions a queue: its columns, the five states, and the index of the claim.
+--
+-- Reason: PostgreSQL is the queue and the coordinator, so a session and its place in the queue are
+-- one row and cannot disagree. The functions of the next migrations are the only ways between the
+-- states:
+--
+--   pending --claim--> processing --complete--> completed
+--      ^                  |-- fail: pending again, due later; or failed
+--      |                  |-- release: pending again, the attempt not counted
+--      |                  `-- the lease runs out: claimable again, in the end failed
+--      `-- requeue from failed or completed              skipped: there is no C3D to read
+--
+-- A worker can die, a reply can get lost, and two workers can want the same session. So a claim
+-- comes with a lease that runs out, every function may be called again under the same claim, and a
+-- caller whose session another claim has taken over changes nothing and is told so.
+--
+-- now() stands still within a transaction, and these functions may wait for a lock. So they measure
+-- leases and due times by clock_timestamp(), read after the waiting is over.
+
+set local lock_timeout = '5s';
+
+-- Columns ------------------------------------------------------------------------------------
+-- processing_due_at has no default at first: the sessions that are here have been due since they
+-- came.
+
+set local client_min_messages = warning;
+
+alter table public.therapy_sessions
+  add column if not exists processing_attempts integer not null default 0,
+  add column if not exists processing_due_at timestamptz,
+  add column if not exists processing_claim uuid,
+  add column if not exists processing_error text,
+  add column if not exists read_mode text;
+
+set local client_min_messages = notice;
+
+create or replace function pg_temp.check_queue_columns()
+returns void
+language plpgsql
+as $$
+declare
+  others text;
+begin
+  select string_agg(format('%s is %s and has to be %s', wanted.name, found.type, wanted.type), '; ')
+  into others
+  from (values
+    ('processing_attempts', 'integer'),
+    ('processing_due_at', 'timestamp with time zone'),
+    ('processing_claim', 'uuid'),
+    ('processing_error', 'text'),
+    ('read_mode', 'text')
+  ) as wanted (name, type)
+  join (
+    select attname, format_type(atttypid, atttypmod) as type
+    from pg_attribute
+    where attrelid = 'public.therapy_sessions'::regclass and not attisdropped
+  ) as found on found.attname = wanted.name
+  where found.type <> wanted.type;
+
+  if others is not null then
+    raise exception 'therapy_sessions has columns of the queue''s names and other types, so this migration changed nothing: %. Rename them, then push again.',
+      others;
+  end if;
+end
+$$;
+
+select pg_temp.check_queue_columns();
+drop function pg_temp.check_queue_columns();
+
+update public.therapy_sessions set processing_attempts = 0 where processing_attempts is null;
+
+alter table public.therapy_sessions
+  alter column processing_attempts set default 0,
+  alter column processing_attempts set not null,
+  alter column processing_due_at set default now();
+
+comment on column public.therapy_sessions.processing_attempts is
+  'How often a worker has begun to read the file. A session given back unharmed, at a shutdown for example, does not count.';
+comment on column public.therapy_sessions.processing_due_at is
+  'While pending: no worker claims it before this time. While processing: when the lease of its worker ends. Empty when finished.';
+comment on column public.therapy_sessions.processing_claim is
+  'The last claim under which a worker took the session. It stays after the end, so that a repeated call is recognised.';
+comment on column public.therapy_sessions.processing_error is
+  'Why it failed last, or why it is read again: a code, then a sentence with what helps.';
+comment on column public.therapy_sessions.read_mode is
+  'header: only the first part of the file was read, so its content was not compared with file_hash, and there are no statistics. Empty: all of it was, or it is not read yet.';
+
+-- States -------------------------------------------------------------------------------------
+
+do $$
+declare
+  rule record;
+  put_back bigint;
+begin
+  for rule in
+    select conname, pg_get_constraintdef(oid) as definition
+    from pg_constraint
+    where conrelid = 'public.therapy_sessions'::regclass
+      and contype = 'c'
+      and conname <> 'processing_status_is_known'
+      and conkey = array[(
+        select attnum from pg_attribute where attrelid = conrelid and attname = 'processing_status'
+      )]
+  loop
+    execute format('alter table public.therapy_sessions drop constraint %I', rule.conname);
+    raise notice 'Replaced % on therapy_sessions: %', rule.conname, rule.definition;
+  end loop;
+
+  -- Also a session that is processing without a claim: no worker reads it any more.
+  update public.therapy_sessions
+  set
+    processing_status = 'pending',
+    processing_error = format('legacy_status: The session said %s before the queue was installed. A worker reads it again.', quote_literal(processing_status))
+  where processing_status not in ('pending', 'processing', 'completed', 'failed', 'skipped')
+    or (processing_status = 'processing' and processing_claim is null);
+  get diagnostics put_back = row_count;
+  if put_back > 0 then
+    raise notice '% sessions of an old or unknown state are pending; processing_error keeps what they said.', put_back;
+  end if;
+
+  if not exists (
+    select from pg_constraint
+    where conrelid = 'public.therapy_sessions'::regclass and conname = 'processing_status_is_known'
+  ) then
+    alter table public.therapy_sessions add constraint processing_status_is_known
+      check (processing_status in ('pending', 'processing', 'completed', 'failed', 'skipped'));
+  end if;
+end
+$$;
+
+-- Index --------------------------------------------------------------------------------------
+-- Serves the claim: what is pending or processing, the longest due first. Finished sessions are
+-- not in it.
+
+create index if not exists therapy_sessions_unfinished on public.therapy_sessions (
+  processing_status,
+  (coalesce(processing_due_at, '-infinity'::timestamptz)),
+  created_at
+) where processing_status in ('pending', 'processing');

@@ -1,0 +1,143 @@
+-- Returns a claimed session without completing it, or keeps it for longer.
+--
+-- Reason: an error is the session's own (it fails, or waits for its next attempt) or Supabase's (it
+-- is given back and the attempt does not count). While the work goes on, the lease is extended.
+
+set local lock_timeout = '5s';
+
+create or replace function public.fail_session(
+  session uuid,
+  claim uuid,
+  code text,
+  message text,
+  max_attempts integer,
+  retry_seconds double precision default null
+)
+returns text
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  claimed public.therapy_sessions;
+  verdict text;
+begin
+  select s.* into claimed
+  from public.therapy_sessions as s
+  where s.id = fail_session.session
+  for update;
+
+  if not found or claimed.processing_claim is distinct from fail_session.claim then
+    return 'lost';
+  elsif claimed.processing_status in ('pending', 'failed') then
+    return claimed.processing_status;  -- a repeat
+  elsif claimed.processing_status <> 'processing' then
+    return 'lost';
+  end if;
+
+  verdict := case
+    when fail_session.retry_seconds is not null
+      and claimed.processing_attempts < fail_session.max_attempts then 'pending'
+    else 'failed'
+  end;
+
+  update public.therapy_sessions as s
+  set
+    processing_status = verdict,
+    processing_due_at = case
+      when verdict = 'pending'
+        then clock_timestamp() + make_interval(secs => greatest(fail_session.retry_seconds, 0))
+    end,
+    processing_error = concat(fail_session.code, ': ', fail_session.message)
+  where s.id = fail_session.session;
+
+  return verdict;
+end
+$$;
+
+revoke execute on function public.fail_session(uuid, uuid, text, text, integer, double precision)
+  from public, anon, authenticated;
+grant execute on function public.fail_session(uuid, uuid, text, text, integer, double precision)
+  to service_role;
+comment on function public.fail_session(uuid, uuid, text, text, integer, double precision) is
+  'Says why a session could not be read. With retry_seconds and attempts left it waits for its next attempt: pending. Otherwise failed. Lost: the session is not processing under this claim; nothing changed.';
+
+create or replace function public.release_sessions(
+  claims uuid[],
+  sessions uuid[],
+  delay_seconds double precision default 0
+)
+returns setof uuid
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  with claimed as (
+    select s.id
+    from public.therapy_sessions as s
+    where s.id = any (release_sessions.sessions)
+      and s.processing_status = 'processing'
+      and s.processing_claim = any (release_sessions.claims)
+    order by s.id  -- the same order everywhere, so that two calls never wait for each other
+    for update
+  )
+  update public.therapy_sessions as s
+  set
+    processing_status = 'pending',
+    processing_due_at = clock_timestamp()
+      + make_interval(secs => greatest(release_sessions.delay_seconds, 0)),
+    processing_attempts = greatest(s.processing_attempts - 1, 0)
+  from claimed
+  where s.id = claimed.id;
+
+  -- The claim stays on a released session until the next one takes it: a repeat sees it here.
+  return query
+  select s.id
+  from public.therapy_sessions as s
+  where s.id = any (release_sessions.sessions)
+    and s.processing_status = 'pending'
+    and s.processing_claim = any (release_sessions.claims)
+  order by s.id;
+end
+$$;
+
+revoke execute on function public.release_sessions(uuid[], uuid[], double precision)
+  from public, anon, authenticated;
+grant execute on function public.release_sessions(uuid[], uuid[], double precision) to service_role;
+comment on function public.release_sessions(uuid[], uuid[], double precision) is
+  'Gives sessions back unharmed: pending, due after delay_seconds, the attempt not counted. Returns those given back.';
+
+create or replace function public.extend_lease(
+  claims uuid[],
+  sessions uuid[],
+  lease_seconds integer
+)
+returns setof uuid
+language sql
+security invoker
+set search_path = ''
+as $$
+  with claimed as (
+    select s.id
+    from public.therapy_sessions as s
+    where s.id = any (extend_lease.sessions)
+      and s.processing_claim = any (extend_lease.claims)
+    order by s.id
+    for update
+  ),
+  extended as (
+    update public.therapy_sessions as s
+    set processing_due_at = clock_timestamp() + make_interval(secs => extend_lease.lease_seconds)
+    from claimed
+    where s.id = claimed.id
+      and s.processing_status = 'processing'
+  )
+  select claimed.id from claimed order by claimed.id
+$$;
+
+revoke execute on function public.extend_lease(uuid[], uuid[], integer)
+  from public, anon, authenticated;
+grant execute on function public.extend_lease(uuid[], uuid[], integer) to service_role;
+comment on function public.extend_lease(uuid[], uuid[], integer) is
+  'Extends the leases of sessions that are processing to lease_seconds from now. Returns every session still under one of the claims, ended ones too: those left out were taken over by another claim, requeued or deleted.';

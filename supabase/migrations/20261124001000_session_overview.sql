@@ -1,0 +1,110 @@
+-- The view that a person looks at in the dashboard.
+--
+-- Reason: whoever asks "where is the recording of this morning?" should not have to know the queue.
+-- The view answers in the order of urgency: failed, stuck, waiting, being read, completed; the
+-- newest first within each.
+
+set local lock_timeout = '5s';
+
+create or replace view public.session_overview
+with (security_invoker = true)
+as
+with urgencies as (
+  select
+    s.id,
+    case
+      when s.processing_status = 'failed' then 1
+      when s.processing_status = 'processing'
+        and coalesce(s.processing_due_at, '-infinity') < now() - interval '1 minute' then 2
+      when s.processing_status = 'pending'
+        and coalesce(s.processing_due_at, s.created_at) < now() - interval '5 minutes' then 2
+      when s.processing_status = 'pending' then 3
+      when s.processing_status = 'processing' then 4
+      when s.processing_status = 'completed' then 5
+      else 6
+    end as urgency
+  from public.therapy_sessions as s
+),
+lengths as (
+  select t.session_id, length.exact, round(length.exact)::integer as seconds
+  from public.c3d_technical_data as t,
+    lateral (
+      select coalesce(t.original_duration_seconds, t.duration_seconds)::numeric as exact
+    ) as length
+  where length.exact between 0 and 1e9
+)
+select
+  case
+    when s.processing_status = 'processing' and urgencies.urgency = 2 then 'stuck: its worker stopped'
+    when s.processing_status = 'pending' and urgencies.urgency = 2 then 'stuck: no worker takes it'
+    when s.processing_status = 'pending' and s.processing_due_at > now()
+      then 'waiting for its next attempt'
+    when s.processing_status = 'pending' then 'waiting'
+    when s.processing_status = 'processing' then 'being read'
+    when s.processing_status = 'skipped' then 'skipped: no recording to read'
+    else s.processing_status  -- failed, completed
+  end as state,
+  s.patient_id as patient,
+  s.original_filename as file,
+  case
+    when s.processing_status in ('completed', 'skipped') then null
+    when s.processing_status = 'failed' then concat_ws(
+      ' ',
+      coalesce(s.processing_error, 'It failed before this worker was installed.'),
+      case
+        when s.processing_error like 'duplicate\_content: %' then null  -- it would end the same way
+        else format('To retry: c3d-worker requeue %s', s.id)
+      end
+    )
+    when urgencies.urgency = 2 then concat_ws(
+      ' ',
+      'Is a worker running? Start one with `c3d-worker run`; it claims this session by itself.',
+      s.processing_error
+    )
+    else s.processing_error
+  end as what_to_do,
+  t.channel_count as channels,
+  t.original_sampling_rate as rate_hz,
+  case
+    when lengths.exact < 59.95 then format('%s s', round(lengths.exact, 1))
+    when lengths.seconds < 3600
+      then format('%s min %s s', lengths.seconds / 60, lengths.seconds % 60)
+    when lengths.seconds is not null
+      then format('%s h %s min', lengths.seconds / 3600, lengths.seconds % 3600 / 60)
+  end as duration,
+  t.channel_names,
+  s.processing_attempts as attempts,
+  case when s.processing_status in ('pending', 'processing') then s.created_at end as waiting_since,
+  case when s.processing_status = 'pending' then s.processing_due_at end as next_attempt_at,
+  s.created_at as uploaded_at,
+  t.extracted_at as read_at,
+  s.file_path,
+  s.id as session_id
+from public.therapy_sessions as s
+join urgencies on urgencies.id = s.id
+left join public.c3d_technical_data as t on t.session_id = s.id
+left join lengths on lengths.session_id = s.id
+order by urgencies.urgency, s.created_at desc nulls last;
+
+revoke all on public.session_overview from public, anon, authenticated;
+grant select on public.session_overview to service_role;
+
+comment on view public.session_overview is
+  'Every session at a glance, in the order of urgency: failed, stuck, waiting, being read, completed; the newest first within each.';
+comment on column public.session_overview.state is 'How far the session has come, in words.';
+comment on column public.session_overview.patient is 'The patient''s code.';
+comment on column public.session_overview.file is 'Name of the file as it was uploaded.';
+comment on column public.session_overview.what_to_do is
+  'What went wrong and what helps. Empty when there is nothing to do.';
+comment on column public.session_overview.channels is 'Number of ANALOG (EMG) channels.';
+comment on column public.session_overview.rate_hz is 'EMG samples per second, in Hz.';
+comment on column public.session_overview.duration is
+  'Length of the EMG signal; of a recording without one, its length on the frame clock.';
+comment on column public.session_overview.channel_names is 'Names of the ANALOG (EMG) channels in the order of the file.';
+comment on column public.session_overview.attempts is 'How often a worker has begun to read the file.';
+comment on column public.session_overview.waiting_since is 'Since when the session waits for its technical row. Empty when finished.';
+comment on column public.session_overview.next_attempt_at is 'While it waits: the time of its next attempt.';
+comment on column public.session_overview.uploaded_at is 'When the session was created, right after its upload.';
+comment on column public.session_overview.read_at is 'When the file was read. Empty for values taken over from the old system.';
+comment on column public.session_overview.file_path is 'Where the recording lies in Storage.';
+comment on column public.session_overview.session_id is 'The session, for `c3d-worker show` and `c3d-worker requeue`.';
