@@ -25,6 +25,17 @@ pytestmark = pytest.mark.timeout(360)
     ("name", "trouble", "seconds"),
     [
         ("HTTP 503 with HTML", say(503), LONG),
+        (
+            "HTTP 400 that names the tenant",
+            say(400, '{"statusCode": "400", "error": "TenantNotFound", "message": "Missing"}'),
+            LONG,
+        ),
+        pytest.param(
+            "HTTP 400 that refuses the key",
+            say(400, '{"statusCode": "400", "error": "InvalidJWT", "message": "jwt expired"}'),
+            HOLD,
+            marks=full_only,
+        ),
         pytest.param(
             "HTTP 500 with JSON",
             say(500, '{"statusCode": "500", "error": "internal", "message": "Internal"}'),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -38,12 +39,13 @@ async def _served(harness: Harness, isolation: Isolation) -> AsyncIterator[Claim
     settings = settings_of(harness.stack, poll_seconds=1, max_attempts=3)
     metadata = MetadataService(harness.connection.supabase)
     store = ObjectStore(harness.connection, harness.bucket)
-    processor = Processor(metadata, store, isolation, settings)
-    loop = ClaimLoop(metadata, processor.process, settings)
-    running = asyncio.create_task(loop.run())
-    yield loop
-    loop.stop()
-    await running
+    with ThreadPoolExecutor(settings.concurrency) as readers:
+        processor = Processor(metadata, store, isolation, readers, settings)
+        loop = ClaimLoop(metadata, processor.process, settings)
+        running = asyncio.create_task(loop.run())
+        yield loop
+        loop.stop()
+        await running
 
 
 @pytest.mark.parametrize(
