@@ -118,7 +118,9 @@ def test_a_dot_env_file_of_another_encoding_is_one_sentence(tmp_path: Path, enco
 
 
 @pytest.mark.usefixtures("complete")
-def test_a_number_that_is_none_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_a_number_is_named_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTP_PORT", "eighty")
     with pytest.raises(SettingError, match="HTTP_PORT is wrong: must be a whole number"):
         load_settings()
