@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,12 @@ from worker.settings import settings_names
 
 
 def _run(folder: Path, **settings: str) -> str:
-    """Run a worker that cannot start, and return what it says."""
+    """Run a worker that cannot start, and return the one sentence that it says."""
+    (said,) = _lines(folder, settings)
+    return said
+
+
+def _lines(folder: Path, settings: Mapping[str, str]) -> list[str]:
     inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
     ended = subprocess.run(
         [sys.executable, "-m", "worker", "run"],
@@ -32,8 +39,7 @@ def _run(folder: Path, **settings: str) -> str:
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
-    return ended.stderr
+    return ended.stderr.splitlines()
 
 
 async def _until(service: MetadataService, *, missing: bool) -> None:
@@ -61,6 +67,21 @@ def test_an_unreachable_url(tmp_path: Path) -> None:
     said = _run(tmp_path, SUPABASE_URL="http://127.0.0.1:1", SUPABASE_SECRET_KEY="secret")
     assert said.startswith("supabase_unavailable: ")
     assert "SUPABASE_URL" in said
+
+
+def test_an_address_without_encryption_is_a_warning_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "SUPABASE_URL": "http://nowhere.invalid",
+        "SUPABASE_SECRET_KEY": "secret",
+        "LOG_FORMAT": "json",
+    }
+    warned, failed = _lines(tmp_path, settings)
+    line = json.loads(warned)
+    assert (line["event"], line["level"]) == ("url_not_encrypted", "warning")
+    assert line["url"] == "http://nowhere.invalid"
+    assert failed.startswith("supabase_unavailable: ")
 
 
 @pytest.mark.parametrize("key", ["sb_secret_of_another_project", "nonsense"])
