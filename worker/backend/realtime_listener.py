@@ -26,6 +26,7 @@ from realtime import (
 )
 
 from worker.backend.metadata_service import SESSIONS
+from worker.backend.no_redirects import refuse_redirects
 from worker.backoff import backoff
 
 JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
@@ -128,6 +129,7 @@ class _Connection:
     """One client, one channel, from connecting to the first doubt."""
 
     def __init__(self, url: str, key: str, wake: Callable[[WakeReason], None]) -> None:
+        refuse_redirects()
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._wake = wake
         self._joined = asyncio.Event()
