@@ -113,12 +113,14 @@ def test_no_error_and_no_representation_repeats_the_key(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_a_dot_env_file_of_another_encoding_is_one_sentence(tmp_path: Path, encoding: str) -> None:
     (tmp_path / ".env").write_text("C3D_BUCKET=Ärzte\n", encoding=encoding)
-    with pytest.raises(SettingError, match="no UTF-8 text"):
+    with pytest.raises(SettingError, match="not UTF-8 text"):
         load_settings()
 
 
 @pytest.mark.usefixtures("complete")
-def test_a_number_that_is_none_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_a_number_is_named_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTP_PORT", "eighty")
     with pytest.raises(SettingError, match="HTTP_PORT is wrong: must be a whole number"):
         load_settings()

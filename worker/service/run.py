@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
 
 import structlog
@@ -55,11 +56,13 @@ async def run(settings: Settings) -> None:
             else None
         )
 
+        # Ends after the isolation, when no thread waits for one of its children any more.
+        readers = context.enter_context(ThreadPoolExecutor(settings.concurrency, "reader"))
         # Whatever may forbid the start has been asked; children cost the most to start.
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
-        processor = Processor(metadata, store, isolation, settings)
+        processor = Processor(metadata, store, isolation, readers, settings)
         watchdog = Watchdog()
         loop = ClaimLoop(metadata, processor.process, settings, watchdog)
         realtime = make_listener(connection, loop)

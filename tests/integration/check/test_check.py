@@ -70,7 +70,7 @@ async def test_an_unreachable_url_leaves_the_rest_unchecked(
     assert printed.count("not checked") == len(Check) - 2
 
 
-async def test_an_address_that_is_no_project(own_stack: StackInfo) -> None:
+async def test_an_address_that_is_not_a_project(own_stack: StackInfo) -> None:
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<html>Welcome</html>", content_type="text/html")
 
@@ -114,14 +114,14 @@ async def test_the_legacy_key_is_a_good_one(own_stack: StackInfo) -> None:
 @pytest.mark.parametrize(
     "key", ["", "a.b.c", "a.!.c", "a.W10.c", "a.eyJyb2xlIjoxfQ.c.d", "a.//8.c"]
 )
-def test_what_is_no_jwt_claims_nothing(key: str) -> None:
+def test_a_key_that_is_not_a_jwt_claims_nothing(key: str) -> None:
     assert claims(key) == {}
 
 
 # --- the machine ------------------------------------------------------------------------------
 
 
-async def test_a_disk_too_small_for_what_may_be_in_hand(own_stack: StackInfo) -> None:
+async def test_a_disk_too_small_for_what_is_processed_at_once(own_stack: StackInfo) -> None:
     found = await found_in(own_stack, concurrency=64, max_file_mb=2147)
     (line,) = found[Check.FOLDER]
     if line.verdict is Verdict.GOOD:

@@ -130,7 +130,9 @@ async def test_work_whose_lease_went_to_another_is_dropped(harness: Harness) -> 
 
 
 @pytest.mark.parametrize("end", ["complete_session", "fail_session"])
-async def test_an_end_whose_answer_comes_late_is_no_lost_lease(harness: Harness, end: str) -> None:
+async def test_an_end_whose_answer_comes_late_is_not_a_lost_lease(
+    harness: Harness, end: str
+) -> None:
     (session,) = await _sessions(harness, 1)
     ended: list[Completion | Failure] = []
 
