@@ -39,14 +39,16 @@ comment on table public.storage_intake is
   'Every uploaded version of every recording, and what became of it. A row goes with its session; a session that is deleted while its object stays is made anew.';
 comment on column public.storage_intake.object_id is 'The object in Storage (storage.objects.id).';
 comment on column public.storage_intake.version is 'Its version: overwriting an object makes a new one.';
-comment on column public.storage_intake.object_path is 'Where it lay in the bucket when it was taken in.';
+comment on column public.storage_intake.object_path is
+  'Its path in the bucket when it was taken in.';
 comment on column public.storage_intake.outcome is
-  'session: it made the session. duplicate: its content had a session already. skipped: not a recording, its session says so. refused: no session, detail says why. taking: a worker is downloading it.';
-comment on column public.storage_intake.session_id is 'The session that has its content.';
-comment on column public.storage_intake.detail is 'Why it was refused: a code, then a sentence with what helps.';
+  'session: it created the session. duplicate: its content already had a session. skipped: it is not a recording, as its session says. refused: it has no session, detail says why. taking: a worker is downloading it.';
+comment on column public.storage_intake.session_id is 'The session that holds its content.';
+comment on column public.storage_intake.detail is
+  'Why it was refused: a code, then a sentence with the cure.';
 comment on column public.storage_intake.taken_at is 'When it was taken in.';
 comment on column public.storage_intake.held_until is
-  'While taking: when the lease of its worker ends. After that another worker may claim it.';
+  'While taking: the end of the worker''s lease. Later another worker may take it in.';
 
 create or replace function public.claim_objects(
   bucket text,
@@ -124,19 +126,19 @@ comment on function public.claim_objects(text, integer, integer, text, uuid, boo
 
 create or replace function public.extend_object_lease(object uuid, version text, lease_seconds integer)
 returns boolean
-language sql
+language plpgsql
 security invoker
 set search_path = ''
 as $$
-  with extended as (
-    update public.storage_intake as i
-    set held_until = clock_timestamp() + make_interval(secs => extend_object_lease.lease_seconds)
-    where i.object_id = extend_object_lease.object
-      and i.version = extend_object_lease.version
-      and i.outcome = 'taking'
-    returning 1
-  )
-  select exists (select from extended)
+begin
+  update public.storage_intake as i
+  set held_until = clock_timestamp() + make_interval(secs => extend_object_lease.lease_seconds)
+  where i.object_id = extend_object_lease.object
+    and i.version = extend_object_lease.version
+    and i.outcome = 'taking';
+
+  return found;
+end
 $$;
 
 revoke execute on function public.extend_object_lease(uuid, text, integer)

@@ -10,17 +10,17 @@ set local lock_timeout = '5s';
 
 create or replace function public.count_cache_hit(session uuid)
 returns boolean
-language sql
+language plpgsql
 security invoker
 set search_path = ''
 as $$
-  with hit as (
-    update public.therapy_sessions as s
-    set cache_hits = coalesce(s.cache_hits, 0) + 1, last_accessed_at = clock_timestamp()
-    where s.id = count_cache_hit.session
-    returning 1
-  )
-  select exists (select from hit)
+begin
+  update public.therapy_sessions as s
+  set cache_hits = coalesce(s.cache_hits, 0) + 1, last_accessed_at = clock_timestamp()
+  where s.id = count_cache_hit.session;
+
+  return found;
+end
 $$;
 
 revoke execute on function public.count_cache_hit(uuid) from public, anon, authenticated;
