@@ -41,6 +41,8 @@ async def run(settings: Settings) -> None:
             sentence say what.
         SettingError: the port of the HTTP server is taken.
     """
+    if settings.sends_in_clear:
+        log.warning("url_not_encrypted", url=settings.supabase_url)
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
         metadata = MetadataService(connection.supabase)

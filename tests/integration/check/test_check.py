@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -18,6 +21,8 @@ from worker.check.findings import Check, Verdict
 from worker.check.key import claims
 from worker.local import keys
 from worker.local.stack import StackInfo
+
+NAME = "supabase.example.org"  # of another machine, which this one plays
 
 # --- a good installation ----------------------------------------------------------------------
 
@@ -52,6 +57,23 @@ async def test_checking_changes_nothing(own_stack: StackInfo) -> None:
 
 
 # --- the way there ----------------------------------------------------------------------------
+
+
+async def test_http_to_another_machine_is_a_warning(
+    own_stack: StackInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolve_here(host: Any, *others: Any, **named: Any) -> Any:
+        return resolve("127.0.0.1" if host in {NAME, NAME.encode()} else host, *others, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
+    port = urlsplit(own_stack.url).port
+    found = await found_in(own_stack, supabase_url=f"http://{NAME}:{port}")
+    assert verdicts(found) == {Check.URL: Verdict.WARNING}
+    (finding,) = found[Check.URL]
+    assert "not encrypted" in finding.said
+    assert "https" in finding.cure
 
 
 async def test_an_unreachable_url_leaves_the_rest_unchecked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ async def test_an_unreachable_url(migrated_stack: StackInfo, tmp_path: Path) -> 
     said = await _run(migrated_stack, tmp_path, SUPABASE_URL="http://127.0.0.1:1")
     assert said.startswith("supabase_unavailable: ")
     assert "SUPABASE_URL" in said
+
+
+async def test_an_address_without_encryption_is_a_warning_before_anything_is_sent(
+    migrated_stack: StackInfo, tmp_path: Path
+) -> None:
+    settings = {"SUPABASE_URL": "http://nowhere.invalid", "LOG_FORMAT": "json"}
+    _, _, said = await command(migrated_stack, tmp_path, "run", **settings)
+    warned, failed = said.splitlines()
+    line = json.loads(warned)
+    assert (line["event"], line["level"]) == ("url_not_encrypted", "warning")
+    assert line["url"] == "http://nowhere.invalid"
+    assert failed.startswith("supabase_unavailable: ")
 
 
 @pytest.mark.parametrize("key", ["sb_secret_of_another_project", "nonsense"])
