@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -164,6 +165,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe events that are logged."""
 
+    @property
+    def sends_in_clear(self) -> bool:
+        """Whether the key and the recordings travel to another machine without encryption."""
+        parts = urlsplit(self.supabase_url)
+        return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment, then the nearest `.env` at or above the working directory.
@@ -190,6 +197,14 @@ def renamed_settings() -> dict[str, str]:
 def settings_names() -> frozenset[str]:
     """Every environment variable that is read."""
     return frozenset(name.upper() for name in Settings.model_fields) | {LEGACY_KEY, *RENAMED}
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether `host` is a loopback address, or a name that stands for one (RFC 6761, 6.3)."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _env_file() -> str | None:

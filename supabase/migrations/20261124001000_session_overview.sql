@@ -130,16 +130,19 @@ comment on column public.session_overview.state is 'How far the session has come
 comment on column public.session_overview.patient is 'The patient''s code.';
 comment on column public.session_overview.file is 'Name of the file as it was uploaded.';
 comment on column public.session_overview.what_to_do is
-  'What went wrong and what helps. Empty when there is nothing to do.';
+  'What went wrong and the cure. Empty when there is nothing to do.';
 comment on column public.session_overview.channels is 'Number of ANALOG (EMG) channels.';
 comment on column public.session_overview.rate_hz is 'EMG samples per second, in Hz.';
 comment on column public.session_overview.duration is
-  'Length of the EMG signal; of a recording without one, its length on the frame clock.';
+  'Length of the EMG signal, in words. Where there is none, length by the frame clock.';
 comment on column public.session_overview.channel_names is 'Names of the ANALOG (EMG) channels in the order of the file.';
-comment on column public.session_overview.attempts is 'How often a worker has begun to read the file.';
+comment on column public.session_overview.attempts is 'Number of attempts to read the file.';
 comment on column public.session_overview.waiting_since is 'Since when the session waits for its technical row. Empty when finished.';
-comment on column public.session_overview.next_attempt_at is 'While it waits: the time of its next attempt.';
+comment on column public.session_overview.next_attempt_at is
+  'While it waits: the time of the next attempt.';
 comment on column public.session_overview.uploaded_at is 'When the session was created, right after its upload.';
-comment on column public.session_overview.read_at is 'When the file was read. Empty for values taken over from the old system.';
-comment on column public.session_overview.file_path is 'Where the recording lies in Storage.';
-comment on column public.session_overview.session_id is 'The session, for `c3d-worker show` and `c3d-worker requeue`.';
+comment on column public.session_overview.read_at is
+  'When the worker read the file. Empty for values taken over from the old system.';
+comment on column public.session_overview.file_path is 'Path of the recording in the bucket.';
+comment on column public.session_overview.session_id is
+  'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline do as the harness would: upload, look, wait."""
+"""What integration tests do from outside the worker: upload, run a worker, look, wait."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Harness:
         return row
 
     async def until_done(self, sessions: Sequence[UUID], *, seconds: float = 60.0) -> None:
-        """Wait until none of the sessions waits or is in hand."""
+        """Wait until none of the sessions is pending or being processed."""
         async with asyncio.timeout(seconds):
             while await self.database.fetchval(f"{UNFINISHED} and id = any ($1)", sessions):
                 await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Webhooks as a database sends them, signed or not, to a service in this process."""
+"""Webhooks as a database sends them, signed or not."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def signed(
     }
 
 
-class Face:
-    """A webhook service, and how often it woke the sweep."""
+class Endpoint:
+    """A webhook service in this process, and how often it woke the sweep of the bucket."""
 
     def __init__(self, intake: Intake | TakesIn, *, max_concurrent: int = MAX_AT_ONCE) -> None:
-        """Serve `intake` in this process."""
+        """Have `intake` take in what is announced."""
         self.woken = 0
         self.service = WebhookService(
             intake=intake,

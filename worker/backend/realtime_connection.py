@@ -21,6 +21,7 @@ from realtime import (
 )
 
 from worker.backend.metadata_service import SESSIONS
+from worker.backend.no_redirects import refuse_redirects
 from worker.errors import UnavailableError
 
 JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
@@ -66,6 +67,7 @@ class RealtimeConnection:
         self, url: str, key: str, ring_probe: RingProbe, wake: Callable[[WakeReason], None]
     ) -> None:
         """As for `RealtimeListener`; `url` is that of Realtime itself."""
+        refuse_redirects()
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._ring_probe = ring_probe
         self._wake = wake

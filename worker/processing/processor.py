@@ -7,6 +7,8 @@ import os
 import re
 import tempfile
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -54,12 +56,18 @@ class Processor:
         metadata: MetadataService,
         store: ObjectStore,
         isolation: Isolation,
+        readers: Executor,
         settings: Settings,
     ) -> None:
-        """`settings` say how many sessions are read at once, and the limits of each."""
+        """`settings` say how many sessions are read at once, and the limits of each.
+
+        `readers` has as many threads, which wait for the children of `isolation`. The event loop's
+        own would be too few, and it resolves names with them.
+        """
         self._metadata = metadata
         self._store = store
         self._isolation = isolation
+        self._readers = readers
         self._settings = settings
         self._completer = BatchCompleter(metadata)
         self._slots = asyncio.Semaphore(settings.concurrency + 1)  # one for an abandoned session
@@ -117,8 +125,9 @@ class Processor:
             # The child opens this process's file anew.
             path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
             with watch.step("read"):
-                extracted = await asyncio.to_thread(
-                    self._isolation.run, path, session.file_path, samples=not start_only
+                extracted = await asyncio.get_running_loop().run_in_executor(
+                    self._readers,
+                    partial(self._isolation.run, path, session.file_path, samples=not start_only),
                 )
             log.debug("read", session=str(session.id))
         return Finished(

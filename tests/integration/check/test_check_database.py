@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunningStack
-from tests.integration.checking import broken, found_in, verdicts
+from tests.integration.checking import PUBLISH, broken, found_in, verdicts
 from tests.integration.command_line import command
 from tests.integration.migrating import MIGRATIONS as FOLDER
 from tests.integration.migrating import OURS
@@ -20,10 +20,6 @@ from worker.local.stack import StackInfo
 
 SESSIONS = "public.therapy_sessions"
 ALL_CHANGES = "set (publish = 'insert, update, delete, truncate')"
-PUBLISH = f"""
-create publication supabase_realtime for table {SESSIONS};
-alter publication supabase_realtime owner to postgres
-"""
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +164,7 @@ async def test_a_report_that_is_refused_says_so(own_stack: StackInfo) -> None:
     ],
     ids=["without the table", "without inserts", "absent"],
 )
-async def test_a_publication_that_rings_no_bell(
+async def test_a_publication_that_sends_no_inserts(
     own_stack: StackInfo, breaking: str, mending: str, cure: str
 ) -> None:
     async with broken(own_stack, breaking, mending):
@@ -189,7 +185,7 @@ async def test_a_publication_of_all_tables_will_do(own_stack: StackInfo) -> None
         assert verdicts(await found_in(own_stack)) == {}
 
 
-async def test_realtime_that_hears_nothing(
+async def test_realtime_that_is_not_joined_in_time(
     own_stack: StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.check.order.REALTIME_SECONDS", 0.0)
@@ -264,7 +260,7 @@ async def test_what_strangers_may_do_is_a_warning(
     assert cure in found[Check.ACCESS][0].cure
 
 
-async def test_a_warning_is_no_failure(own_stack: StackInfo, tmp_path: Path) -> None:
+async def test_a_warning_is_not_a_failure(own_stack: StackInfo, tmp_path: Path) -> None:
     give = "grant select on public.session_overview to anon"
     async with broken(own_stack, give, "revoke all on public.session_overview from anon"):
         code, printed, _ = await command(own_stack, tmp_path, "check", MAX_FILE_MB="1")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.integration.checking import broken
 from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
@@ -114,7 +115,9 @@ async def test_an_empty_project_has_nothing_to_show(harness: Harness, tmp_path: 
     assert printed == "No session has failed.\n"
 
 
-async def test_a_requeued_session_is_no_error_any_more(harness: Harness, tmp_path: Path) -> None:
+async def test_a_requeued_session_is_not_an_error_any_more(
+    harness: Harness, tmp_path: Path
+) -> None:
     named = await every_state(harness)
     for name in ("failed", "old"):
         await harness.database.fetchval("select requeue_session($1, 'why')", named[name])
@@ -151,7 +154,7 @@ async def test_failed_ones_are_listed_in_full_however_many(
     assert f"3 of {many:,}; more with --limit." in printed
 
 
-async def test_watching_looks_again_until_ctrl_c(harness: Harness, tmp_path: Path) -> None:
+async def test_watching_repeats_until_ctrl_c(harness: Harness, tmp_path: Path) -> None:
     process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     assert json.loads(await process.stdout.readline())["sessions"]["pending"] == 0
@@ -167,13 +170,11 @@ async def test_watching_outlives_trouble_and_says_it(harness: Harness, tmp_path:
     process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     await process.stdout.readline()
-    await harness.database.execute("alter function public.queue_report() rename to hidden")
-    try:
-        async with asyncio.timeout(15):
-            while "error" not in (said := json.loads(await process.stdout.readline())):
-                pass
-    finally:
-        await harness.database.execute("alter function public.hidden() rename to queue_report")
+    hide = "alter function public.queue_report() rename to hidden"
+    show = "alter function public.hidden() rename to queue_report"
+    async with broken(harness.stack, hide, show), asyncio.timeout(15):
+        while "error" not in (said := json.loads(await process.stdout.readline())):
+            pass
     assert said["error"].startswith("migration_missing: ")
     async with asyncio.timeout(15):
         while "sessions" not in json.loads(await process.stdout.readline()):

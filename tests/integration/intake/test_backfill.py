@@ -119,7 +119,7 @@ async def test_objects_that_storage_cannot_read_keep_it_from_no_other(
     assert len(await sessions(harness)) == MAX_IN_A_ROW + 3
 
 
-async def test_a_backfill_waits_for_what_others_have_in_hand(
+async def test_a_backfill_waits_for_what_others_have_claimed(
     harness: Harness, tmp_path: Path
 ) -> None:
     await fill(harness, 2)

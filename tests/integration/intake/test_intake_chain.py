@@ -65,7 +65,7 @@ async def test_no_log_line_of_intake_holds_a_secret_or_a_file_name(
         assert planted not in text
 
 
-async def test_an_overwrite_travels_too_and_leaves_the_first_row(
+async def test_an_overwrite_gets_its_own_row_and_leaves_the_first(
     harness: Harness, tmp_path: Path
 ) -> None:
     webhook = await announce_uploads(harness.stack)
@@ -127,9 +127,7 @@ async def test_a_stopped_worker_gives_back_what_it_was_taking_in(
         await until_sessions(harness, 60, seconds=60)
 
 
-async def test_the_reservation_of_a_killed_worker_runs_out(
-    harness: Harness, tmp_path: Path
-) -> None:
+async def test_the_lease_of_a_killed_worker_runs_out(harness: Harness, tmp_path: Path) -> None:
     await harness.upload(RECORDING)
     dead = make_intake(harness.connection, settings_of(harness.stack, lease_seconds=5))
     held = await dead.register.claim("")

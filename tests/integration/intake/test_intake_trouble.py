@@ -1,4 +1,4 @@
-"""An upload that cannot be taken in holds up no other one, and is not downloaded for ever."""
+"""An upload that cannot be taken in delays no other, and is not downloaded for ever."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from worker.local.migrated import connected
 UNREADABLE = 3
 
 
-async def test_objects_that_storage_cannot_read_hold_up_none_behind_them(harness: Harness) -> None:
+async def test_objects_that_storage_cannot_read_delay_none_behind_them(harness: Harness) -> None:
     for number in range(UNREADABLE):
         await harness.upload(numbered(number), f"P001/a{number}.c3d")
     await harness.upload(numbered(9), "P001/b.c3d")

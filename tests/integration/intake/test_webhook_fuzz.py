@@ -10,7 +10,7 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.webhooks import SECRET, Face, body_of, signed
+from tests.integration.webhooks import SECRET, Endpoint, body_of, signed
 from worker.backend.intake_register import IntakeResult
 
 MEANT = {200, 201, 202, 400, 401, 413, 429, 503}
@@ -59,7 +59,7 @@ class Nobody:
 
 def status_of(body: bytes, headers: dict[str, str]) -> int:
     """Send it and return the answer's status."""
-    return asyncio.run(Face(Nobody()).post(body, headers)).status_code
+    return asyncio.run(Endpoint(Nobody()).post(body, headers)).status_code
 
 
 @MANY

@@ -17,21 +17,19 @@ import pytest
 
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import settings_of
+from tests.integration.uploads import NEVER, RECORDING, settings_of
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
-from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.local.worker_process import worker_process
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
 from worker.queueing.claim_loop import ClaimLoop
 
-NEVER = "3600"  # seconds between two sweeps
 GAP = 3 * FEED_SECONDS  # seconds; what is silent for longer does not feed
 
 
 class Manager:
-    """A service manager's ear: the socket that NOTIFY_SOCKET names."""
+    """What a service manager hears, on the socket that NOTIFY_SOCKET names."""
 
     def __init__(self, address: str) -> None:
         """Listen on a path, or on an abstract name that begins with @."""
@@ -120,7 +118,7 @@ async def test_a_supabase_that_hangs_is_no_reason_to_kill_the_worker(
         while time.monotonic() < until:
             assert await manager.hear() == "WATCHDOG=1"
         line.mend()
-        session = await harness.session(ghostly_recording(seconds=5.0))
+        session = await harness.session(RECORDING)
         await harness.until(session, "completed", seconds=60.0)
 
 

@@ -15,7 +15,7 @@ from worker.processing.batch_completer import LINGER_SECONDS, MAX_BATCH, BatchCo
 
 
 class Calls(MetadataService):
-    """Keeps what was handed in, call by call, and answers as it is told."""
+    """Counts what each call completes, and answers as it is told."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -41,7 +41,7 @@ def finished() -> Finished:
     return Finished(session, {}, "0" * 64, {})
 
 
-async def test_one_alone_is_handed_in_at_once() -> None:
+async def test_one_alone_is_sent_at_once() -> None:
     calls = Calls()
     completer = BatchCompleter(calls)
     async with asyncio.timeout(LINGER_SECONDS / 2):
