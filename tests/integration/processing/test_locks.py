@@ -1,4 +1,4 @@
-"""A row that somebody else has locked, as an open transaction in the SQL Editor does, waits alone."""
+"""A row that somebody else has locked, as by an open transaction in the SQL Editor, waits alone."""
 
 from __future__ import annotations
 
