@@ -30,6 +30,7 @@ alter table public.therapy_sessions
   add column if not exists processing_due_at timestamptz,
   add column if not exists processing_claim uuid,
   add column if not exists processing_error text,
+  add column if not exists processing_abandoned boolean not null default false,
   add column if not exists processing_queued_at timestamptz,
   add column if not exists read_mode text;
 
@@ -49,6 +50,7 @@ begin
     ('processing_due_at', 'timestamp with time zone'),
     ('processing_claim', 'uuid'),
     ('processing_error', 'text'),
+    ('processing_abandoned', 'boolean'),
     ('processing_queued_at', 'timestamp with time zone'),
     ('read_mode', 'text')
   ) as wanted (name, type)
@@ -85,6 +87,8 @@ comment on column public.therapy_sessions.processing_claim is
   'The id of the last claim. It stays after the end, so that a repeated call is recognised.';
 comment on column public.therapy_sessions.processing_error is
   'Why it failed last, or what it waits for: a code, then a sentence with what helps.';
+comment on column public.therapy_sessions.processing_abandoned is
+  'Whether the worker before the last one stopped while it had the session: the file may be what stopped it.';
 comment on column public.therapy_sessions.processing_queued_at is
   'Since when a worker could have read it: since it was created, or requeued. Empty for sessions from before the queue.';
 comment on column public.therapy_sessions.read_mode is

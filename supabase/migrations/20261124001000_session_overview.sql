@@ -22,14 +22,6 @@ create index if not exists therapy_sessions_urgency on public.therapy_sessions (
 create or replace view public.session_overview
 with (security_invoker = true)
 as
-with lengths as (
-  select t.session_id, length.exact, round(length.exact)::integer as seconds
-  from public.c3d_technical_data as t,
-    lateral (
-      select coalesce(t.original_duration_seconds, t.duration_seconds)::numeric as exact
-    ) as length
-  where length.exact between 0 and 1e9
-)
 select
   case s.processing_status
     when 'failed' then 1
@@ -72,11 +64,12 @@ select
   t.channel_count as channels,
   t.original_sampling_rate as rate_hz,
   case
-    when lengths.exact < 59.95 then format('%s s', round(lengths.exact, 1))
-    when lengths.seconds < 3600
-      then format('%s min %s s', lengths.seconds / 60, lengths.seconds % 60)
-    when lengths.seconds is not null
-      then format('%s h %s min', lengths.seconds / 3600, lengths.seconds % 3600 / 60)
+    when t.seconds < 59.95 then format('%s s', round(t.seconds, 1))
+    when t.seconds < 3599.5
+      then format('%s min %s s', round(t.seconds)::integer / 60, round(t.seconds)::integer % 60)
+    when t.seconds is not null then format(
+      '%s h %s min', round(t.seconds)::integer / 3600, round(t.seconds)::integer % 3600 / 60
+    )
   end as duration,
   t.channel_names,
   s.processing_attempts as attempts,
@@ -94,15 +87,36 @@ cross join lateral (
   select case s.processing_status
     when 'processing'
       then coalesce(s.processing_due_at, '-infinity') < now() - interval '1 minute'
-    when 'pending'
-      then coalesce(s.processing_due_at, '-infinity') <= now()
+    when 'pending'  -- trouble moves the due time; a session's own retry is due for a moment
+      then coalesce(s.processing_due_at, '-infinity')
+          <= now() - case when s.processing_attempts = 0 then interval '0' else interval '1 minute' end
         and coalesce(s.processing_queued_at, s.created_at) < now() - interval '5 minutes'
     else false
   end as is_stuck
 ) as clock
-left join public.set_aside as aside on aside.session_id = s.id and aside.until > now()
-left join public.c3d_technical_data as t on t.session_id = s.id
-left join lengths on lengths.session_id = s.id
+-- Rows that are looked up one by one keep the order of the index: a page of the overview reads no
+-- session but its own. That is what `offset 0` sees to.
+left join lateral (
+  select refusing.session_id, refusing.reason
+  from public.set_aside as refusing
+  where refusing.session_id = s.id
+    and s.processing_status in ('pending', 'processing')
+  offset 0
+) as aside on true
+left join lateral (
+  select
+    known.channel_count,
+    known.original_sampling_rate,
+    known.channel_names,
+    known.extracted_at,
+    case when length.exact between 0 and 1e9 then length.exact::numeric end as seconds
+  from public.c3d_technical_data as known
+  cross join lateral (
+    select coalesce(known.original_duration_seconds, known.duration_seconds) as exact
+  ) as length
+  where known.session_id = s.id
+  offset 0
+) as t on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;

@@ -59,6 +59,7 @@ MIGRATIONS = (
             "processing_due_at",
             "processing_claim",
             "processing_error",
+            "processing_abandoned",
             "processing_queued_at",
             "read_mode",
         ),
@@ -84,7 +85,7 @@ MIGRATIONS = (
         functions=(
             "technical_columns",
             "write_technical_row",
-            "check_completion",
+            "fault_of_completion",
             "complete_session",
             "complete_sessions",
         ),

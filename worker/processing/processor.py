@@ -6,10 +6,11 @@ import asyncio
 import os
 import re
 import tempfile
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -38,8 +39,11 @@ from worker.settings import Settings
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
+LOCKED = Completion.LOCKED.value  # and of Failure
 UNLIMITED = 2**31 - 1  # attempts: what is not the session's own fault never ends it
 INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
+
+Outcome = TypeVar("Outcome", Completion, Failure)
 
 log = structlog.get_logger(__name__)
 
@@ -110,11 +114,7 @@ class Processor:
             async with self._slots:
                 finished = await self._read(session, watch)
         with watch.step("complete"):
-            locked = 0
-            while (outcome := await self._completer.complete(finished)) is Completion.LOCKED:
-                locked += 1
-                await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
-            return outcome
+            return await _unlocked(lambda: self._completer.complete(finished))
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)
@@ -171,16 +171,35 @@ class Processor:
             )
         return measured
 
-    async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
-        return await self._metadata.fail(session, error, max_attempts=self._settings.max_attempts)
-
     async def _fail_for_now(
         self, session: ClaimedSession, error: WorkerError, max_attempts: int | None = None
     ) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
         seconds = backoff(session.attempt, initial=INITIAL_RETRY, maximum=MAX_RETRY)
+        return await self._fail(session, error, max_attempts, seconds)
+
+    async def _fail(
+        self,
+        session: ClaimedSession,
+        error: WorkerError,
+        max_attempts: int | None = None,
+        retry_seconds: float | None = None,
+    ) -> Failure:
         most = max_attempts or self._settings.max_attempts
-        return await self._metadata.fail(session, error, max_attempts=most, retry_seconds=seconds)
+        return await _unlocked(
+            lambda: self._metadata.fail(
+                session, error, max_attempts=most, retry_seconds=retry_seconds
+            )
+        )
+
+
+async def _unlocked(end: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Call `end` until nobody else has locked the session's row; its lease is kept meanwhile."""
+    locked = 0
+    while (outcome := await end()).value == LOCKED:
+        locked += 1
+        await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
+    return outcome
 
 
 def _temporary_file() -> BinaryIO:

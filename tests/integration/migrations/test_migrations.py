@@ -75,7 +75,10 @@ async def test_a_new_project_gets_the_two_tables_column_for_column(migrated_data
         ("therapy_sessions", "processing_due_at"): (instant, False),
         ("therapy_sessions", "processing_claim"): ("uuid", False),
         ("therapy_sessions", "processing_error"): ("text", False),
+        ("therapy_sessions", "processing_abandoned"): ("boolean", True),
+        ("therapy_sessions", "processing_queued_at"): (instant, False),
         ("therapy_sessions", "read_mode"): ("text", False),
+        ("therapy_sessions", "patient_code"): ("text", False),
         ("c3d_technical_data", "session_id"): ("uuid", True),
         ("c3d_technical_data", "original_sampling_rate"): ("real", False),
         ("c3d_technical_data", "original_duration_seconds"): ("real", False),
@@ -278,9 +281,10 @@ async def test_the_bucket_is_private_and_new_sessions_are_published(
 ) -> None:
     (bucket,) = await rows(migrated_database, "select * from storage.buckets")
     assert (bucket["id"], bucket["name"], bucket["public"]) == ("c3d-files", "c3d-files", False)
-    assert await rows(migrated_database, "select tablename from pg_publication_tables") == [
-        {"tablename": "therapy_sessions"}
-    ]
+    published = await rows(
+        migrated_database, "select tablename from pg_publication_tables order by tablename"
+    )
+    assert [row["tablename"] for row in published] == ["therapy_sessions", "worker_bells"]
 
 
 @pytest.mark.parametrize(
@@ -296,3 +300,4 @@ async def test_any_publication_is_taken_as_it_is(migrated_database: str, publica
     await apply(migrated_database)
     found = await rows(migrated_database, "select tablename from pg_publication_tables")
     assert {"tablename": "therapy_sessions"} in found
+    assert {"tablename": "worker_bells"} in found
