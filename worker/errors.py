@@ -182,7 +182,7 @@ class RejectedError(PermanentError):
     """The database refused the session's values."""
 
     code = "rejected"
-    cure = "The values do not fit the table: report this file to the maintainers."
+    cure = "A column does not take such a value: compare its type with docs/columns.md."
 
 
 class PatientUnknownError(RetryableError):
@@ -218,8 +218,8 @@ class UnexpectedError(RetryableError):
 
     code = "unexpected"
     cure = (
-        "Report it with the worker's log of that moment; once it is fixed, requeue the session or "
-        "upload the file again."
+        "Report it with the worker's log of that moment. An upload is attempted again by itself; "
+        "requeue a session once it is fixed."
     )
 
 

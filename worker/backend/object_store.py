@@ -28,6 +28,7 @@ from worker.errors import (
 )
 
 MIN_RATE = 100_000  # bytes per second; a slower download is abandoned
+MAX_KEY_BYTES = 1024  # of an object's path in UTF-8: the limit of S3
 STATUS_OF = {  # for answers of Storage with a code but without its own status
     "NoSuchKey": "404",
     "NoSuchBucket": "404",
@@ -86,7 +87,7 @@ class ObjectStore:
 
         Raises:
             ObjectMissingError: there is no object at `path`.
-            ObjectRefusedError: Storage refuses `path`.
+            ObjectRefusedError: no object can have that `path`.
             SizeMismatchError: the object has another size.
             FileTooLargeError: `size` is larger than `max_bytes`.
             UnavailableError: Storage is unavailable, or slower than MIN_RATE.
@@ -187,8 +188,8 @@ class ObjectStore:
         self, path: str, more: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
         """Request the object as it is stored: a compressed answer would hide its size."""
-        if {"", ".", ".."} & set(path.split("/")):
-            raise ObjectMissingError(f"{path!r} cannot be the path of an object.")
+        if not _is_key(path):
+            raise ObjectRefusedError(f"{path[:MAX_KEY_BYTES]!r} cannot be the path of an object.")
         url = f"{self._connection.url}/storage/v1/object/{quote(f'{self._bucket}/{path}')}"
         headers = {**self._connection.headers, "Accept-Encoding": "identity", **(more or {})}
         async with self._connection.http.stream("GET", url, headers=headers) as response:
@@ -212,21 +213,34 @@ class ObjectStore:
     def _refusal(self, status: str, code: str, message: str, path: str) -> Exception:
         """Return this project's error for one of Storage's.
 
+        Only an answer that names the object's own fault blames the object. Storage gives its own
+        trouble the same statuses: an unknown tenant 404, an internal error or a bad JWT 400.
+
         The messages of `UnavailableError` are logged, so they contain neither path nor message.
 
         Source: https://supabase.com/docs/guides/storage/debugging/error-codes.
         """
-        if code == "NoSuchBucket" or (status == "404" and "bucket" in message.lower()):
+        said = message.lower()
+        if code == "NoSuchBucket" or (status == "404" and "bucket not found" in said):
             return BucketMissingError(f"Storage has no bucket {self._bucket!r}.")
-        if status == "404":
+        if "NoSuchKey" in (code, message) or (status == "404" and "object not found" in said):
             return ObjectMissingError(f"Storage has no object {path!r} in {self._bucket!r}.")
-        if status in {"401", "403"}:
+        if status in {"401", "403"} or code == "InvalidJWT":
             return KeyRefusedError(f"Storage refused the key ({code or status}).")
         if status == "416":  # the answer to a range request for an empty object
             return SizeMismatchError(f"{path} has no bytes.")
-        if status == "400":
+        if code == "InvalidKey" or said.startswith("invalid key"):
             return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
         return UnavailableError(f"Storage answered {status} ({code or 'no code'}).")
+
+
+def _is_key(path: str) -> bool:
+    """Return whether an object can have the path; asking for another would be misunderstood."""
+    return (
+        not {"", ".", ".."} & set(path.split("/"))
+        and path.isprintable()
+        and len(path.encode()) <= MAX_KEY_BYTES
+    )
 
 
 def _whole_size(response: httpx.Response) -> int:
