@@ -34,12 +34,12 @@ async def migrate(stack: StackInfo, project: Path, packages: Packages) -> None:
     """
     await push(stack.database_url, project, packages)
     async with connected(stack) as connection:
-        installation = Installation(connection)  # whose function the last migration makes
+        installation = Installation(connection)
         loop = asyncio.get_running_loop()
         until = loop.time() + SETTLE_SECONDS
         while True:
             try:
-                await installation.report()
+                await installation.trial()  # of the youngest migration
             except UnavailableError:
                 if loop.time() > until:
                     raise

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
+from worker.backend.intake_register import IntakeRegister
 
 from tests.faults.proxy import OBJECTS, Proxy
 from tests.faults.rules import say
@@ -20,7 +21,6 @@ from tests.integration.uploads import (
     sweep_of,
     wait_over,
 )
-from worker.backend.intake_register import IntakeRegister
 from worker.backend.object_store import ObjectDigest, ObjectStore
 from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError
 from worker.intake.bucket_sweep import MAX_IN_A_ROW

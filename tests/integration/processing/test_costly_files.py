@@ -17,13 +17,8 @@ from tests.integration.uploads import RECORDING, settings_of
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.extraction.isolation import Extracted, Isolation, extract
-from worker.local.recordings import ghostly_recording
 from worker.processing.processor import Processor
-<<<<<<< HEAD
 from worker.queueing.claim_loop import ClaimLoop
-from worker.settings import Settings
-=======
->>>>>>> df582121437f6c7f010f6da1127bb9744f8a5cca
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
 
