@@ -93,6 +93,16 @@ class Harness:
         assert created
         return session
 
+    @asynccontextmanager
+    async def locking(self, *sessions: UUID) -> AsyncIterator[None]:
+        """Have a second connection change the sessions, and not commit until the block ends."""
+        async with _database(self.stack) as second, second.transaction():
+            await second.execute(
+                "update public.therapy_sessions set patient_id = patient_id where id = any ($1)",
+                sessions,
+            )
+            yield
+
     async def clear(self) -> None:
         """Remove every session, every object, and the address that uploads are announced to."""
         await self.database.execute("truncate public.therapy_sessions cascade")

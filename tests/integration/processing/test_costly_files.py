@@ -16,9 +16,12 @@ from tests.integration.harness import Harness
 from tests.integration.uploads import RECORDING, settings_of
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.sessions import ClaimedSession
 from worker.extraction.isolation import Extracted, Isolation, extract
+from worker.observing.watchdog import Watchdog
 from worker.processing.processor import Processor
 from worker.queueing.claim_loop import ClaimLoop
+from worker.service.run import make_session_loop
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
 
@@ -35,13 +38,15 @@ def read(path: Path, *, samples: bool) -> Extracted:
 
 
 @asynccontextmanager
-async def _served(harness: Harness, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
+async def _served(
+    harness: Harness, isolation: Isolation
+) -> AsyncIterator[ClaimLoop[ClaimedSession]]:
     settings = settings_of(harness.stack, poll_seconds=1, max_attempts=3)
     metadata = MetadataService(harness.connection.supabase)
     store = ObjectStore(harness.connection, harness.bucket)
     with ThreadPoolExecutor(settings.concurrency) as readers:
         processor = Processor(metadata, store, isolation, readers, settings)
-        loop = ClaimLoop(metadata, processor.process, settings)
+        loop = make_session_loop(metadata, processor, settings, Watchdog())
         running = asyncio.create_task(loop.run())
         yield loop
         loop.stop()

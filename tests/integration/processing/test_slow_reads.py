@@ -51,6 +51,7 @@ async def test_slow_reads_leave_name_resolution_and_claims_alone(migrated_stack:
     port = urlsplit(migrated_stack.url).port
     named = replace(migrated_stack, url=f"http://localhost:{port}")  # has to be resolved
     async with harness_of(migrated_stack) as harness:
+        await harness.clear()
         for number in range(CONCURRENCY + 1):
             await harness.session(bytes([number]))
         metadata = MetadataService(harness.connection.supabase)

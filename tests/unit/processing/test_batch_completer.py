@@ -10,7 +10,7 @@ import pytest
 
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Finished
-from worker.errors import RejectedError, UnavailableError
+from worker.errors import RejectedError, UnavailableError, WorkerError
 from worker.processing.batch_completer import LINGER_SECONDS, MAX_BATCH, BatchCompleter
 
 
@@ -23,7 +23,7 @@ class Calls(MetadataService):
         self.rejected: set[ClaimedSession] = set()
         self.poison: set[ClaimedSession] = set()
 
-    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | WorkerError]:
         self.sizes.append(len(finished))
         await asyncio.sleep(0.01)
         if self.trouble:
