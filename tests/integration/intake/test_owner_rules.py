@@ -76,8 +76,9 @@ async def test_check_names_the_rule_before_the_first_upload(
     own_stack: StackInfo, rule: Rule
 ) -> None:
     async with harness_of(own_stack) as harness, rule.on(harness):
-        (trial,) = (await found_in(own_stack))[Check.TRIAL]
-        assert trial.verdict is Verdict.BAD
+        found = await found_in(own_stack)
+        (trial,) = found[Check.TRIAL]
+        assert trial.verdict is Verdict.BAD, found
         assert [name for name in rule.names if name not in trial.said] == []
         assert trial.cure
         assert await sessions(harness) == []
