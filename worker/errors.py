@@ -221,8 +221,8 @@ class UnexpectedError(RetryableError):
 
     code = "unexpected"
     cure = (
-        "Report it with the worker's log of that moment; once it is fixed, requeue the session or "
-        "upload the file again."
+        "Report it with the worker's log of that moment. An upload is attempted again by itself; "
+        "requeue a session once it is fixed."
     )
 
 

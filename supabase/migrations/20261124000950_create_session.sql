@@ -53,6 +53,57 @@ grant execute on function public.is_rule_of(text, text) to service_role;
 comment on function public.is_rule_of(text, text) is
   'Whether a constraint or a unique index of this name is one of therapy_sessions over this column.';
 
+-- What refuses a change of therapy_sessions, and the statement that cures it.
+create or replace function public.explain_refusal(
+  state text,
+  relation text,
+  column_name text,
+  rule text,
+  context text  -- of the error: the functions that were called, a trigger's among them
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  culprit record;
+begin
+  if state = '23502' and relation = 'therapy_sessions' then
+    return format(
+      'therapy_sessions.%1$I must not be empty, and nothing fills it: alter table public.therapy_sessions alter column %1$I drop not null; or give it a default.',
+      explain_refusal.column_name
+    );
+  elsif state like '23%' and relation = 'therapy_sessions' and rule <> '' then
+    return format(
+      'The rule %1$I of therapy_sessions refuses the session (%2$s): correct it, or alter table public.therapy_sessions drop constraint %1$I;',
+      rule, state
+    );
+  end if;
+
+  select t.tgname as name, t.tgfoid::regproc as function into culprit
+  from regexp_matches(explain_refusal.context, 'function ([^ (]+)\(', 'g') as called (names)
+  join pg_catalog.pg_trigger as t on t.tgfoid = to_regproc(called.names[1])
+  where t.tgrelid = 'public.therapy_sessions'::regclass and not t.tgisinternal
+  limit 1;
+  if found then
+    return format(
+      'The trigger %1$I of therapy_sessions refuses the session (%3$s): correct its function %2$s, or alter table public.therapy_sessions disable trigger %1$I;',
+      culprit.name, culprit.function, state
+    );
+  elsif state = '42501' then
+    return 'The role service_role may not write therapy_sessions (42501): grant select, insert, update, delete on public.therapy_sessions to service_role;';
+  end if;
+  return format('The table therapy_sessions refuses the session (%s).', state);
+end
+$$;
+
+revoke execute on function public.explain_refusal(text, text, text, text, text) from public, anon, authenticated;
+grant execute on function public.explain_refusal(text, text, text, text, text) to service_role;
+comment on function public.explain_refusal(text, text, text, text, text) is
+  'Names the column, the rule or the trigger of therapy_sessions that raised an error, and the statement that cures it.';
+
 -- Create -------------------------------------------------------------------------------------
 
 create or replace function public.create_session(
@@ -78,16 +129,16 @@ declare
   patient_id text := create_session.patient;
   state text;
   message text;
-  rule text;
+  relation text;
   refused_column text;
+  rule text;
   context text;
   holder uuid;
 begin
   -- A rule that is checked at the end of the transaction could not be told from here.
   set constraints all immediate;
 
-  <<attempts>>
-  loop
+  for attempt in 1..3 loop
     begin
       insert into public.therapy_sessions as s (
         file_path, file_hash, file_size_bytes, original_filename,
@@ -100,15 +151,20 @@ begin
         create_session.status
       )
       returning s.id into session_id;
+      if session_id is null then
+        raise exception 'A trigger before the insert leaves the row out'
+          using errcode = 'triggered_action_exception';
+      end if;
       created := true;
       return next;
       return;
-    exception when others then
+    exception when assert_failure or others then
       get stacked diagnostics
         state = returned_sqlstate,
         message = message_text,
-        rule = constraint_name,
+        relation = table_name,
         refused_column = column_name,
+        rule = constraint_name,
         context = pg_exception_context;
       if public.is_trouble(state) then
         raise;
@@ -124,23 +180,21 @@ begin
         return next;
         return;
       end if;
-    end if;
-
-    if state = '23503' and patient_id is not null and public.is_rule_of(rule, 'patient_id') then
+      continue when public.is_rule_of(rule, 'file_hash');  -- and deleted meanwhile
+    elsif state = '23503' and patient_id is not null and public.is_rule_of(rule, 'patient_id') then
       patient_id := null;  -- filled as soon as there is such a patient
-      continue attempts;
+      continue;
     end if;
-
-    exit attempts;
+    exit;
   end loop;
 
+  said := format('%s (%s)', rtrim(message, '.'), state);
   select s.id into holder
   from public.therapy_sessions as s
   where s.file_path = create_session.file_path
   limit 1;
-  said := format('%s (%s)', rtrim(message, '.'), state);
 
-  if state = '23502' and refused_column = 'patient_id' then
+  if state = '23502' and relation = 'therapy_sessions' and refused_column = 'patient_id' then
     code := 'patient_unknown';
     reason := case
       when create_session.patient is null
@@ -152,19 +206,7 @@ begin
     reason := format('Session %s has this file_path, and the rule %s allows one session for each.', holder, rule);
   else
     code := 'schema_refuses';
-    reason := case
-      when state = '23502' then format(
-        'therapy_sessions.%1$I must not be empty and has no default: alter table public.therapy_sessions alter column %1$I set default …, or alter column %1$I drop not null.',
-        refused_column
-      )
-      when state like '23%' and rule <> '' then format('The rule %I of therapy_sessions refuses the session (%s).', rule, state)
-      when context ~ 'function (public\.)?create_session' and context !~ '^PL/pgSQL function (public\.)?create_session'
-        and context ~ '^(PL/pgSQL|SQL) function' then format(
-          'The function %s, which a trigger of therapy_sessions calls, refuses the session (%s).',
-          substring(context from 'function ([^ (]+)'), state
-        )
-      else format('The table therapy_sessions refuses the session (%s).', state)
-    end;
+    reason := public.explain_refusal(state, relation, refused_column, rule, context);
   end if;
   return next;
 end
@@ -175,52 +217,3 @@ grant execute on function public.create_session(text, text, bigint, text, text, 
 comment on function public.create_session(text, text, bigint, text, text, text) is
   'Makes the session of a file, or finds the one with its hash. Where the table takes none, it says why: patient_unknown, path_held or schema_refuses. A patient that is not known yet is left empty where that is allowed, and filled later.';
 
--- Patients that appear later -----------------------------------------------------------------
-
-create or replace function public.fill_patients(batch_size integer default 100)
-returns bigint
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-declare
-  known record;
-  waiting record;
-  filled bigint := 0;
-  is_known boolean;
-begin
-  select c.confrelid::regclass as relation, a.attname as code into known
-  from pg_catalog.pg_constraint as c
-  join pg_catalog.pg_attribute as a on a.attrelid = c.confrelid and a.attnum = c.confkey[1]
-  join pg_catalog.pg_attribute as p on p.attrelid = c.conrelid and p.attname = 'patient_id'
-  where c.conrelid = 'public.therapy_sessions'::regclass
-    and c.contype = 'f'
-    and c.conkey = array[p.attnum];
-
-  for waiting in execute format(
-    'select s.id from public.therapy_sessions as s where s.patient_code is not null %s order by s.id limit $1 for update of s skip locked',
-    case when known.relation is not null then format(
-      'and exists (select from %s as p where p.%I::text = s.patient_code)', known.relation, known.code
-    ) end
-  ) using fill_patients.batch_size
-  loop
-    begin
-      update public.therapy_sessions as s
-      set patient_id = coalesce(s.patient_id, s.patient_code), patient_code = null
-      where s.id = waiting.id;
-      filled := filled + 1;
-    exception when others then
-      -- A rule of the table refuses this one: the others are filled, and it stays as it is.
-      if public.is_trouble(sqlstate) then
-        raise;
-      end if;
-    end;
-  end loop;
-  return filled;
-end
-$$;
-
-revoke execute on function public.fill_patients(integer) from public, anon, authenticated;
-grant execute on function public.fill_patients(integer) to service_role;
-comment on function public.fill_patients(integer) is
-  'Gives sessions the patients that were not known when they were made, and says how many.';

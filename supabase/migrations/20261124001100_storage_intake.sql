@@ -38,8 +38,10 @@ create table if not exists public.storage_intake (
 );
 
 create index if not exists storage_intake_session on public.storage_intake (session_id);
-create index if not exists storage_intake_queue on public.storage_intake (outcome, due_at)
+create index if not exists storage_intake_queue on public.storage_intake (bucket_id, due_at)
   where outcome in ('waiting', 'taking');
+create index if not exists storage_intake_taking on public.storage_intake (claim)
+  where outcome = 'taking';
 create index if not exists storage_intake_refused on public.storage_intake (taken_at)
   where outcome = 'refused';
 
@@ -52,14 +54,15 @@ comment on table public.storage_intake is
 comment on column public.storage_intake.object_id is 'The object in Storage (storage.objects.id).';
 comment on column public.storage_intake.version is 'Its version: overwriting an object makes a new one.';
 comment on column public.storage_intake.bucket_id is 'The bucket it lies in.';
-comment on column public.storage_intake.object_path is 'Where it lay in the bucket when it was announced, or taken in.';
+comment on column public.storage_intake.object_path is 'Where it lay in the bucket when it was announced.';
 comment on column public.storage_intake.size_bytes is 'Its size as Storage says it. Empty where Storage does not.';
 comment on column public.storage_intake.outcome is
-  'waiting: to be taken in when it is due. taking: a worker is downloading it. session: it made the session. duplicate: its content had a session already. skipped: it is not a recording, its session says so. refused: no session is possible, detail says why. superseded: it was overwritten before it was taken in. gone: it was deleted before.';
+  'waiting: to be taken in when it is due. taking: a worker is downloading it. session: it made the session. duplicate: its content had a session already. skipped: it is not a recording, its session says so. refused: no session is possible, detail says why. superseded: it was overwritten or moved before it was taken in. gone: it was deleted before.';
 comment on column public.storage_intake.session_id is 'The session that holds its content.';
 comment on column public.storage_intake.detail is
   'Why it was refused, or what it waits for: a code, then a sentence with what helps.';
-comment on column public.storage_intake.attempts is 'How often a worker has begun to take it in. Given back unharmed does not count.';
+comment on column public.storage_intake.attempts is
+  'How often a worker has begun to take it in, since it waits for the same. Given back unharmed does not count.';
 comment on column public.storage_intake.due_at is
   'While waiting: not to be taken in before this time. While taking: until then the worker has it to itself. Empty when final.';
 comment on column public.storage_intake.claim is

@@ -1,129 +1,10 @@
--- Uploads are announced, claimed, extended and given back, as sessions are.
+-- Uploads are claimed, extended and given back, as sessions are.
 --
--- Reason: see storage_intake. Every function is safe to call again after a lost reply, and a
--- worker whose lease went to another changes nothing and is told so.
+-- Reason: several workers share one queue of uploads, and each of them may die. Every function is
+-- safe to call again after a lost reply, and a worker whose lease went to another changes nothing
+-- and is told so.
 
 set local lock_timeout = '5s';
-
--- Announce: a page of the bucket -------------------------------------------------------------
--- In the order of the names, so that the bucket is read once, page by page, by its index.
-
-create or replace function public.announce_objects(
-  bucket text,
-  every_file boolean default false,
-  after_name text default '',
-  batch_size integer default 1000
-)
-returns table (announced bigint, due boolean, last_name text)
-language plpgsql  -- which, unlike sql, is created where there is no Storage
-security invoker
-set search_path = ''
-as $$
-declare
-  page_size bigint;
-begin
-  with page as materialized (
-    select o.id, coalesce(o.version, '') as version, o.name, o.metadata
-    from storage.objects as o
-    where o.bucket_id = announce_objects.bucket
-      and o.name > announce_objects.after_name
-    order by o.name
-    limit announce_objects.batch_size
-  ),
-  announcements as (
-    insert into public.storage_intake (object_id, version, bucket_id, object_path, size_bytes)
-    select page.id, page.version, announce_objects.bucket, page.name, public.size_said(page.metadata)
-    from page
-    where public.is_upload(page.name, announce_objects.every_file)
-      and not exists (
-        select
-        from public.storage_intake as i
-        where i.object_id = page.id and i.version = page.version
-      )
-    on conflict do nothing
-    returning 1
-  )
-  select
-    (select count(*) from announcements),
-    (select max(page.name) from page),
-    (select count(*) from page)
-  into announced, last_name, page_size;
-
-  if page_size < announce_objects.batch_size then
-    last_name := null;  -- the end of the bucket
-    perform public.fill_patients();  -- the same look finds the patients that appeared meanwhile
-  end if;
-  due := exists (
-    select
-    from public.storage_intake as i
-    where i.outcome in ('waiting', 'taking')
-      and i.due_at <= clock_timestamp()
-      and i.bucket_id = announce_objects.bucket
-  );
-  return next;
-end
-$$;
-
-revoke execute on function public.announce_objects(text, boolean, text, integer) from public, anon, authenticated;
-grant execute on function public.announce_objects(text, boolean, text, integer) to service_role;
-comment on function public.announce_objects(text, boolean, text, integer) is
-  'Puts the next batch_size objects of a bucket behind after_name into the queue of uploads, unless they are there, and fills patients that appeared. Says how many were new, whether uploads are due, and the last name: go on behind it until it is empty.';
-
-create or replace function public.size_said(metadata jsonb)
-returns bigint
-language sql
-immutable
-set search_path = ''
-as $$
-  select case
-    when jsonb_typeof(size_said.metadata -> 'size') = 'number'
-      and (size_said.metadata ->> 'size')::numeric between 0 and 9e18
-      then trunc((size_said.metadata ->> 'size')::numeric)::bigint
-  end
-$$;
-
-revoke execute on function public.size_said(jsonb) from public, anon, authenticated;
-grant execute on function public.size_said(jsonb) to service_role;
-comment on function public.size_said(jsonb) is
-  'The size in bytes that the metadata of an object says. Empty where it says none.';
-
--- Announce: one object -----------------------------------------------------------------------
-
-create or replace function public.announce_object(object uuid, bucket text)
-returns text
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-declare
-  uploaded record;
-  state text;
-begin
-  select o.id, coalesce(o.version, '') as version, o.name, o.metadata into uploaded
-  from storage.objects as o
-  where o.id = announce_object.object and o.bucket_id = announce_object.bucket;
-  if not found then
-    return null;
-  end if;
-
-  insert into public.storage_intake (object_id, version, bucket_id, object_path, size_bytes)
-  values (
-    uploaded.id, uploaded.version, announce_object.bucket, uploaded.name,
-    public.size_said(uploaded.metadata)
-  )
-  on conflict do nothing;
-
-  select i.outcome into state
-  from public.storage_intake as i
-  where i.object_id = uploaded.id and i.version = uploaded.version;
-  return state;
-end
-$$;
-
-revoke execute on function public.announce_object(uuid, text) from public, anon, authenticated;
-grant execute on function public.announce_object(uuid, text) to service_role;
-comment on function public.announce_object(uuid, text) is
-  'Puts one object of a bucket into the queue of uploads, unless it is there, and says what is known of it. Empty: the bucket has no such object.';
 
 -- Claim --------------------------------------------------------------------------------------
 
@@ -139,7 +20,8 @@ returns table (
   version text,
   object_path text,
   size_bytes bigint,
-  attempts integer
+  attempts integer,
+  waited_for text  -- the code of what it was put off for last
 )
 language plpgsql
 security invoker
@@ -188,7 +70,8 @@ begin
   end loop;
 
   return query
-  select i.object_id, i.version, i.object_path, i.size_bytes, i.attempts
+  select
+    i.object_id, i.version, i.object_path, i.size_bytes, i.attempts, public.code_of(i.detail)
   from public.storage_intake as i
   where i.outcome = 'taking' and i.claim = claim_objects.claim
   order by i.announced_at, i.object_path;
@@ -198,7 +81,21 @@ $$;
 revoke execute on function public.claim_objects(uuid, text, integer, integer, uuid) from public, anon, authenticated;
 grant execute on function public.claim_objects(uuid, text, integer, integer, uuid) to service_role;
 comment on function public.claim_objects(uuid, text, integer, integer, uuid) is
-  'Claims uploads that are due, the longest due first, with a lease of lease_seconds. The same claim again gets the same uploads. What was overwritten or deleted meanwhile ends as superseded or gone.';
+  'Claims uploads that are due, the longest due first, with a lease of lease_seconds. The same claim again gets the same uploads. What was overwritten or moved or deleted meanwhile ends as superseded or gone.';
+
+create or replace function public.code_of(detail text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select substring(code_of.detail from '^([a-z0-9_]+): ')
+$$;
+
+revoke execute on function public.code_of(text) from public, anon, authenticated;
+grant execute on function public.code_of(text) to service_role;
+comment on function public.code_of(text) is
+  'The code before the sentence of a detail. Empty where there is none.';
 
 -- Whether Storage still has the version.
 create or replace function public.is_current(object uuid, version text)
@@ -312,7 +209,11 @@ begin
   set
     outcome = 'waiting',
     detail = coalesce(release_objects.reason, i.detail),
-    attempts = case when counted then i.attempts else greatest(i.attempts - 1, 0) end,
+    attempts = case
+      when not counted then greatest(i.attempts - 1, 0)
+      when public.code_of(reason) is distinct from public.code_of(i.detail) then 1
+      else i.attempts
+    end,
     due_at = clock_timestamp() + make_interval(secs => greatest(delay_seconds, 0))
   from claimed
   where i.object_id = claimed.object_id and i.version = claimed.version;
@@ -329,7 +230,7 @@ $$;
 revoke execute on function public.release_objects(uuid[], uuid[], text, double precision, boolean) from public, anon, authenticated;
 grant execute on function public.release_objects(uuid[], uuid[], text, double precision, boolean) to service_role;
 comment on function public.release_objects(uuid[], uuid[], text, double precision, boolean) is
-  'Lets uploads wait again for delay_seconds, with what they wait for; the attempt is counted or not. Returns those that wait.';
+  'Lets uploads wait again for delay_seconds, with what they wait for; the attempt is counted or not, and from one on where they wait for something else than before. Returns those that wait.';
 
 -- What is left -------------------------------------------------------------------------------
 

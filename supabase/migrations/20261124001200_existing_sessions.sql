@@ -73,7 +73,7 @@ begin
   needs_it := (
       existing.processing_status = 'failed'
       and coalesce(existing.processing_error, '')
-        ~ '^(object_missing|size_mismatch|hash_mismatch): '
+        ~ '^(object_missing|object_refused|size_mismatch|hash_mismatch): '
     ) or (
       existing.processing_status = 'skipped' and relink_session.object_path ilike '%.c3d'
     );

@@ -67,7 +67,7 @@ returns table (
   outcome text,
   session_id uuid,
   requeued boolean,
-  code text,  -- why it has to wait, as create_session says it
+  code text,  -- why it has to wait: as create_session says it, or row_refused
   reason text,
   said text
 )
@@ -80,7 +80,15 @@ declare
   upload public.storage_intake;
   known record;
   made record;
+  state text;
+  message text;
+  relation text;
+  refused_column text;
+  rule text;
+  context text;
 begin
+  set constraints all immediate;  -- what a rule refuses at the end could not be told any more
+
   select i.* into upload
   from public.storage_intake as i
   where i.object_id = take_object.object and i.version = take_object.version
@@ -128,13 +136,43 @@ begin
         else 'duplicate'
       end;
       if known.session_path <> upload.object_path or known.status in ('failed', 'skipped') then
-        requeued := 'requeued' = public.relink_session(
-          known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes
-        );
+        begin
+          requeued := 'requeued' = public.relink_session(
+            known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes
+          );
+        exception when assert_failure or others then
+          get stacked diagnostics
+            state = returned_sqlstate,
+            message = message_text,
+            relation = table_name,
+            refused_column = column_name,
+            rule = constraint_name,
+            context = pg_exception_context;
+          if public.is_trouble(state) then
+            raise;
+          end if;
+          outcome := 'waiting';
+          code := 'row_refused';
+          reason := format(
+            'Session %s holds this content and does not let itself be changed. %s',
+            session_id, public.explain_refusal(state, relation, refused_column, rule, context)
+          );
+          said := format('%s (%s)', rtrim(message, '.'), state);
+          session_id := null;
+          return next;
+          return;
+        end;
       end if;
     end if;
     if outcome = 'duplicate' then
-      perform public.count_cache_hit(session_id);
+      begin
+        perform public.count_cache_hit(session_id);
+      exception when assert_failure or others then
+        if public.is_trouble(sqlstate) then
+          raise;
+        end if;
+        -- A rule of the table refuses to count: a hit is not worth an upload.
+      end;
     end if;
   end if;
 
@@ -151,7 +189,7 @@ $$;
 revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) from public, anon, authenticated;
 grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) to service_role;
 comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) is
-  'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session, and code, reason and said are those of create_session. Lost: it is not being taken in under this claim.';
+  'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session (code, reason and said are those of create_session), or a rule refuses to change the one that holds its content (row_refused). Lost: it is not being taken in under this claim.';
 
 -- Retake -------------------------------------------------------------------------------------
 
@@ -177,7 +215,7 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  with ended as (
+  with ended as materialized (
     select i.object_id, i.version
     from public.storage_intake as i
     where i.bucket_id = retake_objects.bucket
@@ -189,7 +227,7 @@ begin
           i.outcome = 'refused'
           and (
             retake_objects.code is null
-            or retake_objects.code = substring(i.detail from '^([a-z0-9_]+): ')
+            or retake_objects.code = public.code_of(i.detail)
           )
         else true
       end

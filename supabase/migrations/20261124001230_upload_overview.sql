@@ -17,13 +17,11 @@ select
   end as urgency,
   case
     when i.outcome = 'refused' then 'refused: no session is possible'
-    when i.outcome = 'taking' and i.due_at < now() - interval '1 minute'
-      then 'stuck: its worker stopped'
-    when i.outcome = 'taking' then 'being taken in'
-    when i.outcome = 'superseded' then 'overwritten before it was taken in'
+    when i.outcome = 'superseded' then 'overwritten or moved before it was taken in'
     when i.outcome = 'gone' then 'deleted before it was taken in'
-    when i.due_at <= now() and i.announced_at < now() - interval '5 minutes'
-      then 'stuck: no worker takes it in'
+    when is_stuck and i.outcome = 'taking' then 'stuck: its worker stopped'
+    when is_stuck then 'stuck: no worker takes it in'
+    when i.outcome = 'taking' then 'being taken in'
     when i.due_at > now() then 'waiting for its next attempt'
     else 'waiting'
   end as state,
@@ -33,8 +31,11 @@ select
     when i.outcome = 'refused' then concat_ws(
       ' ', i.detail, format('To take it in anew: c3d-worker retake %s', i.object_id)
     )
-    when i.detail is null and i.announced_at < now() - interval '5 minutes'
-      then 'Is a worker running? Start one with `c3d-worker run`; it takes this upload in by itself.'
+    when is_stuck then concat_ws(
+      ' ',
+      'Is a worker running? Start one with `c3d-worker run`; it takes this upload in by itself.',
+      i.detail
+    )
     else i.detail
   end as what_to_do,
   i.attempts,
@@ -47,6 +48,13 @@ select
   i.bucket_id as bucket,
   i.object_id
 from public.storage_intake as i
+cross join lateral (
+  select case i.outcome
+    when 'taking' then i.due_at < now() - interval '1 minute'
+    when 'waiting' then i.due_at <= now() and i.announced_at < now() - interval '5 minutes'
+    else false
+  end as is_stuck
+) as clock
 where i.outcome in ('waiting', 'taking', 'refused', 'superseded', 'gone')
 order by urgency nulls first, i.announced_at desc;
 

@@ -17,6 +17,12 @@ declare
   made record;
   trial uuid := gen_random_uuid();
   step text := 'made';
+  state text;
+  message text;
+  relation text;
+  refused_column text;
+  rule text;
+  context text;
 begin
   begin
     select * into made
@@ -48,10 +54,23 @@ begin
       code := made.code;
       reason := made.reason;
       said := made.said;
-    when others then
+    when assert_failure or others then
+      get stacked diagnostics
+        state = returned_sqlstate,
+        message = message_text,
+        relation = table_name,
+        refused_column = column_name,
+        rule = constraint_name,
+        context = pg_exception_context;
+      if public.is_trouble(state) then
+        raise;
+      end if;
       code := 'schema_refuses';
-      reason := format('A session cannot be %s: a rule of the table refuses it (%s).', step, sqlstate);
-      said := format('%s (%s)', rtrim(sqlerrm, '.'), sqlstate);
+      reason := format(
+        'A session cannot be %s. %s', step,
+        public.explain_refusal(state, relation, refused_column, rule, context)
+      );
+      said := format('%s (%s)', rtrim(message, '.'), state);
   end;
   return next;
 end

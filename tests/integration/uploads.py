@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from tests.integration.harness import Harness
+from worker.backend.connection import Connection
+from worker.backend.upload_queue import UNFINISHED, ClaimedObject
 from worker.intake.bucket_sweep import BucketSweep
-from worker.intake.factory import make_intake, make_sweep
+from worker.intake.factory import make_intake, make_intake_loop
 from worker.intake.intake import Intake
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
@@ -37,9 +40,35 @@ def intake_of(harness: Harness, **others: Any) -> Intake:
     return make_intake(harness.connection, settings_of(harness.stack, **others))
 
 
-def sweep_of(harness: Harness, **others: Any) -> BucketSweep:
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A pass over the bucket, and the intake of what is due after it, in this process."""
+
+    intake: Intake
+    settings: Settings
+
+    async def sweep(self) -> int:
+        """Announce the bucket, take in what is due, and return how many uploads ended."""
+        ended = 0
+
+        async def take(claimed: ClaimedObject) -> None:
+            nonlocal ended
+            result = await self.intake.take(claimed)
+            ended += result.outcome not in UNFINISHED
+
+        await self.announce()
+        await make_intake_loop(self.intake, self.settings, take).drain()
+        return ended
+
+    async def announce(self) -> int:
+        """Announce the bucket, and return how many objects were not in the queue before."""
+        return await BucketSweep(self.intake.queue, lambda: None, every_seconds=0).sweep()
+
+
+def sweep_of(harness: Harness, connection: Connection | None = None, **others: Any) -> Sweep:
     """Return a sweep in this process, with an intake of its own."""
-    return make_sweep(intake_of(harness, **others), settings_of(harness.stack, **others))
+    settings = settings_of(harness.stack, **others)
+    return Sweep(make_intake(connection or harness.connection, settings), settings)
 
 
 async def overwrite(harness: Harness, path: str, content: bytes) -> None:
@@ -47,23 +76,39 @@ async def overwrite(harness: Harness, path: str, content: bytes) -> None:
     await harness.connection.supabase.storage.from_(DEFAULT_BUCKET).update(path, content)
 
 
-async def object_of(harness: Harness, path: str) -> tuple[UUID, str]:
-    """The id and the version of an object."""
-    row = await harness.database.fetchrow(
-        "select id, version from storage.objects where bucket_id = $1 and name = $2",
+async def object_of(harness: Harness, path: str) -> UUID:
+    """Return the id of an object."""
+    found = await harness.database.fetchval(
+        "select id from storage.objects where bucket_id = $1 and name = $2", DEFAULT_BUCKET, path
+    )
+    assert isinstance(found, UUID)
+    return found
+
+
+async def version_of(harness: Harness, path: str) -> str:
+    """Return the version of an object."""
+    found = await harness.database.fetchval(
+        "select version from storage.objects where bucket_id = $1 and name = $2",
         DEFAULT_BUCKET,
         path,
     )
-    assert row is not None
-    return row["id"], row["version"]
+    assert isinstance(found, str)
+    return found
 
 
 async def register(harness: Harness) -> list[tuple[str, str, UUID | None]]:
-    """Path, outcome and session of everything that was taken in, in that order."""
+    """Path, outcome and session of every upload that ended, in that order; then the others."""
     rows = await harness.database.fetch(
-        "select object_path, outcome, session_id from public.storage_intake order by taken_at"
+        "select object_path, outcome, session_id from public.storage_intake"
+        " order by taken_at, announced_at"
     )
     return [tuple(row) for row in rows]
+
+
+async def details(harness: Harness) -> dict[str, str | None]:
+    """What each upload waits for, or why it was refused, by its path."""
+    rows = await harness.database.fetch("select object_path, detail from public.storage_intake")
+    return {row["object_path"]: row["detail"] for row in rows}
 
 
 async def sessions(harness: Harness) -> list[dict[str, Any]]:
@@ -77,6 +122,6 @@ async def sessions(harness: Harness) -> list[dict[str, Any]]:
 async def wait_over(harness: Harness) -> None:
     """Make everything that was put off due."""
     await harness.database.execute(
-        "update public.storage_intake set held_until = clock_timestamp() - interval '1 second'"
-        " where outcome = 'taking'"
+        "update public.storage_intake set due_at = clock_timestamp() - interval '1 second'"
+        " where outcome in ('waiting', 'taking')"
     )

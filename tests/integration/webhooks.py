@@ -11,8 +11,8 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 
-from worker.intake.intake import Intake
-from worker.intake.webhook_service import ADDRESS, MAX_AT_ONCE, TakesIn, WebhookService
+from worker.backend.upload_queue import UploadQueue
+from worker.intake.webhook_service import ADDRESS, WebhookService
 from worker.intake.webhook_signature import Signatures
 from worker.settings import DEFAULT_BUCKET
 
@@ -54,19 +54,12 @@ def signed(
 
 
 class Endpoint:
-    """A webhook service in this process, and how often it woke the sweep of the bucket."""
+    """A webhook service, and how often it woke the intake."""
 
-    def __init__(self, intake: Intake | TakesIn, *, max_concurrent: int = MAX_AT_ONCE) -> None:
-        """Have `intake` take in what is announced."""
+    def __init__(self, queue: UploadQueue) -> None:
+        """Serve in this process, on behalf of `queue`."""
         self.woken = 0
-        self.service = WebhookService(
-            intake=intake,
-            signatures=Signatures(SECRET),
-            bucket=DEFAULT_BUCKET,
-            every_file=False,
-            wake_sweep=self._wake,
-            max_concurrent=max_concurrent,
-        )
+        self.service = WebhookService(queue, Signatures(SECRET), wake_intake=self._wake)
         self._application = Starlette(routes=self.service.routes())
 
     async def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:

@@ -73,11 +73,12 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
 async def _raise_for_trouble(response: httpx.Response) -> None:
     """Raise the error for a response that says nothing about any session.
 
-    The client libraries drop the HTTP status, so this hook has to check it.
+    The client libraries drop the HTTP status, and take a body without a byte for no rows, so this
+    hook has to check both.
 
     Raises:
         KeyRefusedError: HTTP 401 or 403.
-        UnavailableError: HTTP 408, 423, 429 or 5xx.
+        UnavailableError: HTTP 408, 423, 429 or 5xx; or 200 from PostgREST without a body.
     """
     status = response.status_code
     if status in REFUSED:
@@ -87,6 +88,9 @@ async def _raise_for_trouble(response: httpx.Response) -> None:
             f"Supabase is in trouble ({await _described(response)}).",
             retry_after=_retry_after(response.headers.get("Retry-After")),
         )
+    is_rest = response.url.path.startswith("/rest/")
+    if is_rest and status == HTTPStatus.OK and not await response.aread():
+        raise UnavailableError("Supabase answered without a body.")
 
 
 async def _described(response: httpx.Response) -> str:

@@ -94,5 +94,4 @@ class Installation:
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
-        (row,) = await rest.rows(self._connection.supabase.rpc("try_session", {}))
-        return refusal_of(row)
+        return refusal_of(await rest.row(self._connection.supabase.rpc("try_session", {})))

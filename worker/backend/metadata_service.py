@@ -61,7 +61,7 @@ class MetadataService:
             PatientUnknownError, PathHeldError, SchemaRefusesError: the table does not take it.
             UnavailableError: Supabase is in trouble.
         """
-        (row,) = await rest.rows(self._supabase.rpc("create_session", new.arguments()))
+        row = await rest.row(self._supabase.rpc("create_session", new.arguments()))
         if refusal := refusal_of(row):
             raise refusal
         return UUID(row["session_id"]), row["created"]

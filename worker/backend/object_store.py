@@ -20,12 +20,13 @@ from worker.errors import (
     DiskFullError,
     FileBeyondIntegerError,
     FileTooLargeError,
-    ObjectMissingError,
+    ObjectRefusedError,
     SizeMismatchError,
     UnavailableError,
 )
 
 MIN_RATE = 100_000  # bytes per second; a slower download is abandoned
+MAX_KEY_BYTES = 1024  # of the path of an object in UTF-8: the limit of S3
 GRACE_SECONDS = 30.0  # in addition, until the answer begins
 MAX_BYTES = 2_147_483_647  # the limit of the INTEGER column `file_size_bytes`
 
@@ -77,7 +78,7 @@ class ObjectStore:
 
         Raises:
             ObjectMissingError: there is no object at `path`.
-            ObjectRefusedError: Storage refuses `path`.
+            ObjectRefusedError: no object can have that `path`.
             SizeMismatchError: the object has another size.
             FileTooLargeError: `size` is larger than `max_bytes`.
             UnavailableError: Storage is unavailable, or slower than MIN_RATE.
@@ -178,8 +179,8 @@ class ObjectStore:
         self, path: str, more: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
         """Request the object as it is stored: a compressed answer would hide its size."""
-        if {"", ".", ".."} & set(path.split("/")):
-            raise ObjectMissingError(f"{path!r} cannot be the path of an object.")
+        if not _is_key(path):
+            raise ObjectRefusedError(f"{path[:MAX_KEY_BYTES]!r} cannot be the path of an object.")
         url = f"{self._connection.url}/storage/v1/object/{quote(f'{self._bucket}/{path}')}"
         headers = {**self._connection.headers, "Accept-Encoding": "identity", **(more or {})}
         async with self._connection.http.stream("GET", url, headers=headers) as response:
@@ -187,6 +188,15 @@ class ObjectStore:
                 await response.aread()
                 raise Answer.of(response).as_error(READING, bucket=self._bucket, path=path)
             yield response
+
+
+def _is_key(path: str) -> bool:
+    """Return whether an object can have the path; asking for another would be misunderstood."""
+    return (
+        not {"", ".", ".."} & set(path.split("/"))
+        and path.isprintable()
+        and len(path.encode()) <= MAX_KEY_BYTES
+    )
 
 
 def _whole_size(response: httpx.Response) -> int:

@@ -1,4 +1,4 @@
-"""Why the table takes no session, as `create_session` says it: the errors by their codes."""
+"""Whose fault it is that an upload has no session: its own, its surroundings', or the table's."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.errors import (
+    FileBeyondIntegerError,
+    ObjectRefusedError,
     PathHeldError,
     PatientUnknownError,
+    RowRefusedError,
     SchemaRefusesError,
+    SizeMismatchError,
     UnavailableError,
     WorkerError,
 )
 
+# For these an upload is refused, for the last in the end; for everything else it waits.
+OWN_FAULTS = (ObjectRefusedError, FileBeyondIntegerError, SizeMismatchError)
+# What `take_object` and `create_session` answer.
 KINDS: Mapping[str, type[WorkerError]] = {
-    kind.code: kind for kind in (PathHeldError, PatientUnknownError, SchemaRefusesError)
+    kind.code: kind
+    for kind in (PathHeldError, PatientUnknownError, RowRefusedError, SchemaRefusesError)
 }
 
 

@@ -67,6 +67,6 @@ class Requeueing:
             "after_session": str(after) if after else None,
             "dry_run": dry_run,
         }
-        (row,) = await rest.rows(self._supabase.rpc("requeue_sessions", arguments))
+        row = await rest.row(self._supabase.rpc("requeue_sessions", arguments))
         last = row["last_session"]
         return row["requeued"], UUID(last) if last else None

@@ -50,6 +50,14 @@ async def rows(query: Query) -> list[dict[str, Any]]:
     return data
 
 
+async def row(query: Query) -> dict[str, Any]:
+    """Send `query`, which has one row, and return that; raises as `rows`."""
+    found = await rows(query)
+    if len(found) != 1:
+        raise UnavailableError(f"Supabase answered {len(found):,} rows in place of one.")
+    return found[0]
+
+
 async def scalars(query: Query) -> list[str]:
     """Send `query`, a function that returns a set of text, and return that; raises as `rows`."""
     data = await _data(query)
@@ -61,6 +69,14 @@ async def scalars(query: Query) -> list[str]:
 async def value(query: Query) -> Any:
     """Send `query`, a function that returns one value, and return it; raises as `rows`."""
     return await _data(query)
+
+
+async def number(query: Query) -> int:
+    """Send `query`, a function that returns a whole number, and return that; raises as `rows`."""
+    data = await _data(query)
+    if not isinstance(data, int):
+        _unexpected(data)
+    return data
 
 
 async def word(query: Query, *, among: type[Word]) -> Word:

@@ -66,6 +66,7 @@ class ClaimedObject:
     path: str
     size: int | None  # bytes, as Storage says
     attempt: int
+    waited_for: str | None = None  # the code of what it was put off for last
     abandoned: bool = False  # hashing opens no file, so it is not what a worker dies of
 
     def fence(self) -> dict[str, Any]:
@@ -121,14 +122,18 @@ class UploadQueue:
     async def announce_page(self, after: str) -> Page:
         """Put the next objects of the bucket into the queue, in the order of their names."""
         arguments = {"bucket": self.bucket, "every_file": self.every_file, "after_name": after}
-        (row,) = await rest.rows(self._supabase.rpc("announce_objects", arguments))
+        row = await rest.row(self._supabase.rpc("announce_objects", arguments))
         return Page(row["announced"], row["due"], row["last_name"])
 
     async def announce(self, object_id: UUID) -> Outcome | None:
         """Put one object into the queue, and return what is known of it; None: it is not there."""
-        arguments = {"object": str(object_id), "bucket": self.bucket}
+        arguments = {
+            "object": str(object_id),
+            "bucket": self.bucket,
+            "every_file": self.every_file,
+        }
         found = await rest.value(self._supabase.rpc("announce_object", arguments))
-        return None if found is None else Outcome(found)
+        return None if found is None else _outcome(found)
 
     async def claim(
         self, claim: UUID, *, limit: int, with_abandoned: bool = False
@@ -156,7 +161,10 @@ class UploadQueue:
         delay_seconds: float = 0,
         counted: bool = False,
     ) -> set[UUID]:
-        """Let uploads wait again, with what they wait for; the attempt is `counted` or not."""
+        """Let uploads wait again, with what they wait for; the attempt is `counted` or not.
+
+        The count begins anew where an upload waits for something else than before.
+        """
         arguments = {
             **_fences(items),
             "reason": reason.told if reason else None,
@@ -178,7 +186,7 @@ class UploadQueue:
         """Give an upload that was hashed its session, new or known, all in one transaction.
 
         Raises:
-            PatientUnknownError, PathHeldError: it has to wait, and for what.
+            PatientUnknownError, PathHeldError, RowRefusedError: it has to wait, and for what.
             SchemaRefusesError: the table refuses it, and perhaps every session.
             UnavailableError: Supabase is in trouble.
         """
@@ -189,7 +197,7 @@ class UploadQueue:
             "patient": patient,
             "recording": recording,
         }
-        (row,) = await rest.rows(self._supabase.rpc("take_object", arguments))
+        row = await rest.row(self._supabase.rpc("take_object", arguments))
         if refusal := refusal_of(row):
             raise refusal
         session = row["session_id"]
@@ -220,9 +228,7 @@ class UploadQueue:
 
     async def backlog(self) -> IntakeBacklog:
         """Count the uploads that are in the queue and have no outcome yet."""
-        (row,) = await rest.rows(
-            self._supabase.rpc("count_pending_objects", {"bucket": self.bucket})
-        )
+        row = await rest.row(self._supabase.rpc("count_pending_objects", {"bucket": self.bucket}))
         return IntakeBacklog(row["waiting"], row["due"], row["taking"])
 
     async def result(self, object_id: UUID) -> IntakeResult | None:
@@ -239,7 +245,7 @@ class UploadQueue:
 
     async def _retake(self, **arguments: Any) -> int:
         query = self._supabase.rpc("retake_objects", {"bucket": self.bucket, **arguments})
-        return int(await rest.value(query))
+        return await rest.number(query)
 
     async def _claim(self, claim: UUID, **which: Any) -> list[ClaimedObject]:
         arguments = {
@@ -256,12 +262,13 @@ class UploadQueue:
                 path=row["object_path"],
                 size=row["size_bytes"],
                 attempt=row["attempts"],
+                waited_for=row["waited_for"],
             )
             for row in await rest.rows(self._supabase.rpc("claim_objects", arguments))
         ]
 
 
-def _outcome(word: str) -> Outcome:
+def _outcome(word: Any) -> Outcome:
     try:
         return Outcome(word)
     except ValueError:

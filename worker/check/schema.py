@@ -100,9 +100,10 @@ MIGRATIONS = (
     ),
     Migration(
         "20261124000950_create_session.sql",
-        functions=("is_rule_of", "create_session", "fill_patients"),
+        functions=("is_rule_of", "explain_refusal", "create_session"),
         columns=("patient_code",),
     ),
+    Migration("20261124000960_fill_patients.sql", functions=("fill_patients",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
     Migration(
         "20261124001100_storage_intake.sql",
@@ -110,12 +111,14 @@ MIGRATIONS = (
         functions=("is_upload",),
     ),
     Migration(
+        "20261124001105_announce_objects.sql",
+        functions=("announce_objects", "announce_object", "size_said"),
+    ),
+    Migration(
         "20261124001110_claim_objects.sql",
         functions=(
-            "announce_objects",
-            "announce_object",
-            "size_said",
             "claim_objects",
+            "code_of",
             "is_current",
             "end_of_object",
             "extend_object_leases",

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from worker.backend.queue_report import QueueReport
+from worker.backend.refusals import OWN_FAULTS
 from worker.check.findings import Check, Finding, bad, good, warning
-from worker.errors import (
-    FileBeyondIntegerError,
-    ObjectRefusedError,
-    PatientUnknownError,
-    SizeMismatchError,
-    WorkerError,
-)
+from worker.errors import PatientUnknownError, WorkerError
 
-# What is the upload's own fault; every other code of a refused upload was somebody else's.
-OWN_FAULTS = frozenset(
-    each.code for each in (FileBeyondIntegerError, ObjectRefusedError, SizeMismatchError)
-)
+OWN_CODES = frozenset(each.code for each in OWN_FAULTS)
 
 
 def trial(refusal: WorkerError | None) -> Finding:
@@ -44,7 +36,7 @@ def uploads(report: QueueReport) -> list[Finding]:
 
 def _findings(report: QueueReport) -> Iterator[Finding]:
     for code, number in sorted(report.uploads_refused_by_code.items()):
-        if code not in OWN_FAULTS:
+        if code not in OWN_CODES:
             yield warning(
                 Check.UPLOADS,
                 f"Refused as {code}, which is not the fault of a file: {number:,}.",

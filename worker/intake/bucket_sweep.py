@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -17,13 +16,12 @@ from worker.errors import UnavailableError, WorkerError
 from worker.observing.logs import traceback_locations
 
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 60.0  # seconds while Supabase is in trouble
-MIN_PAUSE = 1.0  # seconds between two passes, however often the sweep is woken
 
 log = structlog.get_logger(__name__)
 
 
 class BucketSweep:
-    """Passes over the bucket, every `every_seconds` (0: never) and whenever it is woken."""
+    """Passes over the bucket, every `every_seconds` (0: never)."""
 
     def __init__(
         self, queue: UploadQueue, wake_intake: Callable[[], None], *, every_seconds: float
@@ -32,34 +30,22 @@ class BucketSweep:
         self._queue = queue
         self._wake_intake = wake_intake
         self._every_seconds = every_seconds
-        self._woken = asyncio.Event()
         self.trouble: WorkerError | None = None  # what the last pass met
-
-    def wake(self) -> None:
-        """Sweep soon. May be called at any time, any number of times."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         failures = 0
-        if not self._every_seconds:
-            await self._woken.wait()
-        while True:
-            self._woken.clear()
+        while self._every_seconds:
             self.trouble = await self._attempt()
             if self.trouble:
                 failures += 1
                 pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
                 log.warning("bucket_sweep_failed", code=self.trouble.code, retry_in=round(pause, 1))
-                await asyncio.sleep(pause)
-                continue
-            failures = 0
-            await asyncio.sleep(MIN_PAUSE)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_seconds or None):
-                    await self._woken.wait()
+            else:
+                failures, pause = 0, self._every_seconds
+            await asyncio.sleep(pause)
 
-    async def sweep(self, on_page: Callable[[int], None] = lambda _: None) -> int:
+    async def sweep(self) -> int:
         """Read the whole bucket, and return how many objects were announced.
 
         Raises:
@@ -69,7 +55,6 @@ class BucketSweep:
         while True:
             page = await self._queue.announce_page(after)
             announced += page.announced
-            on_page(announced)
             if page.announced or page.due:
                 self._wake_intake()
             if page.last_name is None:

@@ -16,16 +16,10 @@ from uuid import UUID
 import structlog
 
 from worker.backend.object_store import ObjectStore
+from worker.backend.refusals import OWN_FAULTS
 from worker.backend.upload_queue import ClaimedObject, IntakeResult, Outcome, UploadQueue
 from worker.backoff import backoff
-from worker.errors import (
-    PermanentError,
-    RetryableError,
-    SizeMismatchError,
-    UnavailableError,
-    UnexpectedError,
-    WorkerError,
-)
+from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError, WorkerError
 from worker.observing import metrics
 from worker.observing.logs import traceback_locations
 
@@ -64,14 +58,12 @@ class Intake:
             result = await self._session(claimed)
         except UnavailableError:
             raise
-        except PermanentError as error:
-            result = await self.queue.refuse(claimed, error)
-        except RetryableError as error:
-            result = await self._wait(claimed, error)
+        except WorkerError as error:
+            result = await self._refuse_or_wait(claimed, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one upload
             log.error("unexpected", object=str(claimed.id), error=traceback_locations(error))  # noqa: TRY400
             kind = type(error).__name__
-            result = await self._wait(
+            result = await self._refuse_or_wait(
                 claimed, UnexpectedError(f"The worker failed on {claimed.path} ({kind}).")
             )
         metrics.object_taken(result.outcome)
@@ -122,15 +114,17 @@ class Intake:
             recording=is_recording(claimed.path),
         )
 
-    async def _wait(self, claimed: ClaimedObject, error: WorkerError) -> IntakeResult:
-        if isinstance(error, SizeMismatchError) and claimed.attempt >= MAX_SIZE_ATTEMPTS:
+    async def _refuse_or_wait(self, claimed: ClaimedObject, error: WorkerError) -> IntakeResult:
+        times = claimed.attempt if claimed.waited_for == error.code else 1  # in a row
+        may_pass = isinstance(error, SizeMismatchError) and times < MAX_SIZE_ATTEMPTS
+        if isinstance(error, OWN_FAULTS) and not may_pass:
             return await self.queue.refuse(claimed, error)
-        delay = backoff(claimed.attempt, initial=INITIAL_DELAY, maximum=MAX_DELAY)
+        delay = backoff(times, initial=INITIAL_DELAY, maximum=MAX_DELAY)
         log.warning(
             "object_put_off",
             object=str(claimed.id),
             code=error.code,
-            attempt=claimed.attempt,
+            times=times,
             retry_in=round(delay),
         )
         released = await self.queue.release([claimed], error, delay_seconds=delay, counted=True)

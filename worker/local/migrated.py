@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from worker.backend.connection import Connection, connect
-from worker.backend.metadata_service import MetadataService
+from worker.backend.installation import Installation
 from worker.errors import UnavailableError
 from worker.local.packages import Packages
 from worker.local.stack import StackInfo
@@ -34,12 +34,12 @@ async def migrate(stack: StackInfo, project: Path, packages: Packages) -> None:
     """
     await push(stack.database_url, project, packages)
     async with connected(stack) as connection:
-        service = MetadataService(connection.supabase)
+        installation = Installation(connection)
         loop = asyncio.get_running_loop()
         until = loop.time() + SETTLE_SECONDS
         while True:
             try:
-                await service.check()
+                await installation.trial()  # of the youngest migration
             except UnavailableError:
                 if loop.time() > until:
                     raise

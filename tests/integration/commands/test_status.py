@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.faults.proxy import Proxy
+from tests.faults.rules import delay
 from tests.integration.checking import broken
 from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
@@ -185,10 +187,14 @@ async def test_watching_outlives_trouble_and_says_it(harness: Harness, tmp_path:
 
 
 async def test_a_watched_page_ends_well_on_ctrl_c(harness: Harness, tmp_path: Path) -> None:
-    process = await started(harness.stack, tmp_path, "status", "--watch")
-    await asyncio.sleep(5)
-    process.send_signal(signal.SIGINT)
-    printed, complained = await process.communicate()
+    async with Proxy(harness.stack).serve() as proxy:
+        with proxy.trouble("/rpc/queue_report$", delay(0.0)) as rule:
+            process = await started(proxy.stack, tmp_path, "status", "--watch")
+            async with asyncio.timeout(30):
+                while rule.hits < 2:
+                    await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        printed, complained = await process.communicate()
     assert (process.returncode, complained) == (0, b"")
     assert b"0 pending" in printed
 

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
+    details,
     intake_of,
     numbered,
     object_of,
@@ -18,8 +19,8 @@ from tests.integration.uploads import (
     sessions,
     sweep_of,
 )
-from worker.backend.intake_register import Outcome
 from worker.backend.object_store import ObjectDigest, ObjectStore
+from worker.backend.upload_queue import Outcome
 from worker.settings import DEFAULT_BUCKET
 
 
@@ -39,7 +40,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def test_an_upload_becomes_a_session_and_nothing_is_invented(harness: Harness) -> None:
     path = await harness.upload(RECORDING, "P005/visit 2/a.C3D")
-    taken = await intake_of(harness).announced(*await object_of(harness, path))
+    taken = await intake_of(harness).take_now(await object_of(harness, path))
     assert taken is not None
     assert taken.outcome is Outcome.SESSION
     (session,) = await sessions(harness)
@@ -101,7 +102,7 @@ async def test_twenty_uploads_of_the_same_bytes_at_once_make_one_session(harness
     intakes = [intake_of(harness, concurrency=20) for _ in range(2)]  # two workers
     objects = [await object_of(harness, path) for path in paths]
     taken = await asyncio.gather(
-        *(intakes[number % 2].announced(*each) for number, each in enumerate(objects))
+        *(intakes[number % 2].take_now(each) for number, each in enumerate(objects))
     )
     (session,) = await sessions(harness)
     assert {each.session for each in taken if each} == {session["id"]}
@@ -115,12 +116,12 @@ async def test_an_object_announced_twenty_times_at_once_is_downloaded_once(
     path = await harness.upload(RECORDING)
     announced = await object_of(harness, path)
     intake = intake_of(harness)
-    taken = await asyncio.gather(*(intake.announced(*announced) for _ in range(20)))
-    taken.append(await intake.announced(*announced))
+    taken = await asyncio.gather(*(intake.take_now(announced) for _ in range(20)))
+    assert {str(each.outcome) for each in taken if each} <= {"session", "taking"}
+    after = await intake.take_now(announced)
     (session,) = await sessions(harness)
-    assert {each.session for each in taken if each} == {session["id"]}
-    outcomes = sorted(str(each.outcome) for each in taken if each)
-    assert outcomes == ["duplicate"] * 20 + ["session"]
+    assert after is not None
+    assert (after.outcome, after.session) == (Outcome.SESSION, session["id"])
     assert downloads == [path]
     assert session["cache_hits"] == 0  # one upload, however often it is announced
 
@@ -233,7 +234,7 @@ async def test_an_object_whose_size_storage_does_not_know_is_measured(
     assert [each["file_size_bytes"] for each in await sessions(harness)] == [len(RECORDING)]
 
 
-async def test_a_row_without_bytes_is_refused_with_its_reason(
+async def test_a_row_without_bytes_waits_with_its_reason(
     harness: Harness, downloads: list[str]
 ) -> None:
     await harness.database.execute(
@@ -241,10 +242,10 @@ async def test_a_row_without_bytes_is_refused_with_its_reason(
         DEFAULT_BUCKET,
     )
     sweep = sweep_of(harness)
-    assert [await sweep.sweep(), await sweep.sweep()] == [1, 0]
-    detail = await harness.database.fetchval("select detail from storage_intake")
-    assert detail.startswith("object_missing: ")
-    assert len(downloads) == 1
+    assert [await sweep.sweep(), await sweep.sweep()] == [0, 0]
+    assert await register(harness) == [("P1/a.c3d", "waiting", None)]
+    assert str((await details(harness))["P1/a.c3d"]).startswith("object_missing: ")
+    assert len(downloads) == 1  # put off
 
 
 async def test_a_deleted_session_comes_back_while_its_object_stays(harness: Harness) -> None:
@@ -261,5 +262,5 @@ async def test_an_object_that_is_gone_gets_no_session(harness: Harness) -> None:
     path = await harness.upload(RECORDING)
     announced = await object_of(harness, path)
     await harness.connection.supabase.storage.from_(DEFAULT_BUCKET).remove([path])
-    assert await intake_of(harness).announced(*announced) is None
+    assert await intake_of(harness).take_now(announced) is None
     assert await register(harness) == []

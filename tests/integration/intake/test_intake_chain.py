@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,14 +15,13 @@ from tests.integration.uploads import (
     NEVER,
     RECORDING,
     numbered,
+    object_of,
     overwrite,
     register,
     sessions,
-    settings_of,
+    wait_over,
 )
-from worker.backend.intake_register import ClaimedObject
 from worker.extraction.metadata import read_metadata
-from worker.intake.factory import make_intake
 from worker.local.announcing import announce_uploads
 
 
@@ -43,26 +45,10 @@ async def test_an_upload_alone_makes_session_and_row(harness: Harness, tmp_path:
     technical = await harness.technical(session["id"])
     assert technical == read_metadata(RECORDING, len(RECORDING)).row()
     (answer,) = await harness.database.fetch(
-        "select * from net._http_response where status_code = 201"
-        " and content like '%' || $1 || '%'",
-        str(session["id"]),
+        "select status_code, content from net._http_response where created > $1",
+        session["created_at"] - timedelta(minutes=1),
     )
-    assert "planted-name" not in answer["content"]
-
-
-async def test_no_log_line_of_intake_holds_a_secret_or_a_file_name(
-    harness: Harness, tmp_path: Path
-) -> None:
-    webhook = await announce_uploads(harness.stack)
-    async with harness.worker(tmp_path, **webhook) as worker:
-        await worker.until("realtime_ready")
-        await harness.upload(RECORDING, "P005/planted-name.c3d")
-        lines = [str(event) async for event in worker.follow(until="session_done")]
-    text = "\n".join(lines)
-    assert "webhook_heard" in text
-    assert "object_taken" in text
-    for planted in ("planted-name", harness.stack.secret_key, webhook["WEBHOOK_SECRET"]):
-        assert planted not in text
+    assert (answer["status_code"], answer["content"]) == (202, '{"outcome":"waiting"}')
 
 
 async def test_an_overwrite_gets_its_own_row_and_leaves_the_first(
@@ -120,21 +106,22 @@ async def test_a_stopped_worker_gives_back_what_it_was_taking_in(
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
         await worker.until("object_taken")
         assert await worker.stop() == 0
-    taken = await register(harness)
-    assert {row[1] for row in taken} == {"session"}
-    assert 1 <= len(taken) < 60
+    outcomes = Counter(row[1] for row in await register(harness))
+    assert set(outcomes) == {"session", "waiting"}
+    assert outcomes.total() == 60
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1"):
         await until_sessions(harness, 60, seconds=60)
 
 
-async def test_the_lease_of_a_killed_worker_runs_out(harness: Harness, tmp_path: Path) -> None:
-    await harness.upload(RECORDING)
-    dead = make_intake(harness.connection, settings_of(harness.stack, lease_seconds=5))
-    held = await dead.register.claim("")
-    assert isinstance(held, ClaimedObject)
+async def test_the_claim_of_a_killed_worker_runs_out(harness: Harness, tmp_path: Path) -> None:
+    path = await harness.upload(RECORDING)
+    dead = intake_of(harness, lease_seconds=5).queue
+    await dead.announce(await object_of(harness, path))
+    assert len(await dead.claim(uuid4(), limit=1)) == 1
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
         await worker.until("bucket_swept")
         assert [row[1] for row in await register(harness)] == ["taking"]
+        await wait_over(harness)
         await until_sessions(harness, 1)
 
 

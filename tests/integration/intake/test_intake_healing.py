@@ -40,7 +40,7 @@ async def test_a_session_that_failed_for_want_of_its_object_is_read_from_the_new
     woken: list[None] = []
     intake = intake_of(harness)
     object.__setattr__(intake, "requeued", lambda: woken.append(None))
-    taken = await intake.announced(*await object_of(harness, path))
+    taken = await intake.take_now(await object_of(harness, path))
     assert taken is not None
     assert taken.session == session
     assert woken == [None]

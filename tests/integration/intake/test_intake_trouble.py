@@ -1,65 +1,144 @@
-"""An upload that cannot be taken in delays no other, and is not downloaded for ever."""
+"""An upload that cannot be taken in waits with its reason, and holds up no other."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from pytest_mock import MockerFixture
 
 from tests.faults.proxy import OBJECTS, Proxy
-from tests.faults.rules import say
+from tests.faults.rules import Exchange, say
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
+    RECORDING,
+    Sweep,
+    details,
     intake_of,
     numbered,
     object_of,
     register,
     sessions,
-    settings_of,
     sweep_of,
     wait_over,
 )
-from worker.backend.intake_register import IntakeRegister
 from worker.backend.object_store import ObjectDigest, ObjectStore
-from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError
-from worker.intake.bucket_sweep import MAX_IN_A_ROW
-from worker.intake.factory import make_intake, make_sweep
-from worker.intake.intake import MAX_TROUBLED_ATTEMPTS
+from worker.backend.upload_queue import Outcome
+from worker.errors import UnavailableError
+from worker.intake.intake import MAX_SIZE_ATTEMPTS
 from worker.local.migrated import connected
+from worker.settings import DEFAULT_BUCKET
 
-UNREADABLE = 3
+UPLOADS = 4
+# What Storage says of itself, with the status that it gives to an object's own faults.
+TROUBLES = {
+    "an unknown tenant": (400, "400", "TenantNotFound", "Missing tenant config for abcdefgh"),
+    "an unknown tenant, as 404": (400, "404", "TenantNotFound", "Missing tenant config for abcd"),
+    "an internal error": (400, "500", "InternalError", "Internal Server Error"),
+    "an internal error, as 400": (400, "400", "InternalError", "Internal Server Error"),
+    "a refused JWT": (400, "400", "InvalidJWT", "jwt malformed"),
+    "a refused JWT, as 403": (400, "403", "Unauthorized", "invalid signature"),
+    "something unheard of": (400, "400", "SomethingNew", "Something new"),
+    "a status unheard of": (418, "418", "Teapot", "I am a teapot"),
+    "an overload": (503, "503", "SlowDown", "Please reduce your request rate"),
+}
 
 
-async def test_objects_that_storage_cannot_read_delay_none_behind_them(harness: Harness) -> None:
-    for number in range(UNREADABLE):
-        await harness.upload(numbered(number), f"P001/a{number}.c3d")
-    await harness.upload(numbered(9), "P001/b.c3d")
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.queueing.claim_loop.INITIAL_PAUSE", 0.05)
+
+
+@pytest.fixture(params=TROUBLES.values(), ids=TROUBLES.keys())
+def answer(request: pytest.FixtureRequest) -> tuple[int, str]:
+    """An answer of Storage that is no object's fault: status and body."""
+    status, said, code, message = request.param
+    return status, json.dumps({"statusCode": said, "error": code, "message": message})
+
+
+@asynccontextmanager
+async def behind(harness: Harness, **others: Any) -> AsyncIterator[tuple[Proxy, Sweep]]:
+    """Yield a proxy, and a sweep whose requests pass through it."""
     async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
-        settings = settings_of(proxy.stack, concurrency=1)
-        sweep = make_sweep(make_intake(connection, settings), settings)
-        with proxy.trouble(f"{OBJECTS}P001/a", say(500, '{"message": "x"}')):
-            with pytest.raises(UnavailableError):
-                await sweep.sweep()
-            assert [session["file_path"] for session in await sessions(harness)] == ["P001/b.c3d"]
-        assert await sweep.sweep() == UNREADABLE
+        yield proxy, sweep_of(harness, connection, **others)
 
 
-async def test_storage_in_trouble_ends_a_pass_and_the_next_goes_on_behind(harness: Harness) -> None:
-    for number in range(MAX_IN_A_ROW + 1):
-        await harness.upload(numbered(number), f"P001/a{number}.c3d")
-    async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
-        settings = settings_of(proxy.stack, concurrency=1)
-        sweep = make_sweep(make_intake(connection, settings), settings)
-        with proxy.trouble(OBJECTS, say(503)) as rule:
-            with pytest.raises(UnavailableError):
-                await sweep.sweep()
-            assert rule.hits == MAX_IN_A_ROW
+async def unannounced_object(harness: Harness, path: str, metadata: str = "{}") -> None:
+    """Have a row in Storage without bytes."""
+    await harness.database.execute(
+        "insert into storage.objects (bucket_id, name, version, metadata) values ($1, $2, '1', $3)",
+        DEFAULT_BUCKET,
+        path,
+        metadata,
+    )
+
+
+# --- Storage's own trouble ----------------------------------------------------------------------
+
+
+async def test_trouble_for_all_refuses_nothing_and_is_over_when_it_is_over(
+    harness: Harness, answer: tuple[int, str]
+) -> None:
+    paths = [await harness.upload(numbered(number)) for number in range(UPLOADS)]
+    async with behind(harness) as (proxy, sweep):
+        with proxy.trouble(OBJECTS, say(*answer)), pytest.raises(UnavailableError):
+            await sweep.sweep()
+        assert {row[1] for row in await register(harness)} == {"waiting"}
+        assert await sessions(harness) == []
+        assert await sweep.sweep() == UPLOADS
+    assert {row["file_path"] for row in await sessions(harness)} == set(paths)
+
+
+async def test_trouble_for_one_holds_up_no_other_and_heals(
+    harness: Harness, answer: tuple[int, str]
+) -> None:
+    await harness.upload(numbered(0), "P001/odd.c3d")
+    await sweep_of(harness).announce()
+    for number in range(1, UPLOADS):
+        await harness.upload(numbered(number), f"P001/{number}.c3d")
+    async with behind(harness, concurrency=1) as (proxy, sweep):
+        with proxy.trouble(f"{OBJECTS}P001/odd", say(*answer)):
+            assert await sweep.sweep() == UPLOADS - 1
+            outcomes = {path: outcome for path, outcome, _ in await register(harness)}
+            assert outcomes.pop("P001/odd.c3d") == "waiting"
+            assert set(outcomes.values()) == {"session"}
+            told = str((await details(harness))["P001/odd.c3d"])
+            assert told.startswith(("supabase_unavailable: ", "key_refused: "))
+            assert "tenant config" not in told  # what Storage says may name a file
+            assert await sweep.sweep() == 0  # put off
+        await wait_over(harness)
         assert await sweep.sweep() == 1
-        assert await sweep.sweep() == MAX_IN_A_ROW
 
 
-async def test_an_error_of_the_workers_own_is_refused_in_the_end(
+async def test_seconds_of_storages_400_cost_a_running_worker_nothing(
+    harness: Harness, tmp_path: Path
+) -> None:
+    body = json.dumps({"statusCode": "400", "error": "InternalError", "message": "Internal"})
+    async with Proxy(harness.stack).serve() as proxy:
+        there = replace(harness, stack=proxy.stack)
+        with proxy.trouble(OBJECTS, say(400, body)):
+            for number in range(UPLOADS):
+                await harness.upload(numbered(number))
+            async with there.worker(tmp_path, BUCKET_SWEEP_SECONDS="1", POLL_SECONDS="1") as worker:
+                for _ in range(2):
+                    await worker.until("claiming_paused")
+        async with there.worker(tmp_path, BUCKET_SWEEP_SECONDS="1", POLL_SECONDS="1") as worker:
+            for _ in range(UPLOADS):
+                assert (await worker.until("session_done"))["outcome"] == "completed"
+    assert {row[1] for row in await register(harness)} == {"session"}
+    assert await harness.counts() == {"completed": UPLOADS}
+
+
+# --- an object's own fault, or what looks like it -------------------------------------------------
+
+
+async def test_an_error_of_the_workers_own_waits_and_is_over_when_it_is_cured(
     harness: Harness, mocker: MockerFixture
 ) -> None:
     await harness.upload(numbered(1), "P001/a.c3d")
@@ -73,32 +152,27 @@ async def test_an_error_of_the_workers_own_is_refused_in_the_end(
 
     mocker.patch.object(ObjectStore, "measure", broken)
     sweep = sweep_of(harness)
-    for _ in range(MAX_TROUBLED_ATTEMPTS - 1):
-        with pytest.raises(UnexpectedError):
-            await sweep.sweep()
+    for _ in range(MAX_SIZE_ATTEMPTS + 2):
+        await sweep.sweep()
         await wait_over(harness)
-    assert [session["file_path"] for session in await sessions(harness)] == ["P001/b.c3d"]
-    await sweep.sweep()
     outcomes = {path: outcome for path, outcome, _ in await register(harness)}
-    assert outcomes == {"P001/a.c3d": "refused", "P001/b.c3d": "session"}
-    detail = await harness.database.fetchval(
-        "select detail from public.storage_intake where outcome = 'refused'"
-    )
-    assert detail.startswith("unexpected: The worker failed on P001/a.c3d (KeyError).")
-    assert "upload the file again" in detail
+    assert outcomes == {"P001/a.c3d": "waiting", "P001/b.c3d": "session"}
+    told = str((await details(harness))["P001/a.c3d"])
+    assert told.startswith("unexpected: The worker failed on P001/a.c3d (KeyError).")
+    assert "attempted again by itself" in told
+    mocker.stopall()
+    assert await sweep.sweep() == 1
 
 
 async def test_seconds_of_a_wrong_answer_refuse_no_upload(harness: Harness) -> None:
     path = await harness.upload(numbered(1), "P001/a.c3d")
-    object_id, version = await object_of(harness, path)
-    async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
-        settings = settings_of(proxy.stack)
-        intake = make_intake(connection, settings)
-        sweep = make_sweep(intake, settings)
+    async with behind(harness) as (proxy, sweep):
         with proxy.trouble(OBJECTS, say(200)) as rule:
-            with pytest.raises(SizeMismatchError):
-                await intake.announced(object_id, version)
-            for _ in range(2 * MAX_TROUBLED_ATTEMPTS):
+            taken = await sweep.intake.take_now(await object_of(harness, path))
+            assert taken is not None
+            assert taken.outcome is Outcome.WAITING
+            assert str(taken.detail).startswith("size_mismatch: ")
+            for _ in range(2 * MAX_SIZE_ATTEMPTS):
                 assert await sweep.sweep() == 0  # put off for all
             assert rule.hits == 1
         await wait_over(harness)
@@ -106,30 +180,145 @@ async def test_seconds_of_a_wrong_answer_refuse_no_upload(harness: Harness) -> N
     assert [outcome for _, outcome, _ in await register(harness)] == ["session"]
 
 
-async def test_an_error_that_was_met_once_costs_nothing(
-    harness: Harness, mocker: MockerFixture
-) -> None:
-    path = await harness.upload(numbered(1), "P001/a.c3d")
-    intake = intake_of(harness)
-    claimed = await intake.register.claim("")
-    assert claimed is not None
-    mocker.patch.object(ObjectStore, "measure", side_effect=KeyError(path))
-    with pytest.raises(UnexpectedError):
-        await intake.take(claimed)
-    mocker.stopall()
-    await wait_over(harness)
+async def test_an_object_of_another_size_is_refused_after_ten_attempts(harness: Harness) -> None:
+    path = await harness.upload(RECORDING)
+    await harness.database.execute(
+        """update storage.objects set metadata = metadata || '{"size": 10}'"""
+    )
+    sweep = sweep_of(harness)
+    for attempt in range(1, MAX_SIZE_ATTEMPTS + 1):
+        assert [row[1] for row in await register(harness)] == ["waiting"] * (attempt > 1)
+        await sweep.sweep()
+        await wait_over(harness)
+    assert await register(harness) == [(path, "refused", None)]
+    assert str((await details(harness))[path]).startswith("size_mismatch: ")
+
+
+async def test_only_attempts_for_the_same_reason_are_counted(harness: Harness) -> None:
+    path = await harness.upload(RECORDING)
+    await harness.database.execute("update storage.objects set name = 'P005/away.c3d'")
+    sweep = sweep_of(harness)
+    for _ in range(MAX_SIZE_ATTEMPTS + 2):  # its bytes are not where the row says
+        await sweep.sweep()
+        await wait_over(harness)
+    assert [row[1] for row in await register(harness)] == ["waiting"]
+    await harness.database.execute(
+        "update storage_intake set object_path = $1, size_bytes = 10", path
+    )
+    await harness.database.execute("update storage.objects set name = $1", path)
+    await sweep.sweep()
+    found = await harness.database.fetchrow("select * from storage_intake")
+    assert found is not None
+    assert (found["outcome"], found["attempts"]) == ("waiting", 1)
+    assert found["detail"].startswith("size_mismatch: ")
+
+
+@pytest.mark.parametrize(
+    "path", ["P001/a\nb.c3d", "P001/" + 20_000 * "a" + ".c3d", "P001//../a.c3d"], ids=len
+)
+async def test_a_path_that_no_object_can_have_is_refused_alone(harness: Harness, path: str) -> None:
+    await unannounced_object(harness, path)
+    await harness.upload(RECORDING, "P002/a.c3d")
+    assert await sweep_of(harness).sweep() == 2  # without a pause
+    outcomes = {found: outcome for found, outcome, _ in await register(harness)}
+    assert outcomes == {path: "refused", "P002/a.c3d": "session"}
+    told = str((await details(harness))[path])
+    assert told.startswith("object_refused: ")
+    assert "cannot be the path of an object. Upload the file again under a name of" in told
+    assert len(told) < 2000
+
+
+@pytest.mark.parametrize("size", ["-2147483648", "1e30", "-1e400", '"many"', '"10"', "{}", "true"])
+async def test_a_size_that_no_object_can_have_is_measured(harness: Harness, size: str) -> None:
+    await harness.upload(RECORDING)
+    await harness.upload(numbered(1))
+    await harness.database.execute(
+        "update storage.objects set metadata = jsonb_build_object('size', $1::jsonb)", size
+    )
+    assert await sweep_of(harness).sweep() == 2
+    assert {row["file_size_bytes"] for row in await sessions(harness)} == {len(RECORDING)}
+
+
+# --- whatever PostgREST answers -------------------------------------------------------------------
+
+
+async def emptied(exchange: Exchange) -> web.StreamResponse:
+    """Let the stack do it, and answer 200 without a byte."""
+    await exchange.pass_on()
+    return web.Response(status=200, content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["announce_objects", "claim_objects", "take_object", "finish_object", "release_objects"],
+)
+async def test_an_empty_answer_costs_no_upload(harness: Harness, function: str) -> None:
+    await harness.upload(numbered(1), "P001/a.c3d")
+    await unannounced_object(harness, "P001/missing.c3d")
+    await unannounced_object(harness, "P001/a\nb.c3d")
+    async with behind(harness, lease_seconds=5) as (proxy, sweep):
+        with proxy.trouble(f"^/rest/v1/rpc/{function}$", emptied, times=1) as rule:
+            with suppress(UnavailableError):
+                await sweep.sweep()
+            assert rule.hits == 1
+        await wait_over(harness)
+        await sweep.sweep()
+    outcomes = {path: outcome for path, outcome, _ in await register(harness)}
+    assert outcomes == {
+        "P001/a.c3d": "session",
+        "P001/missing.c3d": "waiting",
+        "P001/a\nb.c3d": "refused",
+    }
+    assert len(await sessions(harness)) == 1
+    assert str((await details(harness))["P001/missing.c3d"]).startswith("object_missing: ")
+
+
+async def test_an_empty_answer_to_an_announcement_is_no_absence(harness: Harness) -> None:
+    path = await harness.upload(RECORDING)
+    async with behind(harness) as (proxy, sweep):
+        with (
+            proxy.trouble("^/rest/v1/rpc/announce_object$", emptied),
+            pytest.raises(UnavailableError, match="without a body"),
+        ):
+            await sweep.intake.take_now(await object_of(harness, path))
     assert await sweep_of(harness).sweep() == 1
 
 
-async def test_whatever_an_answer_is_it_ends_no_worker(
-    harness: Harness, mocker: MockerFixture
-) -> None:
-    await harness.upload(numbered(1), "P001/a.c3d")
-    sweep = sweep_of(harness)
-    for method in ("claim", "record"):
-        mocker.patch.object(IntakeRegister, method, side_effect=KeyError("object_id"))
-        with pytest.raises(UnavailableError, match="KeyError"):
-            await sweep.sweep()
-        mocker.stopall()
-        assert await register(harness) == []
-    assert await sweep.sweep() == 1
+async def test_a_claim_whose_answer_was_empty_is_answered_again(harness: Harness) -> None:
+    await harness.upload(RECORDING)
+    async with behind(harness) as (proxy, sweep):
+        with proxy.trouble("^/rest/v1/rpc/claim_objects$", emptied, times=1):
+            assert await sweep.sweep() == 1
+    found = await harness.database.fetchrow("select * from storage_intake")
+    assert found is not None
+    assert found["attempts"] == 1
+
+
+# --- what happens between two steps ---------------------------------------------------------------
+
+
+async def test_a_session_made_meanwhile_makes_the_upload_its_duplicate(harness: Harness) -> None:
+    path = await harness.upload(RECORDING, "P001/a.c3d")
+    intake = intake_of(harness)
+    await intake.queue.announce(await object_of(harness, path))
+    claimed = await intake.queue.claim_one(await object_of(harness, path))
+    assert claimed is not None
+    session = await harness.session(RECORDING, path="P002/b.c3d")
+    assert (await intake.take(claimed)).session == session
+    assert [row[1:] for row in await register(harness)] == [("duplicate", session)]
+
+
+async def test_a_claim_that_went_to_another_changes_nothing(harness: Harness) -> None:
+    path = await harness.upload(RECORDING)
+    slow, fast = intake_of(harness, lease_seconds=5), intake_of(harness)
+    object_id = await object_of(harness, path)
+    await slow.queue.announce(object_id)
+    claimed = await slow.queue.claim_one(object_id)
+    assert claimed is not None
+    await wait_over(harness)
+    again = await fast.queue.claim_one(object_id)
+    assert again is not None
+    assert await slow.queue.extend([claimed]) == set()
+    assert (await slow.take(claimed)).outcome is Outcome.LOST
+    assert await sessions(harness) == []
+    assert (await fast.take(again)).outcome is Outcome.SESSION

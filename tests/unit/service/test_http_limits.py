@@ -13,8 +13,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-
 from worker.backend.intake_register import IntakeResult
+
 from worker.intake import webhook_service
 from worker.intake.webhook_service import ADDRESS, WebhookService
 from worker.intake.webhook_signature import Signatures
