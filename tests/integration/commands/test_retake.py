@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -137,7 +136,7 @@ async def test_only_the_version_that_is_there_is_taken_in_anew(
     assert [row[1] for row in await register(harness)] == ["session", "waiting"]
 
 
-@pytest.mark.parametrize("unknown", ["P005/no such.c3d", str(uuid4())])
+@pytest.mark.parametrize("unknown", ["P005/no such.c3d", "6b3f0d5e-0c1c-4c53-9d0e-3d5d9ab1c2f7"])
 async def test_what_is_not_there_is_said_and_is_exit_code_1(
     harness: Harness, tmp_path: Path, unknown: str
 ) -> None:
