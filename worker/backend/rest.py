@@ -71,14 +71,6 @@ async def value(query: Query) -> Any:
     return await _data(query)
 
 
-async def number(query: Query) -> int:
-    """Send `query`, a function that returns a whole number, and return that; raises as `rows`."""
-    data = await _data(query)
-    if not isinstance(data, int):
-        _unexpected(data)
-    return data
-
-
 async def word(query: Query, *, among: type[Word]) -> Word:
     """Send `query`, a function that returns one of the words `among`; raises as `rows`."""
     data = await _data(query)

@@ -13,7 +13,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
-from tests.integration.checking import PUBLISH, broken
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import RECORDING, numbered, settings_of
@@ -21,12 +20,16 @@ from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
 from worker.backend.queue_report import QueueReports
+from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError
+from worker.intake.bucket_sweep import BucketSweep
+from worker.intake.factory import make_intake, make_intake_loop
 from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected
 from worker.local.ports import choose
 from worker.local.stack import StackInfo
 from worker.observing.watchdog import Watchdog
+from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
 from worker.service.health_service import HealthService
 from worker.service.queue_stats import QueueStats
@@ -35,7 +38,7 @@ from worker.service.run import make_listener
 # Sessions in every state there is.
 EVERY_STATE = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename,
-    processing_status, processing_error, processing_due_at, processing_claim, created_at)
+    processing_status, processing_error, processing_due_at, processing_claim, processing_queued_at)
 select 'P005/' || number, 'hash ' || number, 1, 'planted-name.c3d',
     status, error, now() + due, case when status = 'processing' then gen_random_uuid() end,
     now() - interval '1 hour'
@@ -54,18 +57,41 @@ from (
 ) as each
 """
 
+# Uploads of every outcome there is.
+EVERY_OUTCOME = """
+insert into public.storage_intake
+  (object_id, version, bucket_id, object_path, outcome, detail, due_at, taken_at, announced_at)
+select
+  gen_random_uuid(), '1', 'c3d-files', 'P005/planted-name.c3d', outcome, detail,
+  case when due is not null then now() + due end, case when due is null then now() end,
+  now() - interval '1 hour'
+from (
+  values
+    ('waiting', null, interval '0', 3),
+    ('waiting', 'path_held: x.', interval '10 minutes', 2),
+    ('waiting', 'schema_refuses: x.', interval '0', 1),
+    ('taking', null, interval '1 minute', 4),
+    ('refused', 'size_mismatch: x.', null, 5),
+    ('session', null, null, 6),
+    ('duplicate', null, null, 7),
+    ('skipped', null, null, 1),
+    ('superseded', null, null, 1),
+    ('gone', null, null, 1)
+) as outcomes (outcome, detail, due, uploads), generate_series(1, uploads)
+"""
+
 Samples: TypeAlias = "dict[tuple[str, str], float]"
 
 
 class Watcher:
-    """Asks a worker's HTTP server, in this process unless it is given an address."""
+    """Asks a worker's HTTP server, in this process unless it is given a port."""
 
-    def __init__(
-        self, address: str = "http://worker", transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        """Ask at `address`."""
+    def __init__(self, address: str = "http://worker", health: HealthService | None = None) -> None:
+        """Ask at `address`, or `health` in this process."""
         self._address = address
-        self._transport = transport
+        self.health = health
+        application = Starlette(routes=health.routes()) if health else None
+        self._transport = httpx.ASGITransport(application) if application else None
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=self._transport, timeout=20.0) as client:
@@ -95,22 +121,31 @@ class Watcher:
 def _watcher(
     connection: Connection, stack: StackInfo, *, silence: float = 60.0, ttl_seconds: float = 0.0
 ) -> Watcher:
-    """A health service in this process whose loop and listener do not run."""
-    loop = _idle_loop(connection, stack)
-    health = HealthService(
-        Watchdog(max_silence_seconds=silence),
-        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
-        loop,
-        make_listener(connection, loop),
+    """A health service in this process whose loops, sweep and listener do not run."""
+    settings, metadata = settings_of(stack), MetadataService(connection.supabase)
+    intake = make_intake(connection, settings)
+    sessions: ClaimLoop[ClaimedSession] = ClaimLoop(
+        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts),
+        _process,
+        slots=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+        shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
     )
-    return Watcher(transport=httpx.ASGITransport(Starlette(routes=health.routes())))
+    uploads = make_intake_loop(intake, settings)
+    health = HealthService(
+        (Watchdog(max_silence_seconds=silence), Watchdog()),
+        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
+        sessions,
+        uploads,
+        BucketSweep(intake.queue, uploads.wake, every_seconds=0),
+        make_listener(connection, metadata, sessions),
+    )
+    return Watcher(health=health)
 
 
-def _idle_loop(connection: Connection, stack: StackInfo) -> ClaimLoop:
-    async def process(_: object) -> None:
-        raise AssertionError
-
-    return ClaimLoop(MetadataService(connection.supabase), process, settings_of(stack))
+async def _process(_: object) -> None:
+    raise AssertionError
 
 
 def _served(port: str) -> Watcher:
@@ -118,7 +153,8 @@ def _served(port: str) -> Watcher:
 
 
 def _queue(samples: Samples) -> Samples:
-    return {key: value for key, value in samples.items() if key[0].startswith("c3d_queue_")}
+    of_all = ("c3d_queue_", "c3d_intake_")
+    return {key: value for key, value in samples.items() if key[0].startswith(of_all)}
 
 
 async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> None:
@@ -137,9 +173,24 @@ async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> 
     assert samples["c3d_worker_supabase_up", ""] == 1
 
 
+async def test_the_gauges_of_the_uploads_are_what_sql_counts(harness: Harness) -> None:
+    await harness.database.execute(EVERY_OUTCOME)
+    samples = await _watcher(harness.connection, harness.stack).metrics()
+    by_outcome = {
+        labels: value for (name, labels), value in samples.items() if name == "c3d_intake_uploads"
+    }
+    assert by_outcome == {"waiting": 6, "taking": 4, "refused": 5, "duplicate": 7}
+    assert samples["c3d_intake_waiting", "path_held"] == 2
+    assert samples["c3d_intake_waiting", "schema_refuses"] == 1
+    assert samples["c3d_intake_refused", "size_mismatch"] == 5
+    assert samples["c3d_intake_due", ""] == 4
+    assert 3600 <= samples["c3d_intake_oldest_age_seconds", ""] < 3660
+
+
 async def test_an_empty_queue_has_its_gauges_too(harness: Harness) -> None:
     samples = _queue(await _watcher(harness.connection, harness.stack).metrics())
-    assert len(samples) == 8  # five states, due, stuck, since when
+    # Five states, due, stuck, set aside, since when; four outcomes of uploads, due, since when.
+    assert len(samples) == 5 + 4 + 4 + 2
     assert set(samples.values()) == {0}
 
 
@@ -200,17 +251,28 @@ async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Ha
     await asyncio.sleep(0.1)
     assert await watcher.status("/healthz") == 503
     status, said = await watcher.readiness()
-    assert (status, said["supabase"], said["sweep"]) == (503, "reachable", "stuck")
+    assert (status, said["supabase"], said["ready"]) == (503, "reachable", False)
+    assert (said["sessions"], said["uploads"]) == ("stuck", "turning")
 
 
-async def test_a_paused_loop_is_healthy_and_not_ready(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("part", "of"),
+    [
+        ("sessions", ("loop", "_trouble")),
+        ("uploads", ("intake", "_trouble")),
+        ("bucket_sweep", ("bucket_sweep", "trouble")),
+    ],
+)
+async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_ready(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, part: str, of: tuple[str, str]
 ) -> None:
-    trouble = UnavailableError("Away.")
-    monkeypatch.setattr(ClaimLoop, "trouble", property(lambda _: trouble))
     watcher = _watcher(harness.connection, harness.stack)
+    monkeypatch.setattr(getattr(watcher.health, of[0]), of[1], UnavailableError("Away."))
     status, said = await watcher.readiness()
-    assert (status, said["sweep"]) == (503, "paused: supabase_unavailable")
+    parts = {name: said[name] for name in ("sessions", "uploads", "bucket_sweep")}
+    assert status == 503
+    assert parts.pop(part) == "paused: supabase_unavailable"
+    assert set(parts.values()) == {"turning"}
     assert await watcher.status("/healthz") == 200
 
 
@@ -227,9 +289,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
         assert "complete_seconds" not in done
         await harness.upload(RECORDING, "P005/copy.c3d")
         await worker.until("object_taken")
-        async with asyncio.timeout(10.0):  # its webhook is answered a moment later
-            while (samples := await watcher.metrics()).get(_webhooks(200)) != 1:
-                await asyncio.sleep(0.05)
+        samples = await watcher.metrics()
         assert (await watcher.readiness())[1]["realtime"] == "ready"
         assert await watcher.status("/healthz") == 200
     assert samples["c3d_worker_sessions_total", "completed"] == 2
@@ -240,7 +300,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
     assert samples["c3d_worker_objects_total", "session"] == 3
     assert samples["c3d_worker_objects_total", "duplicate"] == 1
     assert samples["c3d_worker_cache_hits_total", ""] == 1
-    assert samples[_webhooks(201)] == 3
+    assert samples["c3d_worker_webhooks_total", "202"] == 4
     assert samples["c3d_worker_realtime_ready", ""] == 1
     assert samples["c3d_worker_realtime_reconnects_total", ""] == 0
     assert samples["c3d_worker_lease_losses_total", ""] == 0
@@ -251,16 +311,20 @@ async def test_without_realtime_the_worker_is_ready_all_the_same(
     harness: Harness, tmp_path: Path
 ) -> None:
     port = str(choose(0, "the worker"))
-    async with (
-        broken(harness.stack, "drop publication supabase_realtime", PUBLISH),
-        harness.worker(tmp_path, HTTP_PORT=port) as worker,
-    ):
-        await worker.until("realtime_lost")
-        watcher = _served(port)
-        status, said = await watcher.readiness()
-        samples = await watcher.metrics()
-        assert await watcher.status("/webhooks/storage") == 404  # there is no secret
-    assert (status, said["realtime"], said["sweep"]) == (200, "lost", "turning")
+    await harness.database.execute("drop publication supabase_realtime")
+    try:
+        async with harness.worker(tmp_path, HTTP_PORT=port) as worker:
+            await worker.until("realtime_lost")
+            watcher = _served(port)
+            status, said = await watcher.readiness()
+            samples = await watcher.metrics()
+            assert await watcher.status("/webhooks/storage") == 404  # there is no secret
+    finally:
+        await harness.database.execute(
+            "create publication supabase_realtime"
+            " for table public.therapy_sessions, public.worker_bells"
+        )
+    assert (status, said["realtime"], said["sessions"]) == (200, "lost", "turning")
     assert samples["c3d_worker_realtime_ready", ""] == 0
     assert samples["c3d_worker_realtime_reconnects_total", ""] >= 1
 
@@ -271,7 +335,3 @@ async def test_a_webhook_without_a_port_is_one_sentence(harness: Harness, tmp_pa
         with pytest.raises(Exception, match="setting: WEBHOOK_SECRET is set, and HTTP_PORT=0"):
             await worker.until("worker_started")
         assert await worker.process.wait() == 2
-
-
-def _webhooks(status: int) -> tuple[str, str]:
-    return "c3d_worker_webhooks_total", str(status)
