@@ -209,13 +209,6 @@ class RowRefusedError(RetryableError):
     cure = "Correct the rule or the row: the session is attempted again by itself."
 
 
-class AlreadyThereError(RejectedError):
-    """Another row already holds the same unique value."""
-
-    code = "already_there"
-    cure = "Look for the session that holds the same value."
-
-
 class UnexpectedError(RetryableError):
     """The worker failed with an internal error while it processed the session or upload."""
 

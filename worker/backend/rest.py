@@ -13,7 +13,6 @@ import httpx
 from postgrest import APIError
 
 from worker.errors import (
-    AlreadyThereError,
     KeyRefusedError,
     MigrationMissingError,
     RejectedError,
@@ -26,7 +25,6 @@ REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # without an
 BAD_VALUE = ("22", "23", "PGRST116")  # data exceptions, constraint violations, not one row
 # Of PostgREST, or of the server itself: what they say names no file.
 SERVERS_OWN = ("PGRST", "08", "25", "40", "53", "55", "57", "58", "XX")
-UNIQUE_VIOLATION = "23505"
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -98,8 +96,6 @@ def _sorted(error: APIError) -> Exception:
         return MigrationMissingError(f"The database lacks something: {message} ({code}).")
     if code in REFUSED:
         return KeyRefusedError(f"Supabase refused the key: {message} ({code}).")
-    if code == UNIQUE_VIOLATION:
-        return AlreadyThereError(f"{message} ({code}).")
     if code.startswith(BAD_VALUE):
         return RejectedError(f"The database refused the values: {message} ({code}).")
     if not code or code.startswith(SERVERS_OWN):

@@ -19,7 +19,6 @@ from worker.backend.connection import Connection, connect
 from worker.backend.object_store import ObjectStore
 from worker.backend.uploads import Uploads
 from worker.errors import (
-    AlreadyThereError,
     BucketMissingError,
     KeyRefusedError,
     MigrationMissingError,
@@ -181,7 +180,7 @@ async def test_an_answer_is_sorted_by_whose_fault_it_is(
         (400, "23514", RejectedError),  # check
         (400, "23P01", RejectedError),  # exclusion
         (406, "PGRST116", RejectedError),  # not one row
-        (409, "23505", AlreadyThereError),  # unique
+        (409, "23505", RejectedError),  # unique
         (400, "", UnavailableError),  # PostgREST is shutting down
         (400, None, UnavailableError),
         (503, "PGRST000", UnavailableError),  # no connection
