@@ -48,7 +48,7 @@ async def main() -> None:
 
     realtime = AsyncRealtimeClient(f"{url}/realtime/v1", key, auto_reconnect=False)
     await realtime.connect()
-    channel = realtime.channel("bare-bell")
+    channel = realtime.channel("bare-listener")
     channel.on_system(system)
     insert = RealtimePostgresChangesListenEvent.Insert
     channel.on_postgres_changes(

@@ -182,7 +182,10 @@ class RejectedError(PermanentError):
     """The database refused the session's values."""
 
     code = "rejected"
-    cure = "A column does not take such a value: compare its type with docs/columns.md."
+    cure = (
+        "The session's values break a rule of the table that the message names: correct that rule "
+        "or the row, then requeue the session."
+    )
 
 
 class PatientUnknownError(RetryableError):

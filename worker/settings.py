@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -103,13 +104,13 @@ class Settings(BaseSettings):
     """The Storage bucket of the recordings."""
 
     concurrency: int = Field(4, ge=1, le=64)
-    """Sessions in hand at once. More hides slow downloads, and costs memory."""
+    """Sessions that are processed at once. More hides slow downloads, and costs memory."""
 
     lease_seconds: int = Field(60, ge=5, le=3600)
     """How long a claim holds unless extended: a killed worker's sessions wait this long."""
 
     max_attempts: int = Field(5, ge=1, le=100)
-    """Tries before a session whose trouble is its own ends as `failed`."""
+    """Attempts before a session that causes its own errors ends as `failed`."""
 
     poll_seconds: float = Field(
         30, ge=1, le=3600, validation_alias=AliasChoices("POLL_SECONDS", "SWEEP_SECONDS")
@@ -139,7 +140,7 @@ class Settings(BaseSettings):
         le=3600,
         validation_alias=AliasChoices("SHUTDOWN_TIMEOUT_SECONDS", "DRAIN_SECONDS"),
     )
-    """How long a stopping worker may go on with the sessions in hand before it releases them."""
+    """How long a stopping worker may go on with its active sessions before it releases them."""
 
     http_host: str = Field("127.0.0.1", min_length=1)
     """Where /healthz, /readyz, /metrics and the webhook are served. A TLS proxy on the same
@@ -149,19 +150,26 @@ class Settings(BaseSettings):
     """The port of them all; 0: nothing is served. Workers on one machine need one each."""
 
     webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
-    """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep does it all."""
+    """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep of the
+    bucket finds every upload."""
 
     patient_id_pattern: Annotated[str, AfterValidator(_pattern)] = "^(P[0-9]+)/"
     """Finds the patient's code in an object's path: the group, or the whole match without one."""
 
     other_files: Literal["ignore", "skip"] = "ignore"
-    """What an object that is no `.c3d` gets: nothing, or a session with the status `skipped`."""
+    """What another object than a `.c3d` file gets: nothing, or a session of status `skipped`."""
 
     log_format: Literal["console", "json"] = "console"
     """`console` for people, `json` for log collectors: one object a line."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe events that are logged."""
+
+    @property
+    def sends_in_clear(self) -> bool:
+        """Whether the key and the recordings travel to another machine without encryption."""
+        parts = urlsplit(self.supabase_url)
+        return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -174,7 +182,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(_env_file=file, **overrides)
     except UnicodeDecodeError:
-        raise SettingError(f"{file} is no UTF-8 text. Save it again with that encoding.") from None
+        raise SettingError(f"{file} is not UTF-8 text. Save it again with that encoding.") from None
     except ValidationError as error:
         raise SettingError(_sentences(error)) from None  # the cause would repeat the values
 
@@ -189,6 +197,14 @@ def renamed_settings() -> dict[str, str]:
 def settings_names() -> frozenset[str]:
     """Every environment variable that is read."""
     return frozenset(name.upper() for name in Settings.model_fields) | {LEGACY_KEY, *RENAMED}
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether `host` is a loopback address, or a name that stands for one (RFC 6761, 6.3)."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _env_file() -> str | None:

@@ -175,21 +175,19 @@ set file_hash = lower(file_hash)
 where file_hash ~* '^[0-9a-f]{64}$' and file_hash <> lower(file_hash);
 
 alter table public.therapy_sessions
-  alter column id set default gen_random_uuid(),
-  alter column id set not null,
-  alter column file_path set not null,
-  alter column file_hash set not null,
-  alter column file_size_bytes set not null,
-  alter column patient_id drop not null,
-  alter column processing_status set default 'pending',
-  alter column processing_status set not null,
-  alter column original_filename set not null,
-  alter column game_metadata set default '{}',
-  alter column analytics_cache set default '{}',
-  alter column cache_hits set default 0,
-  alter column created_at set default now(),
-  alter column updated_at set default now(),
-  alter column last_accessed_at set default now();
+  alter id set default gen_random_uuid(), alter id set not null,
+  alter file_path set not null,
+  alter file_hash set not null,
+  alter file_size_bytes set not null,
+  alter patient_id drop not null,
+  alter processing_status set default 'pending', alter processing_status set not null,
+  alter original_filename set not null,
+  alter game_metadata set default '{}',
+  alter analytics_cache set default '{}',
+  alter cache_hits set default 0,
+  alter created_at set default now(),
+  alter updated_at set default now(),
+  alter last_accessed_at set default now();
 
 -- A hash of the old system may be shorter than the SHA-256 that takes its place.
 create or replace function pg_temp.widen_file_hash()
@@ -323,21 +321,24 @@ for each row execute function public.touch_therapy_session();
 
 comment on table public.therapy_sessions is
   'One row for each uploaded recording: the file, the patient, and how far its reading has come. To look at, use the view session_overview.';
-comment on column public.therapy_sessions.id is 'The session. Every other table refers to it by this.';
-comment on column public.therapy_sessions.file_path is 'Where the recording lies in Storage, inside the bucket c3d-files.';
+comment on column public.therapy_sessions.id is
+  'The session''s id, by which everything else refers to it.';
+comment on column public.therapy_sessions.file_path is 'Path of the recording in the bucket.';
 comment on column public.therapy_sessions.file_hash is
-  'SHA-256 of the file, 64 hex digits in lower case: the same recording is never a second session. Other text comes from the old system; the measured SHA-256 replaces it when the file has been read.';
+  'SHA-256 of the file''s content, 64 hex digits in lower case; unique, so the same recording never gets a second session. Other text comes from the old system and is replaced when the file is read.';
 comment on column public.therapy_sessions.file_size_bytes is 'Size of the file in bytes, as it was uploaded.';
-comment on column public.therapy_sessions.patient_id is 'The patient''s code, as the path says it (P005/…). Empty when the path does not say it.';
+comment on column public.therapy_sessions.patient_id is
+  'The patient''s code from the path (P005/…). Empty when the path has none.';
 comment on column public.therapy_sessions.processing_status is
-  'pending: waits to be read. processing: a worker has it. completed: its technical row exists. failed: processing_error says why and what helps. skipped: there is no recording to read.';
+  'pending: it waits to be read. processing: a worker has claimed it. completed: its technical row exists. failed: processing_error says why, and the cure. skipped: there is no recording to read.';
 comment on column public.therapy_sessions.original_filename is 'Name of the file as it was uploaded.';
 comment on column public.therapy_sessions.game_metadata is
-  'What the file says of the game: level, score, version, duration. Keys that other programs have set stay; the file fills the gaps.';
+  'What is known of the game: level, score, version, duration. The file fills in missing keys; existing ones stay.';
 comment on column public.therapy_sessions.analytics_cache is
-  'Results that were computed once and are kept. This project writes the key channel_statistics only.';
-comment on column public.therapy_sessions.cache_hits is 'How often a kept result was used instead of reading the file again.';
+  'Cached results. This project writes only the key channel_statistics.';
+comment on column public.therapy_sessions.cache_hits is
+  'How often a cached result was used instead of reading the file again.';
 comment on column public.therapy_sessions.created_at is 'When the session was created, right after its upload.';
 comment on column public.therapy_sessions.updated_at is
-  'When any value of this row last changed, cache_hits and last_accessed_at aside.';
-comment on column public.therapy_sessions.last_accessed_at is 'When a kept result was last used.';
+  'When any value of this row last changed, except cache_hits and last_accessed_at.';
+comment on column public.therapy_sessions.last_accessed_at is 'When a cached result was last used.';

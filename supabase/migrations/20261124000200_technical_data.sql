@@ -36,25 +36,16 @@ alter table public.c3d_technical_data
 
 set local client_min_messages = notice;
 
-do $$
-declare
-  measured text;
-begin
-  foreach measured in array array[
-    'original_sampling_rate', 'original_duration_seconds', 'original_sample_count',
-    'channel_count', 'channel_names', 'sampling_rate', 'duration_seconds', 'frame_count',
-    'extracted_at'
-  ] loop
-    execute format(
-      'alter table public.c3d_technical_data
-       alter column %1$I drop not null, alter column %1$I drop default',
-      measured
-    );
-  end loop;
-end
-$$;
-
-alter table public.c3d_technical_data alter column extracted_at set default now();
+alter table public.c3d_technical_data
+  alter original_sampling_rate drop not null, alter original_sampling_rate drop default,
+  alter original_duration_seconds drop not null, alter original_duration_seconds drop default,
+  alter original_sample_count drop not null, alter original_sample_count drop default,
+  alter channel_count drop not null, alter channel_count drop default,
+  alter channel_names drop not null, alter channel_names drop default,
+  alter sampling_rate drop not null, alter sampling_rate drop default,
+  alter duration_seconds drop not null, alter duration_seconds drop default,
+  alter frame_count drop not null, alter frame_count drop default,
+  alter extracted_at drop not null, alter extracted_at set default now();
 
 create or replace function pg_temp.check_technical_data()
 returns void
@@ -118,13 +109,13 @@ comment on table public.c3d_technical_data is
   'What the recording says of itself, one row for each session whose file has been read. No value here is made up: empty means that the file does not say.';
 comment on column public.c3d_technical_data.session_id is 'The session whose file this is.';
 comment on column public.c3d_technical_data.original_sampling_rate is
-  'EMG samples per second, in Hz (ANALOG:RATE). Empty when there are no ANALOG channels or the file states no plausible rate.';
+  'EMG samples per second of each channel, in Hz (ANALOG:RATE). Empty when there are no ANALOG channels or the file states no plausible rate.';
 comment on column public.c3d_technical_data.original_duration_seconds is
   'Length of the EMG signal in seconds: original_sample_count divided by original_sampling_rate.';
 comment on column public.c3d_technical_data.original_sample_count is
-  'EMG samples in each channel: number of frames times samples per frame.';
+  'EMG samples in each channel: frames times samples per frame.';
 comment on column public.c3d_technical_data.channel_count is
-  'Number of ANALOG channels (ANALOG:USED). 0 means that the recording has none.';
+  'Number of ANALOG channels (ANALOG:USED). May be 0.';
 comment on column public.c3d_technical_data.channel_names is
   'Names of the ANALOG channels in the order of the file (ANALOG:LABELS). An empty name is a channel that the file does not name.';
 comment on column public.c3d_technical_data.sampling_rate is
@@ -133,4 +124,4 @@ comment on column public.c3d_technical_data.duration_seconds is
   'Length of the recording on the frame clock in seconds: frame_count divided by sampling_rate.';
 comment on column public.c3d_technical_data.frame_count is 'Number of frames, confirmed by the length of the file.';
 comment on column public.c3d_technical_data.extracted_at is
-  'When this project read the file. Empty for values taken over from the old system: read them anew with `c3d-worker requeue --migrated`.';
+  'When the worker read the file. Empty for values taken over from the old system: read them again with `c3d-worker requeue --migrated`.';

@@ -1,7 +1,7 @@
 -- Moves the technical columns of an old therapy_sessions into c3d_technical_data, then drops them.
 --
--- Reason: while they sat on the session they were NOT NULL, and a session whose file nobody had
--- read was filled with 0, '', '[]' or 'unknown'. Those are not values and become NULL, as do NaN
+-- Reason: as columns of the session they were NOT NULL, and a session whose file had not been read
+-- was filled with 0, '', '[]' or 'unknown'. Those are not values and become NULL, as do NaN
 -- and infinity; every other value moves. A list of channels is a value if it names one channel;
 -- then all its names keep their places, the empty ones too.
 --

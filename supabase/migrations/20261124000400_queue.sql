@@ -30,6 +30,7 @@ alter table public.therapy_sessions
   add column if not exists processing_due_at timestamptz,
   add column if not exists processing_claim uuid,
   add column if not exists processing_error text,
+  add column if not exists processing_abandoned boolean not null default false,
   add column if not exists processing_queued_at timestamptz,
   add column if not exists read_mode text;
 
@@ -49,6 +50,7 @@ begin
     ('processing_due_at', 'timestamp with time zone'),
     ('processing_claim', 'uuid'),
     ('processing_error', 'text'),
+    ('processing_abandoned', 'boolean'),
     ('processing_queued_at', 'timestamp with time zone'),
     ('read_mode', 'text')
   ) as wanted (name, type)
@@ -78,17 +80,19 @@ alter table public.therapy_sessions
   alter column processing_queued_at set default now();
 
 comment on column public.therapy_sessions.processing_attempts is
-  'How often a worker has begun to read the file. A session given back unharmed, at a shutdown for example, does not count.';
+  'Number of attempts to read the file. A session released unprocessed does not count.';
 comment on column public.therapy_sessions.processing_due_at is
-  'While pending: no worker claims it before this time. While processing: when the lease of its worker ends. Empty when finished.';
+  'While pending: the earliest time of the next attempt. While processing: the end of the lease. Empty when finished.';
 comment on column public.therapy_sessions.processing_claim is
-  'The last claim under which a worker took the session. It stays after the end, so that a repeated call is recognised.';
+  'The id of the last claim. It stays after the end, so that a repeated call is recognised.';
 comment on column public.therapy_sessions.processing_error is
   'Why it failed last, or what it waits for: a code, then a sentence with what helps.';
+comment on column public.therapy_sessions.processing_abandoned is
+  'Whether the worker before the last one stopped while it had the session: the file may be what stopped it.';
 comment on column public.therapy_sessions.processing_queued_at is
   'Since when a worker could have read it: since it was created, or requeued. Empty for sessions from before the queue.';
 comment on column public.therapy_sessions.read_mode is
-  'header: only the first part of the file was read, so its content was not compared with file_hash, and there are no statistics. Empty: all of it was, or it is not read yet.';
+  'header: only the first part of the file was read, so its content was not compared with file_hash, and there are no statistics. Empty: the whole file was read, or none of it yet.';
 
 -- States -------------------------------------------------------------------------------------
 

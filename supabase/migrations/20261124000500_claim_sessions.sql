@@ -32,7 +32,6 @@ declare
   right_now timestamptz;
   lease_end timestamptz;
   claimed uuid[];
-  abandoned_session uuid;
 begin
   if claim_sessions.claim is null or claim_sessions.batch_size < 1
     or claim_sessions.lease_seconds < 1 or claim_sessions.max_attempts < 1
@@ -46,31 +45,25 @@ begin
   right_now := clock_timestamp();
   lease_end := right_now + make_interval(secs => claim_sessions.lease_seconds);
 
-  select array_agg(s.id) into claimed
-  from public.therapy_sessions as s
-  where s.processing_status = 'processing'
-    and s.processing_claim = claim_sessions.claim;
-
-  if claimed is not null then
-    update public.therapy_sessions as s
-    set processing_due_at = lease_end  -- the caller counts its lease from this call
-    where s.id = any (claimed);
-    -- One of them may be abandoned, which nobody wrote down: it has had an attempt before.
-    select s.id into abandoned_session
+  claimed := array(
+    select s.id
     from public.therapy_sessions as s
-    where s.id = any (claimed)
-    order by s.processing_attempts desc
-    limit 1;
+    where s.processing_status = 'processing'
+      and s.processing_claim = claim_sessions.claim
+  );
+
+  if claimed <> '{}' then  -- the caller counts its lease from this call
+    perform public.extend_lease(array[claim_sessions.claim], claimed, claim_sessions.lease_seconds);
   else
     perform public.fail_worn_out(right_now, claim_sessions.max_attempts);
     if claim_sessions.with_abandoned then
-      abandoned_session := public.start_abandoned(
+      claimed := public.start_abandoned(
         right_now, claim_sessions.max_attempts, claim_sessions.claim, lease_end
       );
     end if;
-    claimed := public.start_waiting(
+    claimed := claimed || public.start_waiting(
       right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end
-    ) || abandoned_session;
+    );
   end if;
 
   return query
@@ -82,7 +75,7 @@ begin
     s.original_filename::text,
     s.processing_attempts,
     s.processing_due_at,
-    s.id is not distinct from abandoned_session and s.processing_attempts > 1
+    s.processing_abandoned
   from public.therapy_sessions as s
   where s.id = any (claimed)
   order by s.created_at, s.id;
@@ -97,14 +90,19 @@ comment on function public.claim_sessions(uuid, integer, integer, integer, boole
 
 -- Its steps ----------------------------------------------------------------------------------
 
-create or replace function public.start_sessions(sessions uuid[], claim uuid, lease_end timestamptz)
+create or replace function public.start_sessions(
+  sessions uuid[],
+  claim uuid,
+  lease_end timestamptz,
+  abandoned boolean
+)
 returns uuid[]
 language plpgsql
 security invoker
 set search_path = ''
 as $$
 declare
-  started uuid[];
+  started uuid[] := '{}';
   one uuid;
 begin
   begin
@@ -113,14 +111,18 @@ begin
       set
         processing_status = 'processing',
         processing_attempts = least(s.processing_attempts, 2147483646) + 1,
+        processing_abandoned = start_sessions.abandoned,
         processing_claim = start_sessions.claim,
         processing_due_at = start_sessions.lease_end
       where s.id = any (start_sessions.sessions)
       returning s.id
     )
-    select array_agg(claimed.id) into started from claimed;
+    select coalesce(array_agg(claimed.id), '{}') into started from claimed;
     delete from public.set_aside as aside where aside.session_id = any (started);
-    return coalesce(started, '{}');
+    perform public.set_aside_session(passed_over.id, '09000', 'a trigger skips the change')
+    from unnest(start_sessions.sessions) as passed_over (id)
+    where passed_over.id <> all (started);
+    return started;
   exception when others then
     if public.is_trouble(sqlstate) then
       raise;
@@ -132,17 +134,18 @@ begin
 
   -- One of them refuses: each alone.
   foreach one in array start_sessions.sessions loop
-    started := started
-      || public.start_sessions(array[one], start_sessions.claim, start_sessions.lease_end);
+    started := started || public.start_sessions(
+      array[one], start_sessions.claim, start_sessions.lease_end, start_sessions.abandoned
+    );
   end loop;
-  return coalesce(started, '{}');
+  return started;
 end
 $$;
 
-revoke execute on function public.start_sessions(uuid[], uuid, timestamptz)
+revoke execute on function public.start_sessions(uuid[], uuid, timestamptz, boolean)
   from public, anon, authenticated;
-grant execute on function public.start_sessions(uuid[], uuid, timestamptz) to service_role;
-comment on function public.start_sessions(uuid[], uuid, timestamptz) is
+grant execute on function public.start_sessions(uuid[], uuid, timestamptz, boolean) to service_role;
+comment on function public.start_sessions(uuid[], uuid, timestamptz, boolean) is
   'Makes sessions that the caller has locked processing, and returns them. One whose row refuses is set aside. A step of claim_sessions.';
 
 create or replace function public.start_waiting(
@@ -178,8 +181,9 @@ begin
     );
     exit when waiting = '{}';
     looked_at := looked_at + cardinality(waiting);
-    started := started
-      || public.start_sessions(waiting, start_waiting.claim, start_waiting.lease_end);
+    started := started || public.start_sessions(
+      waiting, start_waiting.claim, start_waiting.lease_end, abandoned => false
+    );
   end loop;
   return started;
 end
@@ -198,15 +202,15 @@ create or replace function public.start_abandoned(
   claim uuid,
   lease_end timestamptz
 )
-returns uuid
+returns uuid[]
 language plpgsql
 security invoker
 set search_path = ''
 as $$
 declare
-  abandoned uuid[];
+  found_one uuid[];
 begin
-  abandoned := array(
+  found_one := array(
     select s.id
     from public.therapy_sessions as s
     where s.processing_status = 'processing'
@@ -220,10 +224,12 @@ begin
     limit 1
     for update of s skip locked
   );
-  if abandoned = '{}' then
-    return null;
+  if found_one <> '{}' then
+    found_one := public.start_sessions(
+      found_one, start_abandoned.claim, start_abandoned.lease_end, abandoned => true
+    );
   end if;
-  return (public.start_sessions(abandoned, start_abandoned.claim, start_abandoned.lease_end))[1];
+  return found_one;
 end
 $$;
 
@@ -232,7 +238,7 @@ revoke execute on function public.start_abandoned(timestamptz, integer, uuid, ti
 grant execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz)
   to service_role;
 comment on function public.start_abandoned(timestamptz, integer, uuid, timestamptz) is
-  'Claims the session whose lease ran out first, if there is one. A step of claim_sessions.';
+  'Claims the session whose lease ran out first: one, or none. A step of claim_sessions.';
 
 create or replace function public.fail_worn_out(right_now timestamptz, max_attempts integer)
 returns void
@@ -266,6 +272,9 @@ begin
           ' Before that: ' || s.processing_error
         )
       where s.id = worn_out.id;
+      if not found then
+        raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
+      end if;
     exception when others then
       if public.is_trouble(sqlstate) then
         raise;

@@ -54,42 +54,44 @@ comment on function public.write_technical_row(uuid, jsonb) is
 
 -- One session --------------------------------------------------------------------------------
 
-create or replace function public.check_completion(
+create or replace function public.fault_of_completion(
   technical jsonb,
   content_hash text,
   game jsonb,
   statistics jsonb
 )
-returns void
+returns text
 language plpgsql
 security invoker
 set search_path = ''
 as $$
-declare
-  fault text;
 begin
-  fault := case
-    when jsonb_typeof(check_completion.technical) is distinct from 'object'
-      or check_completion.technical - public.technical_columns() <> '{}'
-      then 'technical must be an object whose keys are technical columns of c3d_technical_data.'
-    when check_completion.content_hash is null
-      or check_completion.content_hash !~ '^[0-9a-f]{64}$'
-      then 'content_hash must be a SHA-256 in 64 lower-case hex digits.'
-    when jsonb_typeof(check_completion.game) <> 'object' then 'game must be an object.'
-    when octet_length(check_completion.statistics::text) > 65536
-      then 'statistics must be 64 KB at most.'
-  end;
-  if fault is not null then
-    raise exception '%', fault using errcode = 'invalid_parameter_value';
+  if jsonb_typeof(fault_of_completion.technical) is distinct from 'object'
+    or fault_of_completion.technical - public.technical_columns() <> '{}'
+  then
+    return 'technical must be an object whose keys are technical columns of c3d_technical_data';
+  elsif fault_of_completion.content_hash is null
+    or fault_of_completion.content_hash !~ '^[0-9a-f]{64}$'
+  then
+    return 'content_hash must be a SHA-256 in 64 lower-case hex digits';
+  elsif jsonb_typeof(fault_of_completion.game) <> 'object' then
+    return 'game must be an object';
+  elsif octet_length(fault_of_completion.statistics::text) > 65536 then
+    return 'statistics must be 64 KB at most';
   end if;
+
+  perform jsonb_populate_record(null::public.c3d_technical_data, fault_of_completion.technical);
+  return null;
+exception when data_exception or integrity_constraint_violation then
+  return format('%s (%s)', rtrim(sqlerrm, '.'), sqlstate);
 end
 $$;
 
-revoke execute on function public.check_completion(jsonb, text, jsonb, jsonb)
+revoke execute on function public.fault_of_completion(jsonb, text, jsonb, jsonb)
   from public, anon, authenticated;
-grant execute on function public.check_completion(jsonb, text, jsonb, jsonb) to service_role;
-comment on function public.check_completion(jsonb, text, jsonb, jsonb) is
-  'Refuses arguments that no session can be completed with. A step of complete_session.';
+grant execute on function public.fault_of_completion(jsonb, text, jsonb, jsonb) to service_role;
+comment on function public.fault_of_completion(jsonb, text, jsonb, jsonb) is
+  'Why no session can be completed with these values, whatever its row; empty: they fit. A step of complete_session.';
 
 create or replace function public.complete_session(
   session uuid,
@@ -105,20 +107,27 @@ security invoker
 set search_path = ''
 as $$
 declare
+  fault text := public.fault_of_completion(
+    complete_session.technical, complete_session.content_hash,
+    complete_session.game, complete_session.statistics
+  );
   claimed public.therapy_sessions;
   right_hash text;
   kept jsonb := jsonb_build_object('channel_statistics', complete_session.statistics);
   twin uuid;
 begin
-  perform public.check_completion(
-    complete_session.technical, complete_session.content_hash,
-    complete_session.game, complete_session.statistics
-  );
+  if fault is not null then
+    raise exception '%.', fault using errcode = 'invalid_parameter_value';
+  end if;
 
-  select s.* into claimed
-  from public.therapy_sessions as s
-  where s.id = complete_session.session
-  for update nowait;
+  begin
+    select s.* into claimed
+    from public.therapy_sessions as s
+    where s.id = complete_session.session
+    for update nowait;
+  exception when lock_not_available then
+    return 'locked';
+  end;
 
   if not found or claimed.processing_claim is distinct from complete_session.claim then
     return 'lost';
@@ -157,6 +166,9 @@ begin
         else kept
       end
     where s.id = complete_session.session;
+    if not found then
+      raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
+    end if;
   exception when unique_violation then
     select s.id into twin
     from public.therapy_sessions as s
@@ -188,7 +200,7 @@ revoke execute on function public.complete_session(uuid, uuid, jsonb, text, json
 grant execute on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb)
   to service_role;
 comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb) is
-  'Writes the technical row and completes the session, both or neither. Says completed, duplicate (another session holds this very recording) or lost (the session is not processing under this claim; nothing changed).';
+  'Writes the technical row and completes the session, both or neither. Says completed, duplicate (another session holds this very recording), locked (by somebody else; nothing changed) or lost (the session is not processing under this claim; nothing changed).';
 
 -- Several sessions ---------------------------------------------------------------------------
 
@@ -201,6 +213,8 @@ set lock_timeout = '1s'
 as $$
 declare
   given jsonb;
+  hash text;
+  kept jsonb;
   mode text;
 begin
   -- Always in the same order, so that two calls for the same sessions wait, and never deadlock.
@@ -210,19 +224,20 @@ begin
     order by each.value ->> 'session'
   loop
     session := (given ->> 'session')::uuid;
-    refusal := null;
     mode := case when given ->> 'content_hash' is null then 'header' end;
+    hash := coalesce(given ->> 'content_hash', (
+      select s.file_hash from public.therapy_sessions as s where s.id = complete_sessions.session
+    ));
+    kept := nullif(given -> 'statistics', 'null');
+    refusal := public.fault_of_completion(given -> 'technical', hash, given -> 'game', kept);
     begin
-      outcome := public.complete_session(
-        complete_sessions.session,
-        (given ->> 'claim')::uuid,
-        given -> 'technical',
-        coalesce(given ->> 'content_hash', (
-          select s.file_hash from public.therapy_sessions as s where s.id = complete_sessions.session
-        )),
-        given -> 'game',
-        nullif(given -> 'statistics', 'null')
-      );
+      outcome := case
+        when refusal is not null then 'rejected'
+        else public.complete_session(
+          complete_sessions.session, (given ->> 'claim')::uuid,
+          given -> 'technical', hash, given -> 'game', kept
+        )
+      end;
       if outcome = 'completed' then
         update public.therapy_sessions as s
         set read_mode = mode
@@ -231,9 +246,6 @@ begin
     exception
       when lock_not_available then
         outcome := 'locked';
-      when data_exception or integrity_constraint_violation then
-        outcome := 'rejected';
-        refusal := format('%s (%s)', rtrim(sqlerrm, '.'), sqlstate);
       when others then
         if public.is_trouble(sqlstate) then
           raise;

@@ -55,6 +55,9 @@ begin
       end,
       processing_error = concat(fail_session.code, ': ', fail_session.message)
     where s.id = fail_session.session;
+    if not found then
+      raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
+    end if;
   exception when others then
     if public.is_trouble(sqlstate) then
       raise;
@@ -135,15 +138,17 @@ create or replace function public.extend_lease(
   sessions uuid[],
   lease_seconds integer
 )
-returns setof uuid
+returns table (session uuid, extended boolean)
 language plpgsql
 security invoker
 set search_path = ''
 as $$
 declare
   claimed record;
+  moved uuid[] := '{}';
 begin
-  -- Somebody else's lock keeps other claims away as well as a lease does, so it is passed by.
+  -- Somebody else's lock keeps other claims away as a lease does, so it is passed by. Once it is
+  -- gone, the lease is what it was: the caller extends it then.
   for claimed in
     select s.id
     from public.therapy_sessions as s
@@ -156,6 +161,7 @@ begin
       update public.therapy_sessions as s
       set processing_due_at = clock_timestamp() + make_interval(secs => extend_lease.lease_seconds)
       where s.id = claimed.id;
+      moved := moved || claimed.id;
     exception when others then
       -- A row that refuses keeps its lease as it is; the claim sets it aside when that has ended.
       if public.is_trouble(sqlstate) then
@@ -165,7 +171,7 @@ begin
   end loop;
 
   return query
-  select s.id
+  select s.id, s.id = any (moved) or s.processing_status <> 'processing'
   from public.therapy_sessions as s
   where s.id = any (extend_lease.sessions)
     and s.processing_claim = any (extend_lease.claims)
@@ -177,4 +183,4 @@ revoke execute on function public.extend_lease(uuid[], uuid[], integer)
   from public, anon, authenticated;
 grant execute on function public.extend_lease(uuid[], uuid[], integer) to service_role;
 comment on function public.extend_lease(uuid[], uuid[], integer) is
-  'Extends the leases of sessions that are processing to lease_seconds from now. Returns every session still under one of the claims, ended ones too: those left out were taken over by another claim, requeued or deleted.';
+  'Extends the leases of sessions that are processing to lease_seconds from now. Returns every session still under one of the claims, ended ones too: those left out were taken over by another claim, requeued or deleted. Extended is false where somebody else has locked the row, or it refuses to be changed.';

@@ -20,14 +20,22 @@ as $$
 declare
   status text;
 begin
-  select s.processing_status into status
-  from public.therapy_sessions as s
-  where s.id = requeue_session.session
-  for update;
+  begin
+    select s.processing_status into status
+    from public.therapy_sessions as s
+    where s.id = requeue_session.session
+    for update nowait;
+  exception when lock_not_available then
+    return 'locked';
+  end;
 
   if not found then
     return 'missing';
-  elsif status = 'pending' then
+  end if;
+  -- Whoever asks for it has corrected what refused: it is not passed by any longer.
+  delete from public.set_aside as aside where aside.session_id = requeue_session.session;
+
+  if status = 'pending' then
     return 'pending';
   elsif status <> 'failed' and not (status = 'completed' and requeue_session.force) then
     return 'refused';
@@ -51,7 +59,7 @@ revoke execute on function public.requeue_session(uuid, text, boolean)
   from public, anon, authenticated;
 grant execute on function public.requeue_session(uuid, text, boolean) to service_role;
 comment on function public.requeue_session(uuid, text, boolean) is
-  'Has a failed session read again from the start, with force a completed one too. Says pending, refused (another state) or missing.';
+  'Has a failed session read again from the start, with force a completed one too. Says pending, refused (another state), missing, or locked (by somebody else; nothing changed).';
 
 create or replace function public.requeue_sessions(
   which text,
@@ -68,6 +76,7 @@ set search_path = ''
 as $$
 declare
   to_requeue uuid[];
+  one uuid;
 begin
   if coalesce(requeue_sessions.which, '') not in ('failed', 'migrated')
     or requeue_sessions.batch_size < 1
@@ -104,13 +113,22 @@ begin
     for update skip locked  -- one that somebody else has locked is left as it is
   );
 
-  if not requeue_sessions.dry_run then
-    perform public.requeue_session(found.id, requeue_sessions.reason, force => true)
-    from unnest(to_requeue) as found (id);
-  end if;
-
-  return query
-  select cardinality(to_requeue)::bigint, to_requeue[cardinality(to_requeue)];
+  last_session := to_requeue[cardinality(to_requeue)];
+  requeued := 0;
+  foreach one in array to_requeue loop
+    begin
+      if not requeue_sessions.dry_run then
+        perform public.requeue_session(one, requeue_sessions.reason, force => true);
+      end if;
+      requeued := requeued + 1;
+    exception when others then
+      -- A row that refuses to be changed stays as it is, and keeps back no other.
+      if public.is_trouble(sqlstate) then
+        raise;
+      end if;
+    end;
+  end loop;
+  return next;
 end
 $$;
 

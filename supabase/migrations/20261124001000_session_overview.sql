@@ -22,14 +22,6 @@ create index if not exists therapy_sessions_urgency on public.therapy_sessions (
 create or replace view public.session_overview
 with (security_invoker = true)
 as
-with lengths as (
-  select t.session_id, length.exact, round(length.exact)::integer as seconds
-  from public.c3d_technical_data as t,
-    lateral (
-      select coalesce(t.original_duration_seconds, t.duration_seconds)::numeric as exact
-    ) as length
-  where length.exact between 0 and 1e9
-)
 select
   case s.processing_status
     when 'failed' then 1
@@ -72,11 +64,12 @@ select
   t.channel_count as channels,
   t.original_sampling_rate as rate_hz,
   case
-    when lengths.exact < 59.95 then format('%s s', round(lengths.exact, 1))
-    when lengths.seconds < 3600
-      then format('%s min %s s', lengths.seconds / 60, lengths.seconds % 60)
-    when lengths.seconds is not null
-      then format('%s h %s min', lengths.seconds / 3600, lengths.seconds % 3600 / 60)
+    when t.seconds < 59.95 then format('%s s', round(t.seconds, 1))
+    when t.seconds < 3599.5
+      then format('%s min %s s', round(t.seconds)::integer / 60, round(t.seconds)::integer % 60)
+    when t.seconds is not null then format(
+      '%s h %s min', round(t.seconds)::integer / 3600, round(t.seconds)::integer % 3600 / 60
+    )
   end as duration,
   t.channel_names,
   s.processing_attempts as attempts,
@@ -94,15 +87,36 @@ cross join lateral (
   select case s.processing_status
     when 'processing'
       then coalesce(s.processing_due_at, '-infinity') < now() - interval '1 minute'
-    when 'pending'
-      then coalesce(s.processing_due_at, '-infinity') <= now()
+    when 'pending'  -- trouble moves the due time; a session's own retry is due for a moment
+      then coalesce(s.processing_due_at, '-infinity')
+          <= now() - case when s.processing_attempts = 0 then interval '0' else interval '1 minute' end
         and coalesce(s.processing_queued_at, s.created_at) < now() - interval '5 minutes'
     else false
   end as is_stuck
 ) as clock
-left join public.set_aside as aside on aside.session_id = s.id and aside.until > now()
-left join public.c3d_technical_data as t on t.session_id = s.id
-left join lengths on lengths.session_id = s.id
+-- Rows that are looked up one by one keep the order of the index: a page of the overview reads no
+-- session but its own. That is what `offset 0` sees to.
+left join lateral (
+  select refusing.session_id, refusing.reason
+  from public.set_aside as refusing
+  where refusing.session_id = s.id
+    and s.processing_status in ('pending', 'processing')
+  offset 0
+) as aside on true
+left join lateral (
+  select
+    known.channel_count,
+    known.original_sampling_rate,
+    known.channel_names,
+    known.extracted_at,
+    case when length.exact between 0 and 1e9 then length.exact::numeric end as seconds
+  from public.c3d_technical_data as known
+  cross join lateral (
+    select coalesce(known.original_duration_seconds, known.duration_seconds) as exact
+  ) as length
+  where known.session_id = s.id
+  offset 0
+) as t on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;
@@ -116,16 +130,19 @@ comment on column public.session_overview.state is 'How far the session has come
 comment on column public.session_overview.patient is 'The patient''s code.';
 comment on column public.session_overview.file is 'Name of the file as it was uploaded.';
 comment on column public.session_overview.what_to_do is
-  'What went wrong and what helps. Empty when there is nothing to do.';
+  'What went wrong and the cure. Empty when there is nothing to do.';
 comment on column public.session_overview.channels is 'Number of ANALOG (EMG) channels.';
 comment on column public.session_overview.rate_hz is 'EMG samples per second, in Hz.';
 comment on column public.session_overview.duration is
-  'Length of the EMG signal; of a recording without one, its length on the frame clock.';
+  'Length of the EMG signal, in words. Where there is none, length by the frame clock.';
 comment on column public.session_overview.channel_names is 'Names of the ANALOG (EMG) channels in the order of the file.';
-comment on column public.session_overview.attempts is 'How often a worker has begun to read the file.';
+comment on column public.session_overview.attempts is 'Number of attempts to read the file.';
 comment on column public.session_overview.waiting_since is 'Since when the session waits for its technical row. Empty when finished.';
-comment on column public.session_overview.next_attempt_at is 'While it waits: the time of its next attempt.';
+comment on column public.session_overview.next_attempt_at is
+  'While it waits: the time of the next attempt.';
 comment on column public.session_overview.uploaded_at is 'When the session was created, right after its upload.';
-comment on column public.session_overview.read_at is 'When the file was read. Empty for values taken over from the old system.';
-comment on column public.session_overview.file_path is 'Where the recording lies in Storage.';
-comment on column public.session_overview.session_id is 'The session, for `c3d-worker show` and `c3d-worker requeue`.';
+comment on column public.session_overview.read_at is
+  'When the worker read the file. Empty for values taken over from the old system.';
+comment on column public.session_overview.file_path is 'Path of the recording in the bucket.';
+comment on column public.session_overview.session_id is
+  'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';

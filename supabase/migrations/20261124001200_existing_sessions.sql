@@ -5,6 +5,10 @@
 
 set local lock_timeout = '5s';
 
+-- Finds a session of the old system by its path; sessions with a SHA-256 are not in it.
+create index if not exists therapy_sessions_without_content_hash
+on public.therapy_sessions (file_path) where file_hash !~ '^[0-9a-f]{64}$';
+
 create or replace function public.find_session(file_hash text, file_path text)
 returns table (session_id uuid, session_path text, status text, taken_in boolean)
 language sql

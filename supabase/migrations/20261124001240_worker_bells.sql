@@ -15,6 +15,7 @@ create table if not exists public.worker_bells (
 
 alter table public.worker_bells enable row level security;
 revoke all on public.worker_bells from public, anon, authenticated;
+revoke all on sequence public.worker_bells_id_seq from public, anon, authenticated;
 grant select, insert, update, delete on public.worker_bells to service_role;
 
 comment on table public.worker_bells is

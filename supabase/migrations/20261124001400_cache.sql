@@ -10,22 +10,22 @@ set local lock_timeout = '5s';
 
 create or replace function public.count_cache_hit(session uuid)
 returns boolean
-language sql
+language plpgsql
 security invoker
 set search_path = ''
 as $$
-  with hit as (
-    update public.therapy_sessions as s
-    set cache_hits = coalesce(s.cache_hits, 0) + 1, last_accessed_at = clock_timestamp()
-    where s.id in (
-      select one.id
-      from public.therapy_sessions as one
-      where one.id = count_cache_hit.session
-      for update skip locked  -- a hit is not worth waiting for
-    )
-    returning 1
-  )
-  select exists (select from hit)
+begin
+  update public.therapy_sessions as s
+  set cache_hits = coalesce(s.cache_hits, 0) + 1, last_accessed_at = clock_timestamp()
+  where s.id in (
+    select one.id
+    from public.therapy_sessions as one
+    where one.id = count_cache_hit.session
+    for update skip locked  -- a hit is not worth waiting for
+  );
+
+  return found;
+end
 $$;
 
 revoke execute on function public.count_cache_hit(uuid) from public, anon, authenticated;

@@ -47,20 +47,23 @@ as $$
       count(*) filter (where s.processing_status = 'completed') as completed,
       count(*) filter (where s.processing_status = 'failed') as failed,
       count(*) filter (where s.processing_status = 'skipped') as skipped,
-      count(*) filter (where is_due) as due,
-      count(*) filter (
-        where s.processing_status = 'processing'
-          and coalesce(s.processing_due_at, '-infinity') < now()
-      ) as stuck,
+      count(*) filter (where is_ready and s.processing_status = 'pending') as due,
+      count(*) filter (where is_ready and s.processing_status = 'processing') as stuck,
       extract(
         epoch from now()
-          - min(coalesce(s.processing_queued_at, s.created_at)) filter (where is_due)
-      )::double precision as oldest_due_age_seconds
-    from public.therapy_sessions as s,
-      lateral (
-        select s.processing_status = 'pending'
-          and coalesce(s.processing_due_at, '-infinity') <= now() as is_due
-      ) as waiting
+          - min(coalesce(s.processing_queued_at, s.created_at))
+            filter (where is_ready and s.processing_status = 'pending')
+      )::double precision as oldest_due_age_seconds,
+      count(*) filter (
+        where aside.session_id is not null
+          and s.processing_status in ('pending', 'processing')
+      ) as set_aside
+    from public.therapy_sessions as s
+    left join public.set_aside as aside on aside.session_id = s.id
+    cross join lateral (
+      select coalesce(s.processing_due_at, '-infinity') <= now()
+        and coalesce(aside.until, '-infinity') <= now() as is_ready
+    ) as clock
   ),
   uploads as (
     select
@@ -86,7 +89,6 @@ as $$
   )
   select
     sessions.*,
-    (select count(*) from public.set_aside as aside where aside.until > now()),
     (
       select count(*)
       from public.c3d_technical_data as t

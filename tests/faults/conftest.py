@@ -1,4 +1,4 @@
-"""The harness of the faults: a stack of their own, since they kill its parts."""
+"""What the faults share: a stack of their own, since they kill its parts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, RunningStack
-from tests.faults.ledger import FULL_ROWS, SHORT_ROWS, Row, table, write
-from tests.faults.recordings import Queue, Recording, filled
-from tests.faults.scenario import FULL, Harness
+from tests.faults.harness import Harness
+from tests.faults.recordings import Recording, upload_many
+from tests.faults.results import FULL_ROWS, SHORT_ROWS, Row, table, write
+from tests.faults.scenario import FULL
+from tests.faults.sessions import Queue
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 
@@ -40,7 +42,7 @@ def pytest_terminal_summary(
 def faulty_stack(
     tmp_path_factory: pytest.TempPathFactory, packages: Packages
 ) -> Iterator[RunningStack]:
-    """A migrated stack that may be hurt."""
+    """A migrated stack whose parts may be killed."""
     running = RunningStack(tmp_path_factory.mktemp("faults") / "data")
     asyncio.run(migrate(running.info, PROJECT, packages))
     yield running
@@ -50,7 +52,7 @@ def faulty_stack(
 @pytest.fixture(scope="session")
 def recordings(faulty_stack: RunningStack) -> list[Recording]:
     """Recordings enough for the longest scenario, uploaded once."""
-    return asyncio.run(filled(faulty_stack.info, RECORDINGS))
+    return asyncio.run(upload_many(faulty_stack.info, RECORDINGS))
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def harness(
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> Harness:
-    """Where a test plays its scenario."""
+    """What runs a test's scenario, and reports it."""
     rows = pytestconfig.stash.setdefault(ROWS, [])
 
     def report(row: Row) -> None:

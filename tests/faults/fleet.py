@@ -32,7 +32,7 @@ class Member:
     number: int
     process: asyncio.subprocess.Process | None = None
     said: Counter[str] = field(default_factory=Counter)
-    unexpected: list[str] = field(default_factory=list)  # lines that are no event
+    unexpected: list[str] = field(default_factory=list)  # lines that are not events
     notable: list[str] = field(default_factory=list)
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     killed: bool = False
@@ -62,7 +62,7 @@ class Member:
         try:
             event = json.loads(text)["event"]
         except (ValueError, KeyError, TypeError):
-            # What a killed worker's helpers say of its end is no sign of anything.
+            # What a killed worker's helpers say of its end means nothing.
             if not self.killed:
                 self.unexpected.append(text)
             return
@@ -112,7 +112,7 @@ class Fleet:
         return sum(member.said[event] for member in self.members)
 
     def unexpected(self) -> list[str]:
-        """Lines on stderr that are no event."""
+        """Lines on stderr that are not events."""
         return [line for member in self.members for line in member.unexpected]
 
     async def _keep(self, member: Member) -> None:
@@ -161,6 +161,6 @@ class Fleet:
 
 
 async def _listen(member: Member, stderr: asyncio.StreamReader) -> None:
-    """Empty the pipe always: a worker blocks on a full one."""
+    """Read the pipe all the time: a worker blocks on a full one."""
     async for line in stderr:
         await member.hear(line)

@@ -38,7 +38,7 @@ class Proxy:
         self._port = 0
         self._http: aiohttp.ClientSession | None = None
         self._open: dict[int, asyncio.Transport | None] = {}
-        self.bell = RealtimeProxy(lambda path: f"ws://{HOST}:{urlsplit(stack.url).port}{path}")
+        self.realtime = RealtimeProxy(lambda path: f"ws://{HOST}:{urlsplit(stack.url).port}{path}")
 
     @property
     def stack(self) -> StackInfo:
@@ -63,7 +63,7 @@ class Proxy:
         for transport in [*self._open.values()]:
             if transport is not None:
                 transport.abort()
-        self.bell.reset()
+        self.realtime.reset()
 
     async def return_again(self) -> None:
         """Listen on the same port again."""
@@ -87,7 +87,7 @@ class Proxy:
             try:
                 yield self
             finally:
-                self.bell.reset()
+                self.realtime.reset()
                 await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -96,7 +96,7 @@ class Proxy:
         try:
             rule = next((rule for rule in self._rules if rule.fits(request.path)), None)
             if request.path == REALTIME:
-                return await self.bell.relay(request, self._http)
+                return await self.realtime.relay(request, self._http)
             body = await request.read()
             exchange = Exchange(request, lambda: self._pass_on(request, body))
             return await (rule.apply(exchange) if rule else exchange.deliver())

@@ -16,12 +16,12 @@ RESTARTING = 1012  # the close code of a server that restarts
 EXPIRED = "Token has expired 1 seconds ago"
 
 
-class Line(Enum):
+class Mode(Enum):
     """How a websocket is treated."""
 
     OPEN = auto()
     FROZEN = auto()  # nothing passes, no ping is answered, the socket stays
-    SILENT = auto()  # pings are answered, no message passes, heartbeats included
+    SILENT = auto()  # pings are answered, no message passes, Phoenix heartbeats included
     ZOMBIE = auto()  # pings, heartbeats and joins are answered; no event, no echo
     REFUSED = auto()  # connecting is reset
     FORBIDDEN = auto()  # connecting is answered with 403
@@ -37,7 +37,7 @@ class Pair:
     client: web.WebSocketResponse
     server: aiohttp.ClientWebSocketResponse
     transport: asyncio.Transport | None
-    line: Line
+    mode: Mode
     topics: dict[str, str | None] = field(default_factory=dict)  # and the ref they joined with
 
 
@@ -48,23 +48,23 @@ class RealtimeProxy:
         """`target` turns a path into the stack's URL."""
         self._target = target
         self._pairs: set[Pair] = set()
-        self.line = Line.OPEN  # of connections to come
+        self.mode = Mode.OPEN  # of connections to come
         self._echo = asyncio.Event()
 
     async def next_echo(self) -> None:
-        """Wait until a worker hears its own voice: the longest time until it asks again."""
+        """Wait until a worker gets its broadcast back: the longest time until it sends the next."""
         self._echo.clear()
         await self._echo.wait()
 
-    def treat(self, line: Line) -> None:
+    def treat(self, mode: Mode) -> None:
         """Treat every connection so, those to come included."""
-        self.line = line
+        self.mode = mode
         for pair in self._pairs:
-            pair.line = line
+            pair.mode = mode
 
-    def treat_new(self, line: Line) -> None:
+    def treat_new(self, mode: Mode) -> None:
         """Treat connections to come so; those that are there stay as they are."""
-        self.line = line
+        self.mode = mode
 
     async def close(self) -> None:
         """Close every connection, as a server that restarts."""
@@ -91,18 +91,18 @@ class RealtimeProxy:
 
     async def relay(self, request: web.Request, http: aiohttp.ClientSession) -> web.StreamResponse:
         """Serve one connection until either side ends it."""
-        if self.line is Line.REFUSED and request.transport is not None:
+        if self.mode is Mode.REFUSED and request.transport is not None:
             request.transport.abort()
             return web.Response()
-        if self.line is Line.FORBIDDEN:
+        if self.mode is Mode.FORBIDDEN:
             return web.Response(status=403)
         async with http.ws_connect(self._target(request.raw_path)) as server:
-            # A frozen line answers no ping, so pings are answered by hand.
+            # A frozen websocket answers no ping, so pings are answered here.
             client = web.WebSocketResponse(autoping=False)
             await client.prepare(request)
             transport = request.transport
             assert transport is not None
-            pair = Pair(client, server, transport, self.line)
+            pair = Pair(client, server, transport, self.mode)
             self._pairs.add(pair)
             tasks = [asyncio.create_task(_there(pair)), asyncio.create_task(self._back(pair))]
             try:
@@ -120,10 +120,10 @@ class RealtimeProxy:
         """From the stack to the worker."""
         async for frame in pair.server:
             await _thaw(pair)
-            if frame.type is not WSMsgType.TEXT or pair.line is Line.SILENT:
+            if frame.type is not WSMsgType.TEXT or pair.mode is Mode.SILENT:
                 continue
             event = json.loads(frame.data)["event"]
-            if pair.line is Line.ZOMBIE and event in ZOMBIES_HIDE:
+            if pair.mode is Mode.ZOMBIE and event in ZOMBIES_HIDE:
                 continue
             await pair.client.send_str(frame.data)
             if event == "broadcast":
@@ -131,7 +131,7 @@ class RealtimeProxy:
 
 
 async def _thaw(pair: Pair) -> None:
-    while pair.line is Line.FROZEN:
+    while pair.mode is Mode.FROZEN:
         await asyncio.sleep(0.02)
 
 
@@ -146,7 +146,7 @@ async def _there(pair: Pair) -> None:
         elif frame.type is not WSMsgType.TEXT:
             if frame.type is not WSMsgType.PONG:
                 return
-        elif pair.line is not Line.SILENT:
+        elif pair.mode is not Mode.SILENT:
             message = json.loads(frame.data)
             if message["event"] == "phx_join":
                 pair.topics[message["topic"]] = message.get("ref")

@@ -51,14 +51,14 @@ class Rule:
     trouble: Trouble
     times: int | None = None
     hits: int = 0
-    struck: asyncio.Event = field(default_factory=asyncio.Event)
+    applied: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fits(self, path: str) -> bool:
         return (self.times is None or self.hits < self.times) and bool(self.path.search(path))
 
     async def apply(self, exchange: Exchange) -> web.StreamResponse:
         self.hits += 1
-        self.struck.set()
+        self.applied.set()
         return await self.trouble(exchange)
 
 
@@ -72,7 +72,7 @@ async def refuse(exchange: Exchange) -> web.StreamResponse:
 
 
 async def lose_reply(exchange: Exchange) -> web.StreamResponse:
-    """Let the stack do it, and reset the connection instead of telling."""
+    """Let the stack do it, and reset the connection instead of answering."""
     await exchange.pass_on()
     return exchange.hang_up()
 
@@ -86,7 +86,7 @@ def delay(seconds: float) -> Trouble:
 
 
 def answer_late(seconds: float) -> Trouble:
-    """Let the stack do it at once, and tell later, or never where the client gave up."""
+    """Let the stack do it at once, and answer later, or never where the client gave up."""
 
     async def trouble(exchange: Exchange) -> web.StreamResponse:
         answer = await exchange.pass_on()
@@ -107,13 +107,13 @@ def say(status: int, body: str = HTML, **headers: str) -> Trouble:
     return trouble
 
 
-def throttle(bytes_a_second: int, piece: int = 4096) -> Trouble:
+def throttle(bytes_per_second: int, piece: int = 4096) -> Trouble:
     async def trouble(exchange: Exchange) -> web.StreamResponse:
         answer = await exchange.pass_on()
         response = await _begun(exchange, answer)
         for start in range(0, len(answer.body), piece):
             await response.write(answer.body[start : start + piece])
-            await asyncio.sleep(piece / bytes_a_second)
+            await asyncio.sleep(piece / bytes_per_second)
         await response.write_eof()
         return response
 
@@ -137,7 +137,7 @@ async def shorten(exchange: Exchange) -> web.StreamResponse:
 
 
 async def spoil(exchange: Exchange) -> web.StreamResponse:
-    """Turn one bit in the middle of the body."""
+    """Flip one bit in the middle of the body."""
     answer = await exchange.pass_on()
     middle = len(answer.body) // 2
     turned = bytes([answer.body[middle] ^ 1])

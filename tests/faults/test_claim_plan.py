@@ -34,12 +34,19 @@ select 'P005/' || n || '.c3d', md5(n::text) || md5('and ' || n), 1000, n || '.c3
   clock_timestamp() - interval '1 second' * n
 from generate_series($1::bigint, $2::bigint) as n
 """
-# Every look at the table for something to claim, as it stands in the function's own text.
+STEPS = ("claim_sessions", "fail_worn_out", "start_abandoned", "start_waiting")
+# Every look at the table for something to claim, as it stands in the functions' own text.
 LOOK = re.compile(
-    r"select (?:array_agg\(held\.id\)|s\.id|coalesce\([^)]*\)[^)]*?)\s+(?:into \w+\s+)?"
-    r"from public\.therapy_sessions as (?:s|held)\s+where.*?(?=;|\n\s*\))",
+    r"select s\.id\s+from public\.therapy_sessions as s\s+where s\.processing_status.*?"
+    r"(?=\n\s*\);|\n\s*loop)",
     re.DOTALL,
 )
+ASIDE = 1000  # sessions that were set aside, at the head of the queue
+SET_ASIDE = """
+insert into public.set_aside (session_id, reason, until)
+select s.id, 'row_refused: no.', now() + interval '1 hour' from public.therapy_sessions as s
+where s.processing_status = 'pending' order by s.processing_due_at, s.created_at limit $1
+"""
 
 pytestmark = [pytest.mark.timeout(600)]
 
@@ -62,67 +69,92 @@ async def url(tmp_path_factory: pytest.TempPathFactory, packages: Packages) -> A
         yield url
 
 
+@pytest_asyncio.fixture(loop_scope="module", params=[0, ASIDE], ids=["none aside", "1,000 aside"])
+async def aside(request: pytest.FixtureRequest, url: str) -> AsyncIterator[int]:
+    """So many sessions are set aside."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(SET_ASIDE, request.param)
+        yield request.param
+        await connection.execute("truncate public.set_aside")
+    finally:
+        await connection.close()
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("analyzed", [False, True], ids=["no statistics yet", "analyzed"])
-async def test_every_look_of_the_claim_uses_the_index(url: str, *, analyzed: bool) -> None:
+@pytest.mark.usefixtures("aside")
+async def test_every_look_of_the_claim_reads_the_index_in_its_order(
+    url: str, *, analyzed: bool
+) -> None:
     connection = await asyncpg.connect(url)
     try:
         if analyzed:
-            await connection.execute("vacuum analyze public.therapy_sessions")
+            await connection.execute("vacuum analyze public.therapy_sessions, public.set_aside")
         source = await connection.fetchval(
-            "select prosrc from pg_proc where proname = 'claim_sessions'"
+            "select string_agg(prosrc, '') from pg_proc where proname = any ($1)", STEPS
         )
         looks = [match.group() for match in LOOK.finditer(source)]
-        assert len(looks) == 5, looks
+        assert len(looks) == len(STEPS), looks
         for look in looks:
-            plan = await explained(connection, look)
-            nodes = list(walk(plan))
+            nodes = list(walk(await explained(connection, look)))
             scans = {
                 (node["Node Type"], node.get("Index Name"))
                 for node in nodes
-                if "Relation Name" in node or "Index Name" in node
+                if node.get("Relation Name") == "therapy_sessions"
+                or node.get("Index Name", "").startswith("therapy_sessions")
             }
             assert {name for _, name in scans if name} == {INDEX}, look
             assert not [kind for kind, _ in scans if kind == "Seq Scan"], look
+            assert not [node for node in nodes if node["Node Type"] == "Sort"], look
     finally:
         await connection.close()
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_claim_reads_little_more_than_it_takes(url: str) -> None:
+async def test_a_claim_reads_little_more_than_it_takes_and_what_is_set_aside(
+    url: str, aside: int
+) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("vacuum analyze public.therapy_sessions")
+        await connection.execute("vacuum analyze public.therapy_sessions, public.set_aside")
         # More often than plpgsql makes up its mind about a plan for all arguments (five times).
         for _ in range(8):
             async with connection.transaction():
+                before = await read(connection)
                 claimed = await connection.fetch(
                     "select id from public.claim_sessions($1, $2, 60, 3)", uuid4(), BATCH
                 )
-                seen = await connection.fetchrow(
-                    """select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables
-                       where relname = 'therapy_sessions'"""
-                )
+                scans, rows = (a - b for a, b in zip(await read(connection), before, strict=True))
             assert len(claimed) == BATCH
-            assert seen is not None
-            assert seen["seq_scan"] == 0
-            assert seen["idx_tup_fetch"] <= 20 * (BATCH + IN_HAND)
+            assert scans == 0
+            assert rows <= 20 * (BATCH + IN_HAND) + aside
     finally:
         await connection.close()
 
 
+async def read(connection: asyncpg.Connection[asyncpg.Record]) -> tuple[int, int]:
+    """Whole scans of the table, and rows fetched by an index, until now."""
+    found = await connection.fetchrow(
+        """select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables
+           where relname = 'therapy_sessions'"""
+    )
+    assert found is not None
+    return tuple(found)
+
+
 async def explained(connection: asyncpg.Connection[asyncpg.Record], look: str) -> Any:
-    """The plan of a statement of the function, its variables replaced by values."""
-    statement = re.sub(r"\binto \w+", "", look)
+    """The plan of a statement of the functions, its variables replaced by values."""
     values = {
-        "claim_sessions.claim": f"'{uuid4()}'::uuid",
-        "claim_sessions.batch_size": str(BATCH),
-        "claim_sessions.max_attempts": "3",
+        "claim": f"'{uuid4()}'::uuid",
+        "batch_size": str(BATCH),
+        "cardinality(started)": "0",
+        "max_attempts": "3",
         "right_now": "(now() + interval '0')::timestamptz",
-        "longest_waiting": "(now() - interval '1 minute')::timestamptz",
     }
+    statement = re.sub(rf"\b(?:{'|'.join(STEPS)})\.", "", look)
     for name, value in values.items():
-        statement = statement.replace(name, value)
+        statement = re.sub(rf"\b{re.escape(name)}(?!\w)", value, statement)
     found = await connection.fetchval(f"explain (format json) {statement}")
     return json.loads(found)[0]["Plan"]
 

@@ -1,70 +1,59 @@
-"""PostgreSQL and PostgREST fall, restart, and take nobody."""
+"""PostgreSQL and PostgREST fail, restart, or refuse every connection."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 
 import asyncpg
-import psutil
 import pytest
 
-from tests.conftest import RunningStack
+from tests.faults.harness import Harness
+from tests.faults.injections import (
+    TERMINATE,
+    backends_are_terminated,
+    network_is_gone,
+    postgres_dies,
+    postgres_restarts,
+    postgrest,
+    postgrest_dies,
+    requests_meet,
+    superuser,
+)
 from tests.faults.rules import Trouble, say
-from tests.faults.scenario import Harness, Plan, Scenario, full_only
-from worker.local.postgres import DATABASE_ERRORS, SUPERUSER, as_role
+from tests.faults.scenario import Scenario, full_only
+from worker.local.postgres import DATABASE_ERRORS
 
-TERMINATE = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where backend_type = 'client backend' and pid <> pg_backend_pid()
-"""
 HOLD = 5.0  # seconds
 
 pytestmark = pytest.mark.timeout(240)
 
 
 async def test_a_restart_of_postgres_loses_nothing(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        await scenario.running.restart_postgres()
-
-    outcome = await harness.run_fault("PostgreSQL restarted", fault)
-    outcome.check()
+    await harness.run_fault("PostgreSQL restarted", postgres_restarts)
 
 
 @full_only
 async def test_a_crash_of_postgres_loses_nothing(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        await scenario.running.restart_postgres(signal.SIGKILL)
-
-    outcome = await harness.run_fault("PostgreSQL killed", fault)
-    outcome.check()
+    await harness.run_fault("PostgreSQL killed", postgres_dies)
 
 
 @full_only
 async def test_terminating_every_backend_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
         for _ in range(10):
-            try:
-                connection = await asyncpg.connect(superuser(scenario.running))
-                await connection.execute(TERMINATE)
-                await connection.close()
-            except DATABASE_ERRORS:
-                pass  # the other side terminates, too
+            await backends_are_terminated(scenario)
             await asyncio.sleep(0.3)
 
-    outcome = await harness.run_fault("every backend terminated", fault)
-    outcome.check()
+    await harness.run_fault("every backend terminated", fault)
 
 
 async def test_a_postgrest_that_is_killed_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
         for _ in range(3):
-            postgrest(scenario.running).kill()
-            await asyncio.sleep(1.0)
+            await postgrest_dies(scenario)
 
-    outcome = await harness.run_fault("PostgREST killed and restarted", fault)
-    outcome.check()
+    await harness.run_fault("PostgREST killed and restarted", fault)
 
 
 @full_only
@@ -75,27 +64,25 @@ async def test_a_postgrest_that_hangs_loses_nothing(harness: Harness) -> None:
         await asyncio.sleep(8.0)
         hanging.resume()
 
-    outcome = await harness.run_fault("PostgREST frozen for longer than a lease", fault)
-    outcome.check()
+    await harness.run_fault("PostgREST frozen for longer than a lease", fault)
 
 
 @full_only
 async def test_having_no_connection_left_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
-        taken: list[asyncpg.Connection[asyncpg.Record]] = []
+        opened: list[asyncpg.Connection[asyncpg.Record]] = []
         until = time.monotonic() + HOLD
         while time.monotonic() < until:
             try:
-                taken.append(await asyncpg.connect(superuser(scenario.running)))
+                opened.append(await asyncpg.connect(superuser(scenario.running)))
             except DATABASE_ERRORS:
-                # Full; whoever else holds one loses it to the next round.
-                mine = [each.get_server_pid() for each in taken]
-                await taken[0].execute(f"{TERMINATE} and pid <> all (array{mine})")
-        assert len(taken) > 80
-        await asyncio.gather(*(each.close() for each in taken))
+                # All are in use; others lose theirs, which the next round takes.
+                mine = [each.get_server_pid() for each in opened]
+                await opened[0].execute(f"{TERMINATE} and pid <> all (array{mine})")
+        assert len(opened) > 80
+        await asyncio.gather(*(each.close() for each in opened))
 
-    outcome = await harness.run_fault("all connections taken", fault)
-    outcome.check(attempts=0)
+    await harness.run_fault("all connections taken", fault, attempts=0)
 
 
 @full_only
@@ -111,29 +98,10 @@ async def test_having_no_connection_left_loses_nothing(harness: Harness) -> None
 async def test_an_answer_of_the_gateway_itself_loses_nothing(
     harness: Harness, name: str, answer: Trouble
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble("^/rest/", answer):
-            await asyncio.sleep(HOLD)
-
-    outcome = await harness.run_fault(f"{name} from the REST gateway", fault)
-    outcome.check(attempts=0)
+    fault = requests_meet(answer, "^/rest/", HOLD)
+    await harness.run_fault(f"{name} from the REST gateway", fault, attempts=0)
 
 
 @full_only
 async def test_a_network_that_is_gone_loses_nothing(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        await scenario.proxy.vanish()
-        await asyncio.sleep(HOLD)
-        await scenario.proxy.return_again()
-
-    outcome = await harness.run_fault("network gone", fault, Plan())
-    outcome.check(attempts=0)
-
-
-def superuser(running: RunningStack) -> str:
-    return as_role(running.info.database_url, SUPERUSER)
-
-
-def postgrest(running: RunningStack) -> psutil.Process:
-    (found,) = (one for one in running.process.children() if one.name() == "postgrest")
-    return found
+    await harness.run_fault("network gone", network_is_gone(HOLD), attempts=0)

@@ -1,105 +1,56 @@
-"""Realtime fails in every way it knows; with no sweep to help, the bell itself has to recover."""
+"""Realtime fails in every known way; the listener has to recover without the poll's help."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import pytest
 
+from tests.faults.harness import Harness
+from tests.faults.injections import realtime_closes, realtime_resets, realtime_tokens_expire
+from tests.faults.load import MAX_RECOVERY, WINDOW, busy, rate_from_now, slow_download
 from tests.faults.proxy import OBJECTS
-from tests.faults.realtime_proxy import Line
-from tests.faults.scenario import (
-    FULL,
-    MAX_RECOVERY,
-    WINDOW,
-    Harness,
-    Plan,
-    Scenario,
-    busy,
-    full_only,
-    rate_from_now,
-    slow_download,
-)
+from tests.faults.realtime_proxy import Mode
+from tests.faults.scenario import FULL, Fault, Plan, Scenario, full_only
 
 NEVER = 3600.0  # seconds
-PLAN = Plan(workers=1, sweep=NEVER, allowed=15.0)
+PLAN = Plan(workers=1, poll=NEVER, allowed=15.0)
 HOLD = 6.0  # seconds
 WRITTEN_AT = """
 select extract(epoch from at)::float8 as at from public.writes where session_id = $1
 """
 
-Hold: TypeAlias = "Callable[[Scenario], Awaitable[None]]"
-
 pytestmark = pytest.mark.timeout(300)
 
 
-async def closed(scenario: Scenario) -> None:
-    await scenario.proxy.bell.close()
-
-
-async def reset(scenario: Scenario) -> None:
-    scenario.proxy.bell.reset()
-
-
 async def frozen(scenario: Scenario) -> None:
-    scenario.proxy.bell.treat(Line.FROZEN)
+    scenario.proxy.realtime.treat(Mode.FROZEN)
     await asyncio.sleep(HOLD)
-    scenario.proxy.bell.treat(Line.OPEN)
+    scenario.proxy.realtime.treat(Mode.OPEN)
 
 
-async def half_open(scenario: Scenario) -> None:
-    """The socket that is there never says a word again; a new one would work."""
-    await scenario.proxy.bell.next_echo()
-    scenario.proxy.bell.treat(Line.FROZEN)
-    scenario.proxy.bell.treat_new(Line.OPEN)
+def dead(mode: Mode) -> Fault:
+    """Return what lets the connection that is there say nothing more; a new one would work."""
+
+    async def fault(scenario: Scenario) -> None:
+        await scenario.proxy.realtime.next_echo()
+        scenario.proxy.realtime.treat(mode)
+        scenario.proxy.realtime.treat_new(Mode.OPEN)
+
+    return fault
 
 
-async def silent(scenario: Scenario) -> None:
-    await scenario.proxy.bell.next_echo()
-    scenario.proxy.bell.treat(Line.SILENT)
-    scenario.proxy.bell.treat_new(Line.OPEN)
+def unreachable(mode: Mode, seconds: float = HOLD) -> Fault:
+    """Return what ends every connection, and lets no new one work for some time."""
 
+    async def fault(scenario: Scenario) -> None:
+        scenario.proxy.realtime.treat_new(mode)
+        scenario.proxy.realtime.reset()
+        await asyncio.sleep(seconds)
+        scenario.proxy.realtime.treat_new(Mode.OPEN)
 
-async def zombie(scenario: Scenario) -> None:
-    await scenario.proxy.bell.next_echo()
-    scenario.proxy.bell.treat(Line.ZOMBIE)
-    scenario.proxy.bell.treat_new(Line.OPEN)
-
-
-async def refused(scenario: Scenario) -> None:
-    scenario.proxy.bell.treat_new(Line.REFUSED)
-    scenario.proxy.bell.reset()
-    await asyncio.sleep(HOLD)
-    scenario.proxy.bell.treat_new(Line.OPEN)
-
-
-async def forbidden(scenario: Scenario) -> None:
-    scenario.proxy.bell.treat_new(Line.FORBIDDEN)
-    scenario.proxy.bell.reset()
-    await asyncio.sleep(HOLD)
-    scenario.proxy.bell.treat_new(Line.OPEN)
-
-
-async def unanswered(scenario: Scenario) -> None:
-    """Connecting works, and then nothing comes, for as long as it lasts."""
-    scenario.proxy.bell.treat_new(Line.SILENT)
-    scenario.proxy.bell.reset()
-    await asyncio.sleep(60.0)
-    scenario.proxy.bell.treat_new(Line.OPEN)
-
-
-async def down_for_a_minute(scenario: Scenario) -> None:
-    scenario.proxy.bell.treat_new(Line.REFUSED)
-    scenario.proxy.bell.reset()
-    await asyncio.sleep(60.0)
-    scenario.proxy.bell.treat_new(Line.OPEN)
-
-
-async def expired(scenario: Scenario) -> None:
-    await scenario.proxy.bell.expire_tokens()
+    return fault
 
 
 async def unpublished(scenario: Scenario) -> None:
@@ -110,45 +61,47 @@ async def unpublished(scenario: Scenario) -> None:
 
 async def unpublished_while_joining(scenario: Scenario) -> None:
     await scenario.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
-    scenario.proxy.bell.reset()
+    scenario.proxy.realtime.reset()
     await asyncio.sleep(45.0)
     await scenario.queue.execute("alter publication supabase_realtime add table therapy_sessions")
 
 
 @pytest.mark.parametrize(
-    ("name", "hold"),
+    ("name", "fault"),
     [
-        ("closed", closed),
-        pytest.param("reset", reset, marks=full_only),
+        ("closed", realtime_closes),
+        pytest.param("reset", realtime_resets, marks=full_only),
         pytest.param("frozen for some seconds", frozen, marks=full_only),
-        pytest.param("half-open", half_open, marks=full_only),
-        pytest.param("silent: pongs, no heartbeats", silent, marks=full_only),
-        pytest.param("zombie channel: heartbeats, no events", zombie, marks=full_only),
-        pytest.param("refused", refused, marks=full_only),
-        pytest.param("forbidden", forbidden, marks=full_only),
-        pytest.param("joins unanswered for 60 s", unanswered, marks=full_only),
-        pytest.param("down for 60 s", down_for_a_minute, marks=full_only),
-        pytest.param("token expired", expired, marks=full_only),
+        pytest.param("half-open", dead(Mode.FROZEN), marks=full_only),
+        pytest.param("silent: pongs, no heartbeats", dead(Mode.SILENT), marks=full_only),
+        pytest.param("zombie channel: heartbeats, no events", dead(Mode.ZOMBIE), marks=full_only),
+        pytest.param("refused", unreachable(Mode.REFUSED), marks=full_only),
+        pytest.param("forbidden", unreachable(Mode.FORBIDDEN), marks=full_only),
+        pytest.param("joins unanswered for 60 s", unreachable(Mode.SILENT, 60.0), marks=full_only),
+        pytest.param("down for 60 s", unreachable(Mode.REFUSED, 60.0), marks=full_only),
+        pytest.param("token expired", realtime_tokens_expire, marks=full_only),
         pytest.param("table out of the publication", unpublished, marks=full_only),
         pytest.param(
             "table out of the publication at the join", unpublished_while_joining, marks=full_only
         ),
     ],
 )
-async def test_the_bell_rings_again(harness: Harness, name: str, hold: Hold) -> None:
+async def test_the_worker_hears_inserts_again_after_realtime_failed(
+    harness: Harness, name: str, fault: Fault
+) -> None:
     async with harness.scenario(PLAN) as scenario:
         await scenario.fleet.members[0].until("realtime_ready")
         before = await busy_rate(scenario)
         missed = asyncio.create_task(insert_now_and_then(scenario))
-        await hold(scenario)
-        lifted = time.time()
+        await fault(scenario)
+        ended = time.time()
         missed.cancel()
         recovered = await heard_again(scenario)
         after = await busy_rate(scenario)
         await scenario.queue.until_done(seconds=60)
         ratio = after / before if before and after else None
         outcome = await harness.outcome(
-            f"Realtime {name}", scenario, PLAN, recovered - lifted, ratio
+            f"Realtime {name}", scenario, PLAN, recovered - ended, ratio
         )
     outcome.check(attempts=0)
 
@@ -185,13 +138,13 @@ async def heard_again(scenario: Scenario) -> float:
     return heard[0]
 
 
-async def test_without_realtime_each_session_is_done_within_a_sweep_and_a_second(
+async def test_without_realtime_each_session_is_done_within_a_poll_and_a_second(
     harness: Harness,
 ) -> None:
-    plan = Plan(workers=1, sweep=2)
+    plan = Plan(workers=1, poll=2)
     latencies = []
     async with harness.scenario(plan) as scenario:
-        scenario.proxy.bell.treat(Line.REFUSED)
+        scenario.proxy.realtime.treat(Mode.REFUSED)
         await scenario.fleet.members[0].until("realtime_lost")
         for _ in range(20 if FULL else 5):
             (session,) = await scenario.queue.add(1)
@@ -203,4 +156,4 @@ async def test_without_realtime_each_session_is_done_within_a_sweep_and_a_second
         name = "Realtime blocked entirely (slowest of all)"
         outcome = await harness.outcome(name, scenario, plan, max(latencies), None)
     outcome.check(attempts=0)
-    assert max(latencies) <= plan.sweep + 1.0
+    assert max(latencies) <= plan.poll + 1.0

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from tests.faults.harness import Harness
+from tests.faults.injections import requests_meet
 from tests.faults.proxy import OBJECTS
 from tests.faults.rules import answer_late, lose_reply, throttle
-from tests.faults.scenario import Harness, Plan, Scenario, full_only
+from tests.faults.scenario import Plan, Scenario, full_only
 
 LOST = 3.0  # seconds during which every reply is lost
 BAD_FILES = 12
@@ -22,13 +24,8 @@ pytestmark = pytest.mark.timeout(240)
 async def test_a_reply_lost_loses_no_session_and_repeats_none(
     harness: Harness, function: str
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble(f"/rpc/{function}$", lose_reply) as rule:
-            await asyncio.sleep(LOST)
-        assert rule.hits
-
-    outcome = await harness.run_fault(f"reply lost on {function}", fault)
-    outcome.check(attempts=0)
+    fault = requests_meet(lose_reply, f"/rpc/{function}$", LOST)
+    await harness.run_fault(f"reply lost on {function}", fault, attempts=0)
 
 
 @full_only
@@ -39,8 +36,7 @@ async def test_a_failure_whose_reply_is_lost_is_kept_as_it_was_said(harness: Har
             await asyncio.sleep(LOST)
         assert rule.hits
 
-    outcome = await harness.run_fault("reply lost on fail_session", fault)
-    outcome.check(attempts=0)
+    await harness.run_fault("reply lost on fail_session", fault, attempts=0)
 
 
 @full_only
@@ -53,8 +49,7 @@ async def test_an_extension_whose_reply_is_lost_drops_no_session(harness: Harnes
             await asyncio.sleep(10.0)
         assert rule.hits
 
-    outcome = await harness.run_fault("reply lost on extend_lease", fault)
-    outcome.check(attempts=0)
+    await harness.run_fault("reply lost on extend_lease", fault, attempts=0)
 
 
 @full_only
@@ -67,17 +62,11 @@ async def test_a_release_whose_reply_is_lost_gives_back_one_attempt(harness: Har
             await asyncio.sleep(LOST)
         assert rule.hits
 
-    outcome = await harness.run_fault("reply lost on release_sessions", fault)
-    outcome.check(attempts=0)
+    await harness.run_fault("reply lost on release_sessions", fault, attempts=0)
 
 
 @full_only
 async def test_a_claim_answered_after_its_lease_loses_no_session(harness: Harness) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble("/rpc/claim_sessions$", answer_late(7.0)) as rule:
-            await asyncio.sleep(10.0)
-        assert rule.hits
-
+    fault = requests_meet(answer_late(7.0), "/rpc/claim_sessions$", 10.0)
     plan = Plan(allowed=16.0)  # the answers that are under way when it ends, and a lease
-    outcome = await harness.run_fault("claims answered after their lease", fault, plan)
-    outcome.check()
+    await harness.run_fault("claims answered after their lease", fault, plan)

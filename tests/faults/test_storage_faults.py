@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from tests.faults.harness import Harness
+from tests.faults.injections import requests_meet
 from tests.faults.proxy import OBJECTS
 from tests.faults.recordings import RECORDING, described
 from tests.faults.rules import Trouble, cut, delay, lose_reply, say, shorten, spoil, throttle
-from tests.faults.scenario import FULL, Harness, Plan, Scenario, full_only
+from tests.faults.scenario import FULL, Plan, Scenario, full_only
 
 HOLD = 5.0  # seconds
 LONG = 120.0 if FULL else 3.0  # seconds
@@ -23,6 +25,17 @@ pytestmark = pytest.mark.timeout(360)
     ("name", "trouble", "seconds"),
     [
         ("HTTP 503 with HTML", say(503), LONG),
+        (
+            "HTTP 400 that names the tenant",
+            say(400, '{"statusCode": "400", "error": "TenantNotFound", "message": "Missing"}'),
+            LONG,
+        ),
+        pytest.param(
+            "HTTP 400 that refuses the key",
+            say(400, '{"statusCode": "400", "error": "InvalidJWT", "message": "jwt expired"}'),
+            HOLD,
+            marks=full_only,
+        ),
         pytest.param(
             "HTTP 500 with JSON",
             say(500, '{"statusCode": "500", "error": "internal", "message": "Internal"}'),
@@ -44,13 +57,8 @@ pytestmark = pytest.mark.timeout(360)
 async def test_trouble_of_storage_is_no_sessions_fault(
     harness: Harness, name: str, trouble: Trouble, seconds: float
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
-            await asyncio.sleep(seconds)
-        assert rule.hits
-
-    outcome = await harness.run_fault(f"Storage: {name}", fault)
-    outcome.check(attempts=0)
+    fault = requests_meet(trouble, OBJECTS, seconds)
+    await harness.run_fault(f"Storage: {name}", fault, attempts=0)
 
 
 @full_only
@@ -62,16 +70,10 @@ async def test_trouble_of_storage_is_no_sessions_fault(
         ("HTTP 200 with HTML", say(200)),
     ],
 )
-async def test_a_good_recording_spoilt_on_the_way_is_read_in_the_end(
+async def test_a_good_recording_damaged_on_the_way_is_read_in_the_end(
     harness: Harness, name: str, trouble: Trouble
 ) -> None:
-    async def fault(scenario: Scenario) -> None:
-        with scenario.proxy.trouble(OBJECTS, trouble) as rule:
-            await asyncio.sleep(2.0)
-        assert rule.hits
-
-    outcome = await harness.run_fault(f"Storage: {name}", fault)
-    outcome.check()
+    await harness.run_fault(f"Storage: {name}", requests_meet(trouble, OBJECTS, 2.0))
 
 
 @full_only
@@ -88,8 +90,7 @@ async def test_an_object_of_other_bytes_fails_with_its_reason(harness: Harness) 
         scenario.bad.update(dict.fromkeys(sessions, "hash_mismatch"))
 
     plan = Plan(settings={"MAX_ATTEMPTS": "2"})
-    outcome = await harness.run_fault("Storage: wrong bytes at rest (hash)", fault, plan)
-    outcome.check()
+    await harness.run_fault("Storage: wrong bytes at rest (hash)", fault, plan)
 
 
 @full_only
@@ -103,13 +104,12 @@ async def test_an_object_that_comes_late_is_read(harness: Harness) -> None:
             await scenario.upload(*file)
         return sessions
 
-    plan = Plan(allowed=25.0)  # what was tried twice waits ten seconds more
-    outcome = await harness.run_fault("Storage: object missing, then there", fault, plan)
-    outcome.check()
+    plan = Plan(allowed=25.0)  # the retry after the next waits ten seconds more
+    await harness.run_fault("Storage: object missing, then there", fault, plan)
 
 
 @full_only
-async def test_one_object_that_storage_cannot_read_holds_up_nobody(harness: Harness) -> None:
+async def test_one_object_that_storage_cannot_read_delays_no_other(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> None:
         unreadable = await scenario.upload("P005/unreadable.c3d", RECORDING[:-4] + b"hard")
         await scenario.queue.insert([unreadable])
@@ -119,5 +119,4 @@ async def test_one_object_that_storage_cannot_read_holds_up_nobody(harness: Harn
             await asyncio.sleep(20.0)
             assert rule.hits
 
-    outcome = await harness.run_fault("Storage: one object answers 500", fault)
-    outcome.check()
+    await harness.run_fault("Storage: one object answers 500", fault)

@@ -12,23 +12,14 @@ import psutil
 import pytest
 from aiohttp import web
 
+from tests.faults.harness import SETTLE, Harness
+from tests.faults.load import WINDOW, busy, rate_from_now, recovery, slow_download
 from tests.faults.proxy import OBJECTS
 from tests.faults.rules import Exchange, throttle
-from tests.faults.scenario import (
-    SETTLE,
-    WINDOW,
-    Harness,
-    Plan,
-    Scenario,
-    busy,
-    full_only,
-    rate_from_now,
-    recovery,
-    slow_download,
-)
+from tests.faults.scenario import Plan, Scenario, full_only
 
 KILLS, SESSIONS, WORKERS = 50, 2000, 3
-ALONE = Plan(workers=1, allowed=12.0)  # a lease and a sweep, and its own start
+ALONE = Plan(workers=1, allowed=12.0)  # a lease and a poll, and its own start
 PAIR = Plan(allowed=12.0)
 
 pytestmark = pytest.mark.timeout(240)
@@ -37,15 +28,14 @@ pytestmark = pytest.mark.timeout(240)
 async def test_a_worker_killed_amid_downloads_loses_nothing(harness: Harness) -> None:
     async def fault(scenario: Scenario) -> Sequence[UUID]:
         with scenario.proxy.trouble(OBJECTS, throttle(16_000)) as rule:
-            await rule.struck.wait()
+            await rule.applied.wait()
             await asyncio.sleep(0.7)
-            struck = await scenario.active()
+            affected = await scenario.active()
             orphans = scenario.fleet.members[0].kill()
         assert_gone(orphans)
-        return struck
+        return affected
 
-    outcome = await harness.run_fault("worker killed mid-download", fault, PAIR)
-    outcome.check()
+    await harness.run_fault("worker killed mid-download", fault, PAIR)
 
 
 @full_only
@@ -56,15 +46,14 @@ async def test_a_worker_killed_while_reading_loses_nothing(harness: Harness) -> 
         for child in children:
             child.suspend()
         await member.until("downloaded", after=member.said["read"])
-        struck = await scenario.active()
+        affected = await scenario.active()
         orphans = member.kill()
         for child in children:
             child.resume()
         assert_gone(orphans)
-        return struck
+        return affected
 
-    outcome = await harness.run_fault("worker killed mid-extract", fault, PAIR)
-    outcome.check()
+    await harness.run_fault("worker killed mid-extract", fault, PAIR)
 
 
 @full_only
@@ -81,16 +70,13 @@ async def test_a_worker_killed_while_completing_loses_nothing(
 
         orphans: list[psutil.Process] = []
         with scenario.proxy.trouble("/rpc/complete_sessions$", kill, times=1) as rule:
-            await rule.struck.wait()
+            await rule.applied.wait()
             await asyncio.sleep(0.2)
         assert_gone(orphans)
         return await scenario.active()
 
     when = "after" if applied else "before"
-    outcome = await harness.run_fault(
-        f"worker killed mid-complete, {when} it is done", fault, ALONE
-    )
-    outcome.check()
+    await harness.run_fault(f"worker killed mid-complete, {when} it is done", fault, ALONE)
 
 
 @full_only
@@ -106,13 +92,10 @@ async def test_a_completion_that_arrives_after_its_worker_died_loses_nothing(
         with scenario.proxy.trouble(
             "/rpc/complete_sessions$", kill_and_deliver_late, times=1
         ) as rule:
-            await rule.struck.wait()
+            await rule.applied.wait()
             await asyncio.sleep(7.0)
 
-    outcome = await harness.run_fault(
-        "completion delivered after the lease of a dead worker", fault
-    )
-    outcome.check()
+    await harness.run_fault("completion delivered after the lease of a dead worker", fault)
 
 
 @full_only
@@ -122,13 +105,12 @@ async def test_a_worker_that_stands_still_for_longer_than_its_lease_repeats_noth
     async def fault(scenario: Scenario) -> Sequence[UUID]:
         frozen = scenario.fleet.members[0].living()
         frozen.suspend()
-        struck = await scenario.active()
+        affected = await scenario.active()
         await asyncio.sleep(9.0)
         frozen.resume()
-        return struck
+        return affected
 
-    outcome = await harness.run_fault("worker frozen for longer than its lease", fault)
-    outcome.check()
+    await harness.run_fault("worker frozen for longer than its lease", fault)
 
 
 @full_only
@@ -140,38 +122,37 @@ async def test_a_reader_that_is_killed_costs_no_session(harness: Harness) -> Non
             child.suspend()
         await member.until("downloaded", after=member.said["read"])
         await asyncio.sleep(0.5)
-        struck = await scenario.active()
+        affected = await scenario.active()
         for child in children:
             child.kill()
-        return struck
+        return affected
 
-    plan = Plan(allowed=20.0)  # it is tried again after some seconds
-    outcome = await harness.run_fault("reading child killed, as by the OOM killer", fault, plan)
-    outcome.check()
+    plan = Plan(allowed=20.0)  # the retry comes after some seconds
+    await harness.run_fault("reading child killed, as by the OOM killer", fault, plan)
 
 
 @full_only
 @pytest.mark.timeout(600)
 async def test_fifty_kills_at_random_moments_lose_nothing(harness: Harness) -> None:
-    dice = random.Random(4)
-    plan = Plan(workers=WORKERS, lease=5, sweep=1)
+    rng = random.Random(4)
+    plan = Plan(workers=WORKERS, lease=5, poll=1)
     async with harness.scenario(plan) as scenario:
         with scenario.proxy.trouble(OBJECTS, slow_download):
             await scenario.queue.add(SESSIONS)
             await scenario.fleet.members[0].until("session_done")
             before = await rate_from_now(scenario.queue, WINDOW)
             for _ in range(KILLS):
-                await asyncio.sleep(dice.uniform(0.1, 1.2))
-                dice.choice(scenario.fleet.members).kill()
-            lifted = time.time()
+                await asyncio.sleep(rng.uniform(0.1, 1.2))
+                rng.choice(scenario.fleet.members).kill()
+            ended = time.time()
             async with busy(scenario.queue):
-                recovered = await recovery(scenario, lifted, [])
+                recovered = await recovery(scenario, ended, [])
                 await asyncio.sleep(SETTLE)
                 after = await rate_from_now(scenario.queue, WINDOW)
             await scenario.queue.until_done(seconds=300)
         ratio = after / before if before and after else None
         name = f"{KILLS} kills at random moments, {WORKERS} workers"
-        outcome = await harness.outcome(name, scenario, plan, recovered - lifted, ratio)
+        outcome = await harness.outcome(name, scenario, plan, recovered - ended, ratio)
         outcome.check()
 
 

@@ -1,4 +1,4 @@
-"""Checking an installation that is broken for a moment."""
+"""An installation that is broken for a moment, and what a check finds in it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic import SecretStr
-
 from tests.integration.databases import execute
+from tests.integration.uploads import settings_of
 from worker.check.findings import Check, Finding, Verdict
 from worker.check.order import check
 from worker.local.postgres import SUPERUSER, as_role
 from worker.local.stack import StackInfo
 from worker.settings import Settings
 
+PUBLISH = """
+create publication supabase_realtime for table public.therapy_sessions;
+alter publication supabase_realtime owner to postgres
+"""
+
 Found = dict[Check, list[Finding]]
 
 
 def settings_for(stack: StackInfo, **settings: Any) -> Settings:
     """Return settings that fit the stack, and any disk, unless told otherwise."""
-    values = {
-        "supabase_url": stack.url,
-        "supabase_secret_key": SecretStr(stack.secret_key),
-        "max_file_mb": 1,
-        "concurrency": 1,
-        **settings,
-    }
-    return Settings(_env_file=None, **values)
+    return settings_of(stack, **{"max_file_mb": 1, "concurrency": 1, **settings})
 
 
 async def found_in(stack: StackInfo, **settings: Any) -> Found:

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline do as the harness would: upload, look, wait."""
+"""What integration tests do from outside the worker: upload, run a worker, look, wait."""
 
 from __future__ import annotations
 
@@ -93,6 +93,16 @@ class Harness:
         assert created
         return session
 
+    @asynccontextmanager
+    async def locking(self, *sessions: UUID) -> AsyncIterator[None]:
+        """Have a second connection change the sessions, and not commit until the block ends."""
+        async with _database(self.stack) as second, second.transaction():
+            await second.execute(
+                "update public.therapy_sessions set patient_id = patient_id where id = any ($1)",
+                sessions,
+            )
+            yield
+
     async def clear(self) -> None:
         """Remove every session, every object, and the address that uploads are announced to."""
         await self.database.execute("truncate public.therapy_sessions cascade")
@@ -126,7 +136,7 @@ class Harness:
         return row
 
     async def until_done(self, sessions: Sequence[UUID], *, seconds: float = 60.0) -> None:
-        """Wait until none of the sessions waits or is in hand."""
+        """Wait until none of the sessions is pending or being processed."""
         async with asyncio.timeout(seconds):
             while await self.database.fetchval(f"{UNFINISHED} and id = any ($1)", sessions):
                 await asyncio.sleep(0.05)

@@ -137,3 +137,14 @@ insert into public.therapy_sessions (file_path, file_hash, original_filename) va
   ('c.c3d', null, null),
   (null, 'other', 'd.c3d');
 """
+
+# One SHA-256 in upper and in lower case; texts that differ in case only are two hashes.
+TWO_SPELLINGS: Final = f"""
+create table public.therapy_sessions ({_SESSION_COLUMNS});
+insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
+values
+  ('P005/upper.c3d', '{CONTENT_HASH.upper()}', 16, 'upper.c3d'),
+  ('P005/lower.c3d', '{CONTENT_HASH}', 16, 'lower.c3d'),
+  ('P005/a.c3d', 'path:a', 17, 'a.c3d'),
+  ('P005/b.c3d', 'path:A', 18, 'b.c3d');
+"""

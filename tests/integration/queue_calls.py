@@ -67,15 +67,21 @@ async def backdate(database: Connection, session: UUID, seconds: float) -> None:
 
 
 async def claim(
-    database: Connection, claim_id: UUID, batch_size: int = 10, lease_seconds: int = 60
+    database: Connection,
+    claim_id: UUID,
+    batch_size: int = 10,
+    lease_seconds: int = 60,
+    *,
+    with_abandoned: bool = True,
 ) -> list[UUID]:
     """Claim sessions and return their ids."""
     claimed = await database.fetch(
-        "select id from public.claim_sessions($1, $2, $3, $4)",
+        "select id from public.claim_sessions($1, $2, $3, $4, $5)",
         claim_id,
         batch_size,
         lease_seconds,
         MAX_ATTEMPTS,
+        with_abandoned,
     )
     return [record["id"] for record in claimed]
 
@@ -136,12 +142,12 @@ async def release(
 
 async def extend(
     database: Connection, claims: Sequence[UUID], sessions: Sequence[UUID], seconds: int = 60
-) -> list[UUID]:
-    """Extend leases and return the ids still held."""
+) -> dict[UUID, bool]:
+    """Extend leases; return the sessions still held, and whether their leases were extended."""
     still_held = await database.fetch(
         "select * from public.extend_lease($1, $2, $3)", list(claims), list(sessions), seconds
     )
-    return [record[0] for record in still_held]
+    return {record["session"]: record["extended"] for record in still_held}
 
 
 async def requeue(database: Connection, session: UUID, *, force: bool = False) -> str:

@@ -53,7 +53,7 @@ async def run_fault(harness: Harness, proxy: Proxy) -> None:
     with proxy.trouble(ninth, say(200)) as rule:  # another size than Storage says
         await upload(harness, 9)
         async with asyncio.timeout(60):  # until a sweep is over its pause
-            await rule.struck.wait()
+            await rule.applied.wait()
         await asyncio.sleep(1.0)
 
 
@@ -83,9 +83,9 @@ async def test_nothing_planted_gets_out(harness: Harness, tmp_path: Path) -> Non
             await wait_over(harness)
             await finished(harness, 16)
             async with httpx.AsyncClient() as http:
-                face = f"http://127.0.0.1:{webhook['HTTP_PORT']}"
-                metrics = (await http.get(f"{face}/metrics")).text
-                ready = (await http.get(f"{face}/readyz")).text
+                server = f"http://127.0.0.1:{webhook['HTTP_PORT']}"
+                metrics = (await http.get(f"{server}/metrics")).text
+                ready = (await http.get(f"{server}/readyz")).text
             logged = await lines(worker)
     answers = await harness.database.fetch("select content from net._http_response")
     _, checked, complained = await command(harness.stack, tmp_path, "check", "--json", **webhook)

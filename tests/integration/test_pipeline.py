@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from pathlib import Path
 
 import pytest
 
+from tests.faults.sessions import COUNT_WRITES, STOP_COUNTING
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
+from tests.integration.uploads import NEVER, RECORDING, numbered
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import NewSession
 from worker.extraction.analytics import STATISTICS_VERSION
@@ -19,11 +20,8 @@ from worker.local.recordings import ghostly_recording
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
 
-RECORDING = ghostly_recording(seconds=10.0)
-NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
 
-
-async def test_a_recording_travels_from_upload_to_row_at_the_sound_of_the_bell(
+async def test_a_realtime_event_wakes_the_worker_and_the_recording_gets_its_row(
     harness: Harness, tmp_path: Path
 ) -> None:
     async with harness.worker(tmp_path, POLL_SECONDS=NEVER) as worker:
@@ -55,13 +53,13 @@ async def test_sessions_inserted_before_the_worker_started_are_found(
     assert row["processing_status"] == "completed"
 
 
-async def test_a_requeued_session_is_found_by_the_sweep(harness: Harness, tmp_path: Path) -> None:
+async def test_a_requeued_session_is_found_by_the_poll(harness: Harness, tmp_path: Path) -> None:
     async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
         await worker.until("realtime_ready")
         session = await harness.session(b"no recording")
         await harness.until(session, "failed")
         code, printed, _ = await command(
-            harness.stack, tmp_path, "requeue", str(session), "--reason", "tried again"
+            harness.stack, tmp_path, "requeue", str(session), "--reason", "once more"
         )
         assert (code, printed) == (0, f"{session}: pending\n")
         row = await harness.until(session, "failed")
@@ -105,7 +103,7 @@ async def test_a_changed_file_fails_by_size_or_by_hash(harness: Harness, tmp_pat
     async with harness.worker(tmp_path, MAX_ATTEMPTS="2", POLL_SECONDS="1") as worker:
         for _ in range(3):
             first = await worker.until("session_done")
-            assert first["outcome"] == "pending"  # the bytes may have been spoilt on the way
+            assert first["outcome"] == "pending"  # the bytes may have been damaged on the way
         await harness.until_done([shorter, longer, changed])
     for session, code in [
         (shorter, "size_mismatch"),
@@ -126,7 +124,7 @@ async def test_a_file_beyond_the_limit_is_not_downloaded(harness: Harness, tmp_p
     assert "MAX_FILE_MB" in row["processing_error"]
 
 
-async def test_a_missing_object_is_tried_again_and_heals_when_it_comes(
+async def test_a_missing_object_is_retried_and_processed_when_it_comes(
     harness: Harness, tmp_path: Path
 ) -> None:
     session = await harness.session(RECORDING, uploaded=False, path="P005/late.c3d")
@@ -191,18 +189,9 @@ async def test_creating_a_session_twice_gives_the_first(harness: Harness) -> Non
 async def test_two_workers_do_each_of_200_sessions_exactly_once(
     harness: Harness, tmp_path: Path
 ) -> None:
-    await harness.database.execute(
-        """create table if not exists public.writes (session_id uuid, at timestamptz default now());
-           truncate public.writes;
-           create or replace function public.count_write() returns trigger language plpgsql as $$
-             begin insert into public.writes (session_id) values (new.session_id); return new; end
-           $$;
-           create or replace trigger count_write after insert or update on public.c3d_technical_data
-             for each row execute function public.count_write();
-           grant insert on public.writes to service_role"""
-    )
+    await harness.database.execute(COUNT_WRITES)
     try:
-        files = [_numbered(number) for number in range(200)]
+        files = [numbered(number) for number in range(200)]
         sessions = [await harness.session(file) for file in files[:50]]
         async with (
             harness.worker(tmp_path) as one,
@@ -215,14 +204,11 @@ async def test_two_workers_do_each_of_200_sessions_exactly_once(
         written = await harness.database.fetch("select session_id from public.writes")
         assert sorted(row["session_id"] for row in written) == sorted(sessions)
     finally:
-        await harness.database.execute(
-            """drop trigger count_write on public.c3d_technical_data;
-               drop function public.count_write(); drop table public.writes"""
-        )
+        await harness.database.execute(STOP_COUNTING)
 
 
-async def test_sigterm_finishes_what_is_in_hand(harness: Harness, tmp_path: Path) -> None:
-    sessions = [await harness.session(_numbered(number)) for number in range(40)]
+async def test_sigterm_finishes_what_is_being_processed(harness: Harness, tmp_path: Path) -> None:
+    sessions = [await harness.session(numbered(number)) for number in range(40)]
     async with harness.worker(tmp_path) as worker:
         await worker.until("session_done")
         assert await worker.stop() == 0
@@ -248,8 +234,3 @@ async def test_no_log_line_holds_the_key_or_a_file_name(harness: Harness, tmp_pa
     assert "session_claimed" in text
     assert harness.stack.secret_key not in text
     assert "planted-name" not in text
-
-
-def _numbered(number: int) -> bytes:
-    """A recording unlike the others, by its last sample."""
-    return RECORDING[:-4] + struct.pack("<f", number)

@@ -20,7 +20,7 @@ from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET, Settings
 
 RECORDING = ghostly_recording(seconds=5.0)
-NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
+NEVER = "3600"  # seconds: a poll or sweep that comes no more within a test
 
 
 def numbered(number: int) -> bytes:
@@ -31,7 +31,8 @@ def numbered(number: int) -> bytes:
 def settings_of(stack: StackInfo, **others: Any) -> Settings:
     """Return settings for a stack, whatever the environment says."""
     key = SecretStr(stack.secret_key)
-    return Settings(_env_file=None, supabase_url=stack.url, supabase_secret_key=key, **others)
+    values = {"supabase_url": stack.url, "supabase_secret_key": key, **others}
+    return Settings(_env_file=None, **values)
 
 
 def intake_of(harness: Harness, **others: Any) -> Intake:
@@ -119,7 +120,7 @@ async def sessions(harness: Harness) -> list[dict[str, Any]]:
 
 
 async def wait_over(harness: Harness) -> None:
-    """Let everything that was put off be due."""
+    """Make everything that was put off due."""
     await harness.database.execute(
         "update public.storage_intake set due_at = clock_timestamp() - interval '1 second'"
         " where outcome in ('waiting', 'taking')"

@@ -1,4 +1,4 @@
-"""Webhooks as a database sends them, signed or not, to a service in this process."""
+"""Webhooks as a database sends them, signed or not."""
 
 from __future__ import annotations
 

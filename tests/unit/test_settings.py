@@ -113,12 +113,14 @@ def test_no_error_and_no_representation_repeats_the_key(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_a_dot_env_file_of_another_encoding_is_one_sentence(tmp_path: Path, encoding: str) -> None:
     (tmp_path / ".env").write_text("C3D_BUCKET=Ärzte\n", encoding=encoding)
-    with pytest.raises(SettingError, match="no UTF-8 text"):
+    with pytest.raises(SettingError, match="not UTF-8 text"):
         load_settings()
 
 
 @pytest.mark.usefixtures("complete")
-def test_a_number_that_is_none_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_a_number_is_named_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTP_PORT", "eighty")
     with pytest.raises(SettingError, match="HTTP_PORT is wrong: must be a whole number"):
         load_settings()
@@ -149,3 +151,41 @@ def test_the_new_name_outranks_the_old_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SWEEP_SECONDS", "7")
     monkeypatch.setenv("POLL_SECONDS", "9")
     assert load_settings().poll_seconds == 9
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.supabase.co",
+        "http://192.168.0.7:54321",
+        "http://kong:8000",
+        "http://localhost.example.org",
+        "http://[2001:db8::1]",
+    ],
+)
+@pytest.mark.usefixtures("complete")
+def test_http_to_another_machine_sends_the_key_in_clear(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", url)
+    assert load_settings().sends_in_clear
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.supabase.co",
+        "https://192.168.0.7:8443",
+        "http://LOCALHOST:54321",
+        "http://kong.localhost",
+        "http://127.0.0.1:54321",
+        "http://127.3.2.1",
+        "http://[::1]:54321",
+    ],
+)
+@pytest.mark.usefixtures("complete")
+def test_https_and_this_machine_itself_send_nothing_in_clear(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", url)
+    assert not load_settings().sends_in_clear

@@ -53,6 +53,7 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
     async with httpx.AsyncClient(
         timeout=TIMEOUT,
         limits=pool,
+        follow_redirects=False,  # the key would go along
         event_hooks={"response": [_raise_for_trouble]},
     ) as http:
         options = AsyncClientOptions(

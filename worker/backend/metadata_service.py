@@ -160,15 +160,19 @@ class MetadataService:
         query = self._supabase.rpc("release_sessions", arguments)
         return {UUID(released) for released in await rest.scalars(query)}
 
-    async def extend(self, sessions: Iterable[ClaimedSession], *, lease_seconds: int) -> set[UUID]:
+    async def extend(
+        self, sessions: Iterable[ClaimedSession], *, lease_seconds: int
+    ) -> dict[UUID, bool]:
         """Extend the leases of the sessions that are processing.
 
         Returns:
-            The sessions whose claim is still this worker's, those it has ended just now included.
+            The sessions whose claim is still this worker's, those it has ended just now included;
+            and whether the lease was extended, which it is not while somebody else has locked
+            the row.
         """
         arguments = {**_fences(sessions), "lease_seconds": lease_seconds}
-        query = self._supabase.rpc("extend_lease", arguments)
-        return {UUID(kept) for kept in await rest.scalars(query)}
+        kept = await rest.rows(self._supabase.rpc("extend_lease", arguments))
+        return {UUID(row["session"]): row["extended"] for row in kept}
 
 
 def _outcome(row: Mapping[str, Any]) -> Completion | WorkerError:

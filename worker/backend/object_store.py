@@ -15,27 +15,18 @@ import httpx
 from storage3.exceptions import StorageApiError
 
 from worker.backend.connection import Connection
+from worker.backend.storage_errors import COMMON, READING, Answer, answer_behind
 from worker.errors import (
-    BucketMissingError,
     DiskFullError,
     FileBeyondIntegerError,
     FileTooLargeError,
-    KeyRefusedError,
-    ObjectMissingError,
     ObjectRefusedError,
     SizeMismatchError,
     UnavailableError,
 )
 
 MIN_RATE = 100_000  # bytes per second; a slower download is abandoned
-MAX_KEY_BYTES = 1024  # of an object's path in UTF-8: the limit of S3
-STATUS_OF = {  # for answers of Storage with a code but without its own status
-    "NoSuchKey": "404",
-    "NoSuchBucket": "404",
-    "InvalidKey": "400",
-    "InvalidRange": "416",
-    "AccessDenied": "403",
-}
+MAX_KEY_BYTES = 1024  # of the path of an object in UTF-8: the limit of S3
 GRACE_SECONDS = 30.0  # in addition, until the answer begins
 MAX_BYTES = 2_147_483_647  # the limit of the INTEGER column `file_size_bytes`
 
@@ -69,7 +60,7 @@ class ObjectStore:
         except httpx.HTTPError as error:
             raise _no_answer(error) from error
         except StorageApiError as error:
-            raise self._refusal(str(error.status), error.code, error.message, "") from error
+            raise answer_behind(error).as_error(COMMON, bucket=self._bucket) from error
         except ValueError as error:
             raise UnavailableError("Storage answered something else than a bucket.") from error
 
@@ -194,44 +185,9 @@ class ObjectStore:
         headers = {**self._connection.headers, "Accept-Encoding": "identity", **(more or {})}
         async with self._connection.http.stream("GET", url, headers=headers) as response:
             if response.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-                raise await self._explained(response, path)
+                await response.aread()
+                raise Answer.of(response).as_error(READING, bucket=self._bucket, path=path)
             yield response
-
-    async def _explained(self, response: httpx.Response, path: str) -> Exception:
-        """Return the error for Storage's own status, which is in the body of an HTTP 400."""
-        await response.aread()
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):  # not from Storage: a gateway's page proves nothing
-            return UnavailableError(f"Storage answered HTTP {response.status_code}.")
-        code = str(body.get("code") or body.get("error") or "")
-        status = str(body.get("statusCode") or STATUS_OF.get(code) or response.status_code)
-        return self._refusal(status, code, str(body.get("message") or ""), path)
-
-    def _refusal(self, status: str, code: str, message: str, path: str) -> Exception:
-        """Return this project's error for one of Storage's.
-
-        Only an answer that names the object's own fault blames the object. Storage gives its own
-        trouble the same statuses: an unknown tenant 404, an internal error or a bad JWT 400.
-
-        The messages of `UnavailableError` are logged, so they contain neither path nor message.
-
-        Source: https://supabase.com/docs/guides/storage/debugging/error-codes.
-        """
-        said = message.lower()
-        if code == "NoSuchBucket" or (status == "404" and "bucket not found" in said):
-            return BucketMissingError(f"Storage has no bucket {self._bucket!r}.")
-        if "NoSuchKey" in (code, message) or (status == "404" and "object not found" in said):
-            return ObjectMissingError(f"Storage has no object {path!r} in {self._bucket!r}.")
-        if status in {"401", "403"} or code == "InvalidJWT":
-            return KeyRefusedError(f"Storage refused the key ({code or status}).")
-        if status == "416":  # the answer to a range request for an empty object
-            return SizeMismatchError(f"{path} has no bytes.")
-        if code == "InvalidKey" or said.startswith("invalid key"):
-            return ObjectRefusedError(f"Storage refuses {path!r}: {message.rstrip('.') or code}.")
-        return UnavailableError(f"Storage answered {status} ({code or 'no code'}).")
 
 
 def _is_key(path: str) -> bool:

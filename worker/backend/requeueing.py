@@ -16,6 +16,7 @@ class Requeued(StrEnum):
     PENDING = "pending"
     REFUSED = "refused"  # it is processing or skipped, or completed and `force` was not given
     MISSING = "missing"  # there is no such session
+    LOCKED = "locked"  # somebody else has locked its row: nothing was changed
 
 
 class Requeueable(StrEnum):

@@ -24,7 +24,7 @@ class Failure(StrEnum):
     FAILED = "failed"
     PENDING = "pending"  # there is a next attempt
     SET_ASIDE = "set_aside"  # its row refuses to be changed, so nothing can be written on it
-    LOCKED = "locked"  # somebody else has locked its row: the end of its lease gives it back
+    LOCKED = "locked"  # somebody else has locked its row for the moment: nothing was changed
     LOST = "lost"  # another worker has claimed it: nothing was changed
 
 

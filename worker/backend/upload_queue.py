@@ -146,11 +146,11 @@ class UploadQueue:
         found = await self._claim(uuid4(), batch_size=1, only_object=str(object_id))
         return found[0] if found else None
 
-    async def extend(self, items: Sequence[ClaimedObject]) -> set[UUID]:
+    async def extend(self, items: Sequence[ClaimedObject]) -> dict[UUID, bool]:
         """Extend the leases, and return the objects whose claim is still this worker's."""
         arguments = {**_fences(items), "lease_seconds": self._lease_seconds}
         query = self._supabase.rpc("extend_object_leases", arguments)
-        return {UUID(kept) for kept in await rest.scalars(query)}
+        return {UUID(kept): True for kept in await rest.scalars(query)}
 
     async def release(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -12,9 +13,8 @@ import httpx
 from storage3.exceptions import StorageApiError
 
 from worker.backend.connection import Connection
-from worker.errors import BucketMissingError, PathTakenError, UnavailableError, UploadRefusedError
-
-TAKEN = "409"  # Storage's own status, in the body of an HTTP 400
+from worker.backend.storage_errors import UPLOADING, answer_behind
+from worker.errors import UnavailableError
 
 
 class _CountingReader(io.BufferedReader):
@@ -53,31 +53,24 @@ class Uploads:
             OSError: the file cannot be read.
         """
         key = quote(path, safe="/")  # the library unquotes it
-        try:
+        with self._sorted_errors(path):
             with _CountingReader(file, on_bytes) as content:
                 await self._bucket.upload(key, content)
             return UUID((await self._bucket.info(key))["id"])
-        except httpx.TransportError as error:
-            raise UnavailableError(f"Storage does not answer ({type(error).__name__}).") from error
-        except StorageApiError as error:
-            if str(error.status) == TAKEN:
-                raise PathTakenError(f"There is an object at {path} already.") from error
-            if "bucket not found" in error.message.lower():
-                raise BucketMissingError(f"Storage has no bucket {self._bucket.id!r}.") from error
-            raise UploadRefusedError(
-                f"Storage refuses {path} ({error.status}: {error.message.rstrip('.')})."
-            ) from error
 
     async def find(self, path: str) -> UUID:
-        """Return the id of the object at `path`.
-
-        Raises:
-            UploadRefusedError: Storage does not show such an object.
-            UnavailableError: Storage is unavailable.
-        """
-        try:
+        """Return the id of the object at `path`; raises the errors of `upload`."""
+        with self._sorted_errors(path):
             return UUID((await self._bucket.info(quote(path, safe="/")))["id"])
-        except httpx.TransportError as error:
+
+    @contextmanager
+    def _sorted_errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
             raise UnavailableError(f"Storage does not answer ({type(error).__name__}).") from error
         except StorageApiError as error:
-            raise UploadRefusedError(f"Storage does not show {path}.") from error
+            answer = answer_behind(error)
+            raise answer.as_error(UPLOADING, bucket=self._bucket.id, path=path) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnavailableError("Storage answered something else than an object.") from error

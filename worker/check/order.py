@@ -11,7 +11,7 @@ from worker.backend.realtime_connection import ConnectionLostError
 from worker.backend.realtime_listener import prove
 from worker.check import key
 from worker.check.database import access, clock, publication
-from worker.check.findings import Check, Finding, bad, good, unchecked, well
+from worker.check.findings import Check, Finding, bad, good, unchecked, warning, well
 from worker.check.machine import temporary_folder
 from worker.check.schema import schema
 from worker.check.uploads import trial, uploads
@@ -43,7 +43,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
     except UnavailableError as error:
         return [bad(Check.URL, error.args[0], error.cure), *unchecked(Check.KEY, *NEEDING_KEY)]
     found = [
-        good(Check.URL, f"{connection.url} answers."),
+        _url(settings),
         key.refused(connection.key, refusal) if refusal else key.accepted(connection.key),
     ]
     if not well(found):
@@ -64,6 +64,17 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
     found += await _tried(connection, installation) if has_schema else unchecked(*NEEDING_SCHEMA)
     found += await _realtime(connection, found, served=api is None or SESSIONS in api.relations)
     return found
+
+
+def _url(settings: Settings) -> Finding:
+    said = f"{settings.supabase_url} answers"
+    if settings.sends_in_clear:
+        return warning(
+            Check.URL,
+            f"{said}, but the way there is not encrypted: the key and the recordings can be read.",
+            "Use https in SUPABASE_URL; before a Supabase of your own put a proxy that speaks it.",
+        )
+    return good(Check.URL, f"{said}.")
 
 
 def _reported(report: Report | None, settings: Settings) -> list[Finding]:

@@ -59,6 +59,7 @@ MIGRATIONS = (
             "processing_due_at",
             "processing_claim",
             "processing_error",
+            "processing_abandoned",
             "processing_queued_at",
             "read_mode",
         ),
@@ -78,12 +79,13 @@ MIGRATIONS = (
             "fail_worn_out",
         ),
     ),
+    Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
     Migration(
         "20261124000600_complete_sessions.sql",
         functions=(
             "technical_columns",
             "write_technical_row",
-            "check_completion",
+            "fault_of_completion",
             "complete_session",
             "complete_sessions",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +19,11 @@ def game_metadata(metadata: Metadata) -> dict[str, Any]:
     TIME, which the game writes as year, month, day, hour and minute, becomes an ISO 8601 local
     time. Placeholders, which the game writes in place of unknown values, are left out.
     """
-    values = {
-        name.lower(): _moment(metadata, f"{group}:{name}")
-        if name == "TIME"
-        else _value(metadata, f"{group}:{name}")
-        for group, names in GAME.items()
-        for name in names
-    }
+    values: dict[str, str | int | float | None] = {}
+    for group, name in ((group, name) for group, names in GAME.items() for name in names):
+        with suppress(Exception):  # whatever is wrong with what the game says, it costs its own key
+            read = _moment if name == "TIME" else _value
+            values[name.lower()] = read(metadata, f"{group}:{name}")
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -38,9 +37,6 @@ def _value(metadata: Metadata, name: str) -> str | int | float | None:
     return next(iter(metadata.integers(name, signed=True)), None)
 
 
-def _moment(metadata: Metadata, name: str) -> str | None:
-    try:
-        year, month, day, hour, minute = (int(text) for text in metadata.texts(name))
-        return datetime(year, month, day, hour, minute).isoformat(timespec="minutes")  # noqa: DTZ001 - the game writes local time and no zone
-    except ValueError:
-        return None
+def _moment(metadata: Metadata, name: str) -> str:
+    year, month, day, hour, minute = (int(text) for text in metadata.texts(name))
+    return datetime(year, month, day, hour, minute).isoformat(timespec="minutes")  # noqa: DTZ001 - the game writes local time and no zone

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
-from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, WANTED
+from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, GAME, WANTED
 
 PREFIX_BYTES = 256 * 1024  # holds all metadata, which end at byte 260,608 at the latest
 BLOCK = 512  # bytes
@@ -109,8 +109,8 @@ def clean_section(prefix: bytes, section: Section) -> bytes:
         length = _value_length(body)
         if not 0 < length <= len(body):
             faults.append(f"Its parameter {_shown(f'{group}:{name}')} is cut short.")
-        elif _is_wanted(group, name):
-            parameters.setdefault((group, name), _value(group, name, body[:length]))
+        elif _is_wanted(group, name) and (value := _value(group, name, body[:length])):
+            parameters.setdefault((group, name), value)
     if faults:
         _require_essential(prefix, section, parameters, faults[0])
     return _rebuild(prefix, section, parameters)
@@ -157,15 +157,16 @@ def _value_length(body: bytes) -> int:
 
 
 def _value(group: str, name: str, value: bytes) -> bytes:
-    """Return a parameter's type, dimensions and data in a form that c3d decodes safely."""
+    """Return type, dimensions and data in a form that c3d decodes safely; empty: leave it out."""
+    fault = ""
     if value[1] > MAX_DIMENSIONS:
-        raise UnsupportedC3DError(
-            f"The parameter {group}:{name} has {value[1]} dimensions; {MAX_DIMENSIONS} can be read."
-        )
-    if len(value) > MAX_VALUE:
-        raise UnsupportedC3DError(
-            f"The parameter {group}:{name} has {len(value):,} bytes; {MAX_VALUE:,} can be read."
-        )
+        fault = f"{value[1]} dimensions; {MAX_DIMENSIONS} can be read."
+    elif len(value) > MAX_VALUE:
+        fault = f"{len(value):,} bytes; {MAX_VALUE:,} can be read."
+    if fault and name in GAME.get(group, ()):  # what the game says is never worth a recording
+        return b""
+    if fault:
+        raise UnsupportedC3DError(f"The parameter {group}:{name} has {fault}")
     return value if value[1] else value[:1] + b"\1\1" + value[2:]
 
 

@@ -6,6 +6,7 @@ sweep of the bucket finds the upload.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from worker.observing.logs import traceback_locations
 
 ADDRESS = "/webhooks/storage"
 MAX_BODY = 64 * 1024  # bytes
+BODY_SECONDS = 10.0  # for all of it to arrive
 RETRY_AFTER = 5  # seconds, where nobody knows better
 
 log = structlog.get_logger(__name__)
@@ -50,10 +52,15 @@ class WebhookService:
     async def answer(self, request: Request) -> Response:
         """Check size, sender and body, in this order, then note what was uploaded."""
         try:
-            body = await _read(request)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(request)
             message = self.signatures.verify(request.headers, body)
         except _TooLargeError:
             return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has more than 64 KB.")
+        except TimeoutError:
+            refusal = _refusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
+            refusal.headers["Connection"] = "close"  # the rest of it is not waited for
+            return refusal
         except WebhookRefusedError:
             return _refusal(
                 HTTPStatus.UNAUTHORIZED,

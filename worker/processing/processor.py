@@ -6,8 +6,11 @@ import asyncio
 import os
 import re
 import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -36,8 +39,11 @@ from worker.settings import Settings
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
+LOCKED = Completion.LOCKED.value  # and of Failure
 UNLIMITED = 2**31 - 1  # attempts: what is not the session's own fault never ends it
 INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
+
+Outcome = TypeVar("Outcome", Completion, Failure)
 
 log = structlog.get_logger(__name__)
 
@@ -50,12 +56,18 @@ class Processor:
         metadata: MetadataService,
         store: ObjectStore,
         isolation: Isolation,
+        readers: Executor,
         settings: Settings,
     ) -> None:
-        """`settings` say how many sessions are read at once, and the limits of each."""
+        """`settings` say how many sessions are read at once, and the limits of each.
+
+        `readers` has as many threads, which wait for the children of `isolation`. The event loop's
+        own would be too few, and it resolves names with them.
+        """
         self._metadata = metadata
         self._store = store
         self._isolation = isolation
+        self._readers = readers
         self._settings = settings
         self._completer = BatchCompleter(metadata)
         self._slots = asyncio.Semaphore(settings.concurrency + 1)  # one for an abandoned session
@@ -102,11 +114,7 @@ class Processor:
             async with self._slots:
                 finished = await self._read(session, watch)
         with watch.step("complete"):
-            locked = 0
-            while (outcome := await self._completer.complete(finished)) is Completion.LOCKED:
-                locked += 1
-                await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
-            return outcome
+            return await _unlocked(lambda: self._completer.complete(finished))
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)
@@ -117,8 +125,9 @@ class Processor:
             # The child opens this process's file anew.
             path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
             with watch.step("read"):
-                extracted = await asyncio.to_thread(
-                    self._isolation.run, path, session.file_path, samples=not start_only
+                extracted = await asyncio.get_running_loop().run_in_executor(
+                    self._readers,
+                    partial(self._isolation.run, path, session.file_path, samples=not start_only),
                 )
             log.debug("read", session=str(session.id))
         return Finished(
@@ -162,16 +171,35 @@ class Processor:
             )
         return measured
 
-    async def _fail(self, session: ClaimedSession, error: WorkerError) -> Failure:
-        return await self._metadata.fail(session, error, max_attempts=self._settings.max_attempts)
-
     async def _fail_for_now(
         self, session: ClaimedSession, error: WorkerError, max_attempts: int | None = None
     ) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
         seconds = backoff(session.attempt, initial=INITIAL_RETRY, maximum=MAX_RETRY)
+        return await self._fail(session, error, max_attempts, seconds)
+
+    async def _fail(
+        self,
+        session: ClaimedSession,
+        error: WorkerError,
+        max_attempts: int | None = None,
+        retry_seconds: float | None = None,
+    ) -> Failure:
         most = max_attempts or self._settings.max_attempts
-        return await self._metadata.fail(session, error, max_attempts=most, retry_seconds=seconds)
+        return await _unlocked(
+            lambda: self._metadata.fail(
+                session, error, max_attempts=most, retry_seconds=retry_seconds
+            )
+        )
+
+
+async def _unlocked(end: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Call `end` until nobody else has locked the session's row; its lease is kept meanwhile."""
+    locked = 0
+    while (outcome := await end()).value == LOCKED:
+        locked += 1
+        await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
+    return outcome
 
 
 def _temporary_file() -> BinaryIO:

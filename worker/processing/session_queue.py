@@ -30,8 +30,8 @@ class SessionQueue:
             with_abandoned=with_abandoned,
         )
 
-    async def extend(self, items: Sequence[ClaimedSession]) -> set[UUID]:
-        """Extend the leases, and return the sessions whose claim is still this worker's."""
+    async def extend(self, items: Sequence[ClaimedSession]) -> dict[UUID, bool]:
+        """Extend the leases; return the sessions still this worker's, and which were extended."""
         return await self.metadata.extend(items, lease_seconds=self.lease_seconds)
 
     async def release(

@@ -22,6 +22,7 @@ class ActiveClaim(Generic[ItemT]):
 
     item: ItemT
     leased_at: float  # seconds, of `now`
+    locked: bool = False  # by somebody else, so that its lease could not be extended
     task: asyncio.Task[None] = field(init=False)
 
 
@@ -36,12 +37,14 @@ class ActiveClaims(Generic[ItemT]):
        the others, and no other abandoned item runs beside it. So one that kills its worker costs
        each item beside it one attempt: from then on that item is abandoned too, and never again
        beside the killer.
+    4. An item whose row somebody else has locked can only wait. It takes no slot, so that a lock
+       that is held for long keeps back no other item.
     """
 
-    def __init__(self, slots: int, on_end: Callable[[], None]) -> None:
-        """`on_end` is called when the work on an item has ended, whatever its end."""
+    def __init__(self, slots: int, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when there may be more room than before."""
         self._slots = slots
-        self._on_end = on_end
+        self._on_change = on_change
         self._claims: dict[UUID, ActiveClaim[ItemT]] = {}
         self._ended_at: deque[float] = deque(maxlen=MAX_AHEAD * slots)  # of those that got through
 
@@ -62,7 +65,7 @@ class ActiveClaims(Generic[ItemT]):
         """Return how many items may be claimed now, abandoned ones not counted."""
         if probing:
             return 0 if self._claims else 1
-        active = sum(not each.item.abandoned for each in self)
+        active = sum(not (each.item.abandoned or each.locked) for each in self)
         begin = now() - AHEAD_SECONDS
         room = self._slots + sum(at > begin for at in self._ended_at) - active
         # Few large claims rather than many small ones.
@@ -82,6 +85,14 @@ class ActiveClaims(Generic[ItemT]):
         """Note that an item got through: as many more may be claimed ahead for a moment."""
         self._ended_at.append(now())
 
+    def extended(self, claim: ActiveClaim[ItemT], at: float, *, locked: bool) -> None:
+        """Note that a lease was extended `at` a time, or is as it was while its row is locked."""
+        if locked and not claim.locked:
+            self._on_change()
+        claim.locked = locked
+        if not locked:
+            claim.leased_at = at
+
     async def cancel(self) -> list[ItemT]:
         """End all work, and return the items whose work did not come to its end."""
         unfinished = list(self)
@@ -98,7 +109,7 @@ class ActiveClaims(Generic[ItemT]):
         finally:
             if self._claims.get(claim.item.id) is claim:
                 del self._claims[claim.item.id]
-            self._on_end()
+            self._on_change()
 
 
 def now() -> float:

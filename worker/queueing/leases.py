@@ -16,6 +16,7 @@ from worker.queueing.active_claims import ActiveClaims, now
 from worker.queueing.queue import ItemT, Queue, named
 
 CHECKS_PER_LEASE = 6
+LOCKED_CHECK_SECONDS = 1.0  # while a row is locked: its lease may run out as the lock goes
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,10 @@ class Leases(Generic[ItemT]):
     @property
     def check_seconds(self) -> float:
         """Seconds between two calls of `extend` that let no lease run out."""
-        return self._seconds / CHECKS_PER_LEASE
+        usual = self._seconds / CHECKS_PER_LEASE
+        return (
+            min(usual, LOCKED_CHECK_SECONDS) if any(each.locked for each in self._active) else usual
+        )
 
     async def extend(self) -> None:
         """Extend all leases in one call, once one of them is past half of its length.
@@ -45,11 +49,11 @@ class Leases(Generic[ItemT]):
         leased_at, claims = now(), list(self._active)
         if not any(each.leased_at < leased_at - self._seconds / 2 for each in claims):
             return
-        async with answered_within(self.check_seconds):
+        async with answered_within(self._seconds / CHECKS_PER_LEASE):
             kept = await self._queue.extend([each.item for each in claims])
         for each in claims:
             if each.item.id in kept:
-                each.leased_at = leased_at
+                self._active.extended(each, leased_at, locked=not kept[each.item.id])
             elif not each.task.done():
                 log.warning("lease_lost", **named(self._queue, each.item))
                 metrics.lease_lost()

@@ -41,8 +41,13 @@ class Queue(Protocol[ItemT]):
         Called again with the same `claim`, it returns the items of the first call.
         """
 
-    async def extend(self, items: Sequence[ItemT]) -> set[UUID]:
-        """Extend the leases, and return the items whose claim is still this worker's."""
+    async def extend(self, items: Sequence[ItemT]) -> Mapping[UUID, bool]:
+        """Extend the leases.
+
+        Returns:
+            The items whose claim is still this worker's; False where somebody else has locked the
+            item's row, so that its lease is as it was.
+        """
 
     async def release(
         self, items: Sequence[ItemT], reason: WorkerError | None, *, delay_seconds: float = 0

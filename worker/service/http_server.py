@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from worker.errors import SettingError
+from worker.service.http_protocol import MAX_CONNECTIONS, BoundedProtocol
 
-MAX_CONNECTIONS = 256  # beyond these uvicorn itself answers 503
 SHUTDOWN_SECONDS = 5  # for requests that are still being answered
 
 
@@ -61,7 +61,9 @@ class HttpServer:
                 log_level="critical",  # what goes wrong with a request is logged where it is known
                 access_log=False,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                http=BoundedProtocol,
+                ws="none",  # an upgrade would leave the protocol and its bounds
+                backlog=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
         )

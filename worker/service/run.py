@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
 
 import structlog
@@ -40,6 +41,8 @@ async def run(settings: Settings) -> None:
             sentence say what.
         SettingError: the port of the HTTP server is taken.
     """
+    if settings.sends_in_clear:
+        log.warning("url_not_encrypted", url=settings.supabase_url)
     async with AsyncExitStack() as context:
         connection = await context.enter_async_context(connect(settings))
         metadata = MetadataService(connection.supabase)
@@ -58,11 +61,13 @@ async def run(settings: Settings) -> None:
             else None
         )
 
+        # Ends after the isolation, when no thread waits for one of its children any more.
+        readers = context.enter_context(ThreadPoolExecutor(settings.concurrency + 1, "reader"))
         # Whatever may forbid the start has been asked; children cost the most to start.
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
-        processor = Processor(metadata, store, isolation, settings)
+        processor = Processor(metadata, store, isolation, readers, settings)
         of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
         of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
         loop = make_session_loop(metadata, processor, settings, of_sessions)

@@ -1,4 +1,4 @@
-"""The analytics cache: kept by content and version, counted when used, bounded."""
+"""The analytics cache: kept by content and version, counted when used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_hits_at_once_are_all_counted(harness: Harness) -> None:
     assert (await harness.row(session))["cache_hits"] == 40
 
 
-async def test_another_version_is_answered_nothing(harness: Harness) -> None:
+async def test_statistics_of_another_version_are_not_returned(harness: Harness) -> None:
     session = await harness.session(RECORDING)
     cache, key = CacheService(harness.connection.supabase), await hash_of(harness, session)
     await cache.put(key, STATISTICS)
@@ -134,7 +134,7 @@ async def test_show_says_why_there_are_no_statistics(harness: Harness, tmp_path:
     assert "object_missing" in printed
 
 
-async def test_show_knows_no_other_session(harness: Harness, tmp_path: Path) -> None:
+async def test_show_names_a_session_that_does_not_exist(harness: Harness, tmp_path: Path) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     code, _, complained = await command(harness.stack, tmp_path, "show", unknown)
     assert code == 2

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -18,6 +21,8 @@ from worker.check.findings import Check, Verdict
 from worker.check.key import claims
 from worker.local import keys
 from worker.local.stack import StackInfo
+
+NAME = "supabase.example.org"  # of another machine, which this one plays
 
 # --- a good installation ----------------------------------------------------------------------
 
@@ -54,6 +59,23 @@ async def test_checking_changes_nothing(own_stack: StackInfo) -> None:
 # --- the way there ----------------------------------------------------------------------------
 
 
+async def test_http_to_another_machine_is_a_warning(
+    own_stack: StackInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolve_here(host: Any, *others: Any, **named: Any) -> Any:
+        return resolve("127.0.0.1" if host in {NAME, NAME.encode()} else host, *others, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
+    port = urlsplit(own_stack.url).port
+    found = await found_in(own_stack, supabase_url=f"http://{NAME}:{port}")
+    assert verdicts(found) == {Check.URL: Verdict.WARNING}
+    (finding,) = found[Check.URL]
+    assert "not encrypted" in finding.said
+    assert "https" in finding.cure
+
+
 async def test_an_unreachable_url_leaves_the_rest_unchecked(
     own_stack: StackInfo, tmp_path: Path
 ) -> None:
@@ -70,7 +92,7 @@ async def test_an_unreachable_url_leaves_the_rest_unchecked(
     assert printed.count("not checked") == len(Check) - 2
 
 
-async def test_an_address_that_is_no_project(own_stack: StackInfo) -> None:
+async def test_an_address_that_is_not_a_project(own_stack: StackInfo) -> None:
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<html>Welcome</html>", content_type="text/html")
 
@@ -114,14 +136,14 @@ async def test_the_legacy_key_is_a_good_one(own_stack: StackInfo) -> None:
 @pytest.mark.parametrize(
     "key", ["", "a.b.c", "a.!.c", "a.W10.c", "a.eyJyb2xlIjoxfQ.c.d", "a.//8.c"]
 )
-def test_what_is_no_jwt_claims_nothing(key: str) -> None:
+def test_a_key_that_is_not_a_jwt_claims_nothing(key: str) -> None:
     assert claims(key) == {}
 
 
 # --- the machine ------------------------------------------------------------------------------
 
 
-async def test_a_disk_too_small_for_what_may_be_in_hand(own_stack: StackInfo) -> None:
+async def test_a_disk_too_small_for_what_is_processed_at_once(own_stack: StackInfo) -> None:
     found = await found_in(own_stack, concurrency=64, max_file_mb=2147)
     (line,) = found[Check.FOLDER]
     if line.verdict is Verdict.GOOD:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunningStack
-from tests.integration.checking import broken, found_in, verdicts
+from tests.integration.checking import PUBLISH, broken, found_in, verdicts
 from tests.integration.command_line import command
 from tests.integration.migrating import MIGRATIONS as FOLDER
 from tests.integration.migrating import OURS
@@ -20,10 +20,6 @@ from worker.local.stack import StackInfo
 
 SESSIONS = "public.therapy_sessions"
 ALL_CHANGES = "set (publish = 'insert, update, delete, truncate')"
-PUBLISH = f"""
-create publication supabase_realtime for table {SESSIONS};
-alter publication supabase_realtime owner to postgres
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +69,13 @@ async def test_without_any_migration_everything_missing_is_named(
         assert found[name][0].verdict is Verdict.UNCHECKED
     code, printed, complained = await command(blank, tmp_path, "check")
     assert (code, complained) == (1, "")
-    assert "20261124000100_tables.sql is not applied: therapy_sessions" in printed
+    assert "20261124000100_therapy_sessions.sql is not applied: therapy_sessions" in printed
 
 
 def test_where_the_api_says_nothing_the_missing_report_is_named() -> None:
     (line,) = schema(None, None)
     expected = (
-        "20261124001000_installation_report.sql is not applied: installation_report is missing."
+        "20261124001600_installation_report.sql is not applied: installation_report is missing."
     )
     assert line.said == expected
 
@@ -89,7 +85,9 @@ async def test_one_missing_function_names_its_migration(own_stack: StackInfo) ->
     show = "alter function public.hidden(text, text) rename to find_session"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said == "20261124000600_intake.sql is not applied: find_session is missing."
+    assert (
+        line.said == "20261124001200_existing_sessions.sql is not applied: find_session is missing."
+    )
 
 
 async def test_a_function_that_only_uploads_call_is_looked_for_too(own_stack: StackInfo) -> None:
@@ -97,7 +95,7 @@ async def test_a_function_that_only_uploads_call_is_looked_for_too(own_stack: St
     show = "alter function public.hidden() rename to announce_upload"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said.startswith("20261124000700_upload_trigger.sql is not applied: announce_upload")
+    assert line.said.startswith("20261124001300_upload_trigger.sql is not applied: announce_upload")
 
 
 async def test_an_old_column_means_that_the_split_did_not_run(own_stack: StackInfo) -> None:
@@ -108,7 +106,7 @@ async def test_an_old_column_means_that_the_split_did_not_run(own_stack: StackIn
     ):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
     assert line.said == (
-        "20261124000200_split_technical_columns.sql is not applied: "
+        "20261124000300_split_technical_columns.sql is not applied: "
         "therapy_sessions still has frame_count."
     )
 
@@ -120,7 +118,7 @@ async def test_a_missing_column_of_the_queue_is_named(own_stack: StackInfo) -> N
         f"alter table {SESSIONS} rename column hidden to processing_claim",
     ):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert "20261124000300_queue.sql" in line.said
+    assert "20261124000400_queue.sql" in line.said
     assert "therapy_sessions.processing_claim is missing" in line.said
 
 
@@ -133,7 +131,7 @@ def withheld(stack: StackInfo, function: str) -> AbstractAsyncContextManager[Non
 async def test_what_the_api_does_not_serve_is_named(own_stack: StackInfo) -> None:
     async with withheld(own_stack, "queue_report"):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
-    assert line.said == "The API does not serve queue_report of 20261124000900_reports.sql."
+    assert line.said == "The API does not serve queue_report of 20261124001500_queue_report.sql."
     assert "notify pgrst, 'reload schema'" in line.cure
 
 
@@ -166,7 +164,7 @@ async def test_a_report_that_is_refused_says_so(own_stack: StackInfo) -> None:
     ],
     ids=["without the table", "without inserts", "absent"],
 )
-async def test_a_publication_that_rings_no_bell(
+async def test_a_publication_that_sends_no_inserts(
     own_stack: StackInfo, breaking: str, mending: str, cure: str
 ) -> None:
     async with broken(own_stack, breaking, mending):
@@ -187,7 +185,7 @@ async def test_a_publication_of_all_tables_will_do(own_stack: StackInfo) -> None
         assert verdicts(await found_in(own_stack)) == {}
 
 
-async def test_realtime_that_hears_nothing(
+async def test_realtime_that_is_not_joined_in_time(
     own_stack: StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.check.order.REALTIME_SECONDS", 0.0)
@@ -262,7 +260,7 @@ async def test_what_strangers_may_do_is_a_warning(
     assert cure in found[Check.ACCESS][0].cure
 
 
-async def test_a_warning_is_no_failure(own_stack: StackInfo, tmp_path: Path) -> None:
+async def test_a_warning_is_not_a_failure(own_stack: StackInfo, tmp_path: Path) -> None:
     give = "grant select on public.session_overview to anon"
     async with broken(own_stack, give, "revoke all on public.session_overview from anon"):
         code, printed, _ = await command(own_stack, tmp_path, "check", MAX_FILE_MB="1")

@@ -131,7 +131,7 @@ def test_private_addresses_are_told_by_their_form(host: str, *, private: bool) -
 async def test_a_missing_trigger_matters_where_a_webhook_is_wanted(
     own_stack: StackInfo, *, wanted: bool
 ) -> None:
-    show = (FOLDER / "20261124000700_upload_trigger.sql").read_text()
+    show = (FOLDER / "20261124001300_upload_trigger.sql").read_text()
     async with (
         in_vault(own_stack, *((GOOD_URL, WEBHOOK_SECRET) if wanted else (None, None))),
         broken(own_stack, "drop trigger announce_upload on storage.objects", show),
@@ -140,7 +140,7 @@ async def test_a_missing_trigger_matters_where_a_webhook_is_wanted(
         found = await found_in(own_stack, webhook_secret=secret)
     expected = Verdict.BAD if wanted else Verdict.WARNING
     assert verdicts(found) == {Check.TRIGGER: expected}
-    assert "20261124000700_upload_trigger.sql" in found[Check.TRIGGER][0].cure
+    assert "20261124001300_upload_trigger.sql" in found[Check.TRIGGER][0].cure
 
 
 async def test_pg_net_is_missed_where_a_webhook_is_wanted(own_stack: StackInfo) -> None:

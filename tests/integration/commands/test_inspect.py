@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from worker.commands.cli import app
-from worker.local.recordings import ghostly_recording, recording
+from worker.local.recordings import Value, ghostly_recording, recording
 
 COLUMNS = [
     "original_sampling_rate",
@@ -36,6 +36,15 @@ def bad(tmp_path: Path) -> Path:
     path = tmp_path / "bad.c3d"
     path.write_bytes(b"%PDF-1.4")
     return path
+
+
+def test_a_date_of_the_game_that_no_calendar_has_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "late.c3d"
+    info: dict[str, Value] = {"GAME_NAME": "Ghostly", "TIME": [str(2**31), "1", "1", "1", "1"]}
+    path.write_bytes(recording(np.zeros((20, 4)), groups={"INFO": info}))
+    ended = CliRunner().invoke(app, ["inspect", "--json", str(path)])
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout)["game"] == {"game_name": "Ghostly"}
 
 
 def test_json_holds_the_row_and_the_game_on_one_line(good: Path) -> None:
@@ -67,7 +76,7 @@ def test_the_table_shows_rates_counts_and_names(good: Path, bad: Path) -> None:
         assert shown in ended.stdout
 
 
-def test_statistics_are_shown_with_a_sparkline_a_channel(good: Path) -> None:
+def test_statistics_are_shown_with_a_sparkline_per_channel(good: Path) -> None:
     ended = CliRunner().invoke(app, ["inspect", "--statistics", str(good)])
     assert ended.exit_code == 0
     lines = [line for line in ended.stdout.splitlines() if set(line) & set("▂▃▄▅▆▇█")]

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.faults.proxy import Proxy
+from tests.faults.rules import delay
+from tests.integration.checking import broken
 from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
@@ -114,7 +117,9 @@ async def test_an_empty_project_has_nothing_to_show(harness: Harness, tmp_path: 
     assert printed == "No session has failed.\n"
 
 
-async def test_a_requeued_session_is_no_error_any_more(harness: Harness, tmp_path: Path) -> None:
+async def test_a_requeued_session_is_not_an_error_any_more(
+    harness: Harness, tmp_path: Path
+) -> None:
     named = await every_state(harness)
     for name in ("failed", "old"):
         await harness.database.fetchval("select requeue_session($1, 'why')", named[name])
@@ -151,7 +156,7 @@ async def test_failed_ones_are_listed_in_full_however_many(
     assert f"3 of {many:,}; more with --limit." in printed
 
 
-async def test_watching_looks_again_until_ctrl_c(harness: Harness, tmp_path: Path) -> None:
+async def test_watching_repeats_until_ctrl_c(harness: Harness, tmp_path: Path) -> None:
     process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     assert json.loads(await process.stdout.readline())["sessions"]["pending"] == 0
@@ -167,13 +172,11 @@ async def test_watching_outlives_trouble_and_says_it(harness: Harness, tmp_path:
     process = await started(harness.stack, tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     await process.stdout.readline()
-    await harness.database.execute("alter function public.queue_report() rename to hidden")
-    try:
-        async with asyncio.timeout(15):
-            while "error" not in (said := json.loads(await process.stdout.readline())):
-                pass
-    finally:
-        await harness.database.execute("alter function public.hidden() rename to queue_report")
+    hide = "alter function public.queue_report() rename to hidden"
+    show = "alter function public.hidden() rename to queue_report"
+    async with broken(harness.stack, hide, show), asyncio.timeout(15):
+        while "error" not in (said := json.loads(await process.stdout.readline())):
+            pass
     assert said["error"].startswith("migration_missing: ")
     async with asyncio.timeout(15):
         while "sessions" not in json.loads(await process.stdout.readline()):
@@ -184,10 +187,14 @@ async def test_watching_outlives_trouble_and_says_it(harness: Harness, tmp_path:
 
 
 async def test_a_watched_page_ends_well_on_ctrl_c(harness: Harness, tmp_path: Path) -> None:
-    process = await started(harness.stack, tmp_path, "status", "--watch")
-    await asyncio.sleep(5)
-    process.send_signal(signal.SIGINT)
-    printed, complained = await process.communicate()
+    async with Proxy(harness.stack).serve() as proxy:
+        with proxy.trouble("/rpc/queue_report$", delay(0.0)) as rule:
+            process = await started(proxy.stack, tmp_path, "status", "--watch")
+            async with asyncio.timeout(30):
+                while rule.hits < 2:
+                    await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        printed, complained = await process.communicate()
     assert (process.returncode, complained) == (0, b"")
     assert b"0 pending" in printed
 

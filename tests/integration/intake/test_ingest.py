@@ -66,7 +66,7 @@ async def test_a_known_recording_is_not_even_uploaded(harness: Harness, tmp_path
     assert await harness.database.fetchval(OBJECTS) == 1
 
 
-async def test_what_is_no_c3d_is_refused_before_it_is_uploaded(
+async def test_what_is_not_a_c3d_is_refused_before_it_is_uploaded(
     harness: Harness, tmp_path: Path
 ) -> None:
     bad = written(tmp_path, "notes.c3d", b"no recording")

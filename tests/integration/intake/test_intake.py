@@ -75,7 +75,7 @@ async def test_the_patient_is_what_the_path_says_or_nobody(
     assert session["patient_id"] == patient
 
 
-async def test_the_same_recording_again_is_a_hit_and_no_session(
+async def test_the_same_recording_again_is_a_hit_and_not_a_session(
     harness: Harness, downloads: list[str]
 ) -> None:
     first = await harness.upload(RECORDING, "P001/a.c3d")
@@ -158,7 +158,9 @@ async def test_an_overwritten_object_is_a_new_session_and_the_old_row_stays(
     assert [row[1] for row in await register(harness)] == ["session", "session"]
 
 
-async def test_a_session_made_by_hand_is_its_objects_session_and_no_hit(harness: Harness) -> None:
+async def test_a_session_that_a_person_made_is_its_objects_session_and_not_a_hit(
+    harness: Harness,
+) -> None:
     session = await harness.session(RECORDING)
     await sweep_of(harness).sweep()
     row = await harness.row(session)
@@ -176,7 +178,9 @@ async def test_a_session_of_the_old_system_is_known_by_its_path(harness: Harness
     assert len(await sessions(harness)) == 2
 
 
-async def test_an_object_that_is_no_recording_is_ignored_unless_asked_for(harness: Harness) -> None:
+async def test_an_object_that_is_not_a_recording_is_ignored_unless_asked_for(
+    harness: Harness,
+) -> None:
     await harness.upload(b"notes", "P001/notes.txt")
     await harness.upload(b"", "P001/.emptyFolderPlaceholder")
     assert await sweep_of(harness).sweep() == 0
@@ -254,7 +258,7 @@ async def test_a_deleted_session_comes_back_while_its_object_stays(harness: Harn
     assert len(await sessions(harness)) == 1
 
 
-async def test_an_object_that_is_gone_is_nobodys(harness: Harness) -> None:
+async def test_an_object_that_is_gone_gets_no_session(harness: Harness) -> None:
     path = await harness.upload(RECORDING)
     announced = await object_of(harness, path)
     await harness.connection.supabase.storage.from_(DEFAULT_BUCKET).remove([path])

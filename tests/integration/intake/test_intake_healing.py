@@ -37,13 +37,13 @@ async def test_a_session_that_failed_for_want_of_its_object_is_read_from_the_new
     session = await harness.session(RECORDING, uploaded=False, size=1)
     await fail(harness, session, code)
     path = await harness.upload(RECORDING, "P005/again.c3d")
-    rung: list[None] = []
+    woken: list[None] = []
     intake = intake_of(harness)
-    object.__setattr__(intake, "requeued", lambda: rung.append(None))
+    object.__setattr__(intake, "requeued", lambda: woken.append(None))
     taken = await intake.take_now(await object_of(harness, path))
     assert taken is not None
     assert taken.session == session
-    assert rung == [None]
+    assert woken == [None]
     row = await harness.row(session)
     assert row["processing_status"] == "pending"
     assert (row["file_path"], row["file_size_bytes"]) == (path, len(RECORDING))

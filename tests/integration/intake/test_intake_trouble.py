@@ -55,7 +55,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.queueing.claim_loop.INITIAL_PAUSE", 0.05)
 
 
-@pytest.fixture(params=TROUBLES.values(), ids=TROUBLES.keys())
+@pytest.fixture(params=list(TROUBLES.values()), ids=list(TROUBLES))
 def answer(request: pytest.FixtureRequest) -> tuple[int, str]:
     """An answer of Storage that is no object's fault: status and body."""
     status, said, code, message = request.param
@@ -318,7 +318,7 @@ async def test_a_claim_that_went_to_another_changes_nothing(harness: Harness) ->
     await wait_over(harness)
     again = await fast.queue.claim_one(object_id)
     assert again is not None
-    assert await slow.queue.extend([claimed]) == set()
+    assert await slow.queue.extend([claimed]) == {}
     assert (await slow.take(claimed)).outcome is Outcome.LOST
     assert await sessions(harness) == []
     assert (await fast.take(again)).outcome is Outcome.SESSION

@@ -89,7 +89,7 @@ async def test_an_overwrite_is_a_new_session(harness: Harness, body: bytes) -> N
     ],
     ids=str,
 )
-async def test_202_for_what_is_no_recording_of_this_bucket(
+async def test_202_for_what_is_not_a_recording_of_this_bucket(
     harness: Harness, others: dict[str, str]
 ) -> None:
     endpoint = Endpoint(intake_of(harness).queue)

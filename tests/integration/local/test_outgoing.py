@@ -88,7 +88,7 @@ async def test_what_is_rolled_back_is_never_sent(
     assert [path for path, _, _ in requests] == ["/done"]
 
 
-async def test_a_failure_is_noted_and_never_tried_again(
+async def test_a_failure_is_noted_and_never_retried(
     stack: StackInfo, listener: str, requests: Requests
 ) -> None:
     busy = await answer(stack, await post(stack, f"{listener}/busy"))

@@ -263,21 +263,21 @@ async def test_a_restart_of_postgres_is_silent_and_events_go_on(
 async def test_the_official_client_hears_an_insert_and_its_own_echo(
     stack: StackInfo, database: Database
 ) -> None:
-    ready, rung, echoed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    ready, arrived, echoed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     client = AsyncRealtimeClient(f"{stack.url}/realtime/v1", stack.secret_key, auto_reconnect=False)
     await client.connect()
     broadcast: RealtimeChannelBroadcastConfig = {"ack": False, "self": True}
     channel = client.channel(
-        "doorbell", {"config": {"broadcast": broadcast, "presence": None, "private": False}}
+        "worker", {"config": {"broadcast": broadcast, "presence": None, "private": False}}
     )
     inserted = RealtimePostgresChangesListenEvent.Insert
-    channel.on_postgres_changes(inserted, lambda _: rung.set(), table="heard", schema="public")
+    channel.on_postgres_changes(inserted, lambda _: arrived.set(), table="heard", schema="public")
     channel.on_system(lambda _: ready.set()).on_broadcast("ping", lambda _: echoed.set())
     await channel.subscribe()
     async with asyncio.timeout(BOUNDED):
         await ready.wait()
         await database.execute("insert into heard (id) values (1)")
-        await rung.wait()
+        await arrived.wait()
         await channel.send_broadcast("ping", {})
         await echoed.wait()
     await client.close()

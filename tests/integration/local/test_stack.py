@@ -111,7 +111,7 @@ async def test_a_taken_port_is_named(tmp_path: Path, taken: str) -> None:
                 pass
 
 
-async def test_a_postgres_that_falls_is_started_again(
+async def test_a_postgres_that_dies_is_started_again(
     running_stack: RunningStack, stack: StackInfo
 ) -> None:
     before = running_stack.postmaster()
@@ -125,7 +125,9 @@ async def test_a_postgres_that_falls_is_started_again(
             await asyncio.sleep(0.05)
 
 
-async def test_new_tables_and_their_rows_are_nobodys_without_grants(stack: StackInfo) -> None:
+async def test_new_tables_and_their_rows_are_readable_by_nobody_without_grants(
+    stack: StackInfo,
+) -> None:
     connection = await asyncpg.connect(stack.database_url)
     await connection.execute("create table ungranted (id bigint primary key)")
     async with httpx.AsyncClient(base_url=stack.url) as http:

@@ -164,12 +164,12 @@ async def test_policies_and_grants_that_were_there_are_left_and_named(
     notices: list[str] = []
     async with connected(url) as database:
         database.add_log_listener(lambda _, notice: notices.append(str(notice)))
-        await database.execute((MIGRATIONS / OURS[0]).read_text())
-        await asyncio.sleep(0)  # the listener is called by the loop
+        for name in OURS:
+            await database.execute((MIGRATIONS / name).read_text())
+        await asyncio.sleep(0)  # the loop calls the listener
     (kept,) = (notice for notice in notices if "left as they are" in notice)
     assert "- policy own_sessions on therapy_sessions" in kept
     assert "- select on therapy_sessions to authenticated" in kept
-    await apply(url)
     assert await rows(url, "select policyname from pg_policies where schemaname = 'public'") == [
         {"policyname": "own_sessions"}
     ]
@@ -186,3 +186,15 @@ async def test_a_recording_without_analog_channels_fits_an_old_technical_table(
     await apply(url)
     await execute(url, "update c3d_technical_data set channel_count = 0")
     await execute(url, "update c3d_technical_data set channel_count = null")
+
+
+async def test_a_content_hash_becomes_lower_case_and_any_other_text_stays(
+    blank_database: CreateDatabase, packages: Packages
+) -> None:
+    url = await blank_database()
+    await execute(url, JSON_NAMES)
+    await execute(url, "update therapy_sessions set file_hash = upper(file_hash)")
+    push(url, packages)
+    hashes = [row["file_hash"] for row in await rows(url, "select file_hash from therapy_sessions")]
+    assert hashes.count(CONTENT_HASH) == 1
+    assert sum(text.startswith("PATH:") for text in hashes) == 5

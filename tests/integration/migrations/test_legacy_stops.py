@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import CreateDatabase
 from tests.integration.databases import execute, rows
-from tests.integration.legacy_shapes import INCOMPLETE, JSON_NAMES
+from tests.integration.legacy_shapes import CONTENT_HASH, INCOMPLETE, JSON_NAMES, TWO_SPELLINGS
 from tests.integration.migrating import apply, push, refused, stopped
 from worker.local.packages import Packages
 
@@ -148,14 +148,14 @@ async def test_the_cures_of_the_message_work(blank_database: CreateDatabase) -> 
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ("create view public.therapy_sessions as select 1 as id", "is no table"),
+        ("create view public.therapy_sessions as select 1 as id", "is not a table"),
         (
             "create table public.c3d_technical_data (id uuid primary key, session_id uuid)",
             "several rows for one session",
         ),
         (
             "create table public.c3d_technical_data (session_id uuid unique, channel_names json)",
-            "no text[]",
+            "not text[]",
         ),
     ],
 )
@@ -167,3 +167,18 @@ async def test_tables_of_another_kind_stop_the_migration_with_a_cure(
     message = await stopped(url)
     assert said in message
     assert "push again" in message
+
+
+async def test_one_content_in_two_spellings_stops_the_migration(
+    blank_database: CreateDatabase,
+) -> None:
+    url = await blank_database()
+    await execute(url, TWO_SPELLINGS)
+    message = await stopped(url)
+    assert "2 of 4 sessions share their file_hash with another" in message
+    (shared,) = await rows(url, message.partition("keep one of each, ")[2].removesuffix("."))
+    assert (shared["lower"], len(shared["array_agg"])) == (CONTENT_HASH, 2)
+    await execute(url, "delete from therapy_sessions where file_path = 'P005/lower.c3d'")
+    await apply(url)
+    hashes = {row["file_hash"] for row in await rows(url, "select file_hash from therapy_sessions")}
+    assert hashes == {CONTENT_HASH, "path:A", "path:a"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.conftest import PROJECT, CreateDatabase
@@ -20,11 +22,12 @@ from tests.integration.migrating import (
     push,
     refused,
 )
-from tests.integration.queue_calls import add, claim, complete
+from tests.integration.queue_calls import add, claim, complete, row
 from worker.local.packages import Packages
 from worker.local.postgres import SUPERUSER, as_role
 from worker.local.supabase_cli import run_cli
 
+BLOCK = re.MULTILINE | re.DOTALL
 SHAPE = """
 select table_name, column_name, data_type, is_nullable, column_default
 from information_schema.columns
@@ -72,7 +75,10 @@ async def test_a_new_project_gets_the_two_tables_column_for_column(migrated_data
         ("therapy_sessions", "processing_due_at"): (instant, False),
         ("therapy_sessions", "processing_claim"): ("uuid", False),
         ("therapy_sessions", "processing_error"): ("text", False),
+        ("therapy_sessions", "processing_abandoned"): ("boolean", True),
+        ("therapy_sessions", "processing_queued_at"): (instant, False),
         ("therapy_sessions", "read_mode"): ("text", False),
+        ("therapy_sessions", "patient_code"): ("text", False),
         ("c3d_technical_data", "session_id"): ("uuid", True),
         ("c3d_technical_data", "original_sampling_rate"): ("real", False),
         ("c3d_technical_data", "original_duration_seconds"): ("real", False),
@@ -95,6 +101,55 @@ async def test_defaults_give_a_new_session_everything_but_its_file(migrated_data
     assert (found["game_metadata"], found["analytics_cache"]) == ("{}", "{}")
     for name in ("created_at", "updated_at", "last_accessed_at", "processing_due_at"):
         assert found[name] is not None
+
+
+async def test_other_programs_may_write_a_content_hash_in_upper_case(
+    migrated_database: str,
+) -> None:
+    async with connected(migrated_database, role="service_role") as database:
+        session = await add(database, file_hash="AB" * 32)
+        assert (await row(database, session))["file_hash"] == "ab" * 32
+        with pytest.raises(asyncpg.UniqueViolationError, match="file_hash"):
+            await add(database, file_hash="aB" * 32)
+        other = await add(database, file_hash="Path and size")
+        assert (await row(database, other))["file_hash"] == "Path and size"
+        await database.execute(
+            "update therapy_sessions set file_hash = $1 where id = $2", "CD" * 32, other
+        )
+        assert (await row(database, other))["file_hash"] == "cd" * 32
+        for content_hash in ("cd" * 32, "CD" * 32):
+            found = await database.fetchrow("select * from find_session($1, 'a')", content_hash)
+            assert found is not None
+            assert found["session_id"] == other
+
+
+async def test_looking_for_a_content_never_reads_the_whole_table(migrated_database: str) -> None:
+    async with connected(migrated_database, role="service_role") as database:
+        await database.execute(
+            "insert into therapy_sessions "
+            "(file_path, file_hash, file_size_bytes, original_filename) "
+            "select n || '.c3d', md5('a' || n) || md5('b' || n), n, n || '.c3d' "
+            "from generate_series(1, 5000) as n"
+        )
+        old = await add(database, file_path="old.c3d", file_hash="path:old")
+        await database.execute("reset role; analyze therapy_sessions; set role service_role")
+        for call in (
+            "find_session($1, '1.c3d')",
+            "cached_statistics($1, 1)",
+            "cache_statistics($1, jsonb '{\"version\": 1}')",
+            "invalidate_statistics($1)",
+        ):
+            async with database.transaction():
+                await database.fetch(f"select * from {call}", "AB" * 32)
+                scans = await database.fetchval(
+                    "select seq_scan from pg_stat_xact_user_tables "
+                    "where relname = 'therapy_sessions'"
+                )
+            assert scans == 0, call
+        found = await database.fetchval(
+            "select session_id from find_session($1, 'old.c3d')", "ab" * 32
+        )
+        assert found == old
 
 
 async def test_the_technical_row_goes_with_its_session(migrated_database: str) -> None:
@@ -189,7 +244,30 @@ def test_every_file_says_its_reason_and_waits_for_no_lock() -> None:
         assert name[14] == "_"
         assert sql.startswith("--")
         assert "\n-- Reason: " in sql, name
+        assert "\n\nset local lock_timeout = '5s';\n" in sql, name
         assert "cascade;" not in sql.lower(), name
+
+
+def test_every_function_stands_in_one_file_with_its_access_and_its_words_below() -> None:
+    sql = "".join((MIGRATIONS / name).read_text() for name in OURS)
+    functions = re.findall(
+        r"^create or replace function public\.(\w+).*?^\$\$;\n\n(\w+ \w+)", sql, BLOCK
+    )
+    assert {follows for _, follows in functions} == {"revoke execute"}
+    names = [name for name, _ in functions]
+    assert len(names) == len(set(names)) == sql.count("comment on function public.")
+
+
+async def test_a_completed_session_has_a_value_for_every_technical_column(
+    migrated_database: str,
+) -> None:
+    (found,) = await rows(
+        migrated_database,
+        "select array_agg(attname::text order by attnum) as columns, "
+        "technical_columns() as technical from pg_attribute "
+        "where attrelid = 'c3d_technical_data'::regclass and attnum > 0",
+    )
+    assert found["columns"] == ["session_id", *found["technical"], "extracted_at"]
 
 
 def test_the_configuration_names_the_local_stacks_ports() -> None:
@@ -203,9 +281,10 @@ async def test_the_bucket_is_private_and_new_sessions_are_published(
 ) -> None:
     (bucket,) = await rows(migrated_database, "select * from storage.buckets")
     assert (bucket["id"], bucket["name"], bucket["public"]) == ("c3d-files", "c3d-files", False)
-    assert await rows(migrated_database, "select tablename from pg_publication_tables") == [
-        {"tablename": "therapy_sessions"}
-    ]
+    published = await rows(
+        migrated_database, "select tablename from pg_publication_tables order by tablename"
+    )
+    assert [row["tablename"] for row in published] == ["therapy_sessions", "worker_bells"]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +300,4 @@ async def test_any_publication_is_taken_as_it_is(migrated_database: str, publica
     await apply(migrated_database)
     found = await rows(migrated_database, "select tablename from pg_publication_tables")
     assert {"tablename": "therapy_sessions"} in found
+    assert {"tablename": "worker_bells"} in found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.integration.databases import Connection
+import pytest
+
+from tests.integration.databases import Connection, connected
 from tests.integration.queue_calls import TECHNICAL, add, claim, row, technical_row
 
 HASH = "0" * 64
@@ -92,3 +95,84 @@ async def test_a_hash_that_is_none_cannot_be_left_unmeasured(database: Connectio
     answers = await complete(database, finished(session, claim_id, content_hash=None))
     assert answers[session][0] == "rejected"
     assert (await row(database, session))["processing_status"] == "processing"
+
+
+async def test_a_session_that_somebody_has_locked_keeps_back_no_other(
+    database: Connection, second: Connection
+) -> None:
+    sessions = [await add(database) for _ in range(3)]
+    claim_id = uuid4()
+    await claim(database, claim_id)
+    batch = [finished(session, claim_id) for session in sessions]
+    async with second.transaction():
+        await second.execute("select from therapy_sessions where id = $1 for update", sessions[1])
+        async with asyncio.timeout(0.9):
+            answers = await complete(database, *batch)
+    assert [answers[session][0] for session in sessions] == ["completed", "locked", "completed"]
+    assert (await row(database, sessions[1]))["processing_status"] == "processing"
+    assert {outcome for outcome, _ in (await complete(database, *batch)).values()} == {"completed"}
+
+
+async def test_content_that_somebody_else_is_writing_is_waited_for_a_second_at_most(
+    database: Connection, second: Connection
+) -> None:
+    twin, other = await add(database, file_hash="path and size"), await add(database)
+    claim_id = uuid4()
+    await claim(database, claim_id)
+    batch = [
+        finished(twin, claim_id, content_hash="ef" * 32),
+        finished(other, claim_id, content_hash="cd" * 32),
+    ]
+    async with second.transaction():
+        await add(second, file_hash="ef" * 32)
+        async with asyncio.timeout(2.5):
+            answers = await complete(database, *batch)
+        assert (answers[twin][0], answers[other][0]) == ("locked", "completed")
+    assert (await complete(database, *batch))[twin][0] == "duplicate"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("raise exception 'not this one';", "not this one (P0001)"),
+        ("return null;", "a trigger skips the change (09000)"),
+        ("perform 1 / 0;", "division by zero (22012)"),
+        ("perform no_such_function();", "(42883)"),
+        ("new.file_path := null; return new;", "(23502)"),
+    ],
+)
+async def test_a_row_that_may_not_be_completed_is_told_from_values_that_do_not_fit(
+    migrated_database: str, rule: str, said: str
+) -> None:
+    async with connected(migrated_database) as database:
+        await database.execute(
+            f"create function refuse() returns trigger language plpgsql as $$ begin {rule} end $$;"
+            "create trigger refuse before update on therapy_sessions for each row "
+            "when (old.patient_id = 'P7' and new.processing_status = 'completed') "
+            "execute function refuse()"
+        )
+        bad, good = await add(database, patient_id="P7"), await add(database)
+        claim_id = uuid4()
+        await claim(database, claim_id)
+        answers = await complete(
+            database, *(finished(session, claim_id) for session in (bad, good))
+        )
+        assert answers[good] == ("completed", None)
+        outcome, refusal = answers[bad]
+        assert (outcome, refusal[-len(said) :]) == ("refused", said)
+        assert (await row(database, bad))["processing_status"] == "processing"
+        assert await technical_row(database, bad) is None
+
+
+async def test_a_rule_for_technical_rows_is_the_owners_and_no_fault_of_the_values(
+    migrated_database: str,
+) -> None:
+    async with connected(migrated_database) as database:
+        await database.execute(
+            "alter table c3d_technical_data add constraint few check (channel_count < 2)"
+        )
+        session, claim_id = await add(database), uuid4()
+        await claim(database, claim_id)
+        answers = await complete(database, finished(session, claim_id))
+        assert answers[session][0] == "refused"
+        assert '"few" (23514)' in answers[session][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,7 +10,16 @@ import asyncpg
 import pytest
 
 from tests.integration.databases import Connection
-from tests.integration.queue_calls import MAX_ATTEMPTS, add, backdate, claim, fail, held, row
+from tests.integration.queue_calls import (
+    MAX_ATTEMPTS,
+    add,
+    backdate,
+    claim,
+    fail,
+    held,
+    release,
+    row,
+)
 
 
 async def test_claiming_holds_a_session_under_a_lease_and_counts_the_attempt(
@@ -95,37 +105,74 @@ async def test_a_session_set_to_pending_by_hand_is_tried_again(database: Connect
     assert await fail(database, session, old_claim) == "lost"
 
 
-async def test_a_session_whose_lease_ran_out_is_claimed_alone(database: Connection) -> None:
-    session, _ = await held(database)
-    waiting = await add(database)
-    await backdate(database, session, 60)
-    new_claim = uuid4()
-    assert await claim(database, new_claim) == [session]
-    found = await row(database, session)
-    assert (found["processing_attempts"], found["processing_claim"]) == (2, new_claim)
-    assert await claim(database, uuid4()) == [waiting]
-
-
-async def test_abandoned_sessions_come_one_at_a_time(database: Connection) -> None:
-    sessions = {await add(database) for _ in range(3)}
-    await claim(database, uuid4())
-    for session in sessions:
-        await backdate(database, session, 1)
-    claimed = [await claim(database, uuid4()) for _ in range(4)]
-    assert sorted(map(len, claimed)) == [0, 1, 1, 1]
-    assert {session for batch in claimed for session in batch} == sessions
-
-
-async def test_abandoned_and_waiting_sessions_take_turns_by_how_long_they_are_due(
+async def test_a_session_whose_lease_ran_out_is_claimed_beside_the_batch(
     database: Connection,
 ) -> None:
-    abandoned = [await add(database), await add(database)]
-    await claim(database, uuid4())
-    waiting = [await add(database), await add(database)]
-    for session, seconds in zip([*abandoned, *waiting], (40, 20, 30, 10), strict=True):
+    abandoned, _ = await held(database)
+    waiting = [await add(database) for _ in range(3)]
+    await backdate(database, abandoned, 60)
+    new_claim = uuid4()
+    assert set(await claim(database, new_claim, 2)) == {abandoned, *waiting[:2]}
+    found = await row(database, abandoned)
+    assert (found["processing_attempts"], found["processing_claim"]) == (2, new_claim)
+
+
+async def test_abandoned_sessions_come_one_at_a_time_the_longest_abandoned_first(
+    database: Connection,
+) -> None:
+    abandoned = [await add(database) for _ in range(3)]
+    waiting = await add(database)
+    await claim(database, uuid4(), 3)
+    for session, seconds in zip(abandoned, (10, 30, 20), strict=True):
         await backdate(database, session, seconds)
-    order = [await claim(database, uuid4(), 1) for _ in range(4)]
-    assert order == [[abandoned[0]], [waiting[0]], [abandoned[1]], [waiting[1]]]
+    claimed = [set(await claim(database, uuid4())) for _ in range(4)]
+    assert claimed == [{abandoned[1], waiting}, {abandoned[2]}, {abandoned[0]}, set()]
+
+
+async def test_a_worker_that_has_an_abandoned_session_gets_no_other(database: Connection) -> None:
+    abandoned, _ = await held(database)
+    waiting = await add(database)
+    await backdate(database, abandoned, 60)
+    assert await claim(database, uuid4(), with_abandoned=False) == [waiting]
+    assert await claim(database, uuid4(), with_abandoned=False) == []
+    assert await claim(database, uuid4()) == [abandoned]
+
+
+async def test_a_repeated_claim_knows_which_session_was_abandoned(database: Connection) -> None:
+    """Neither how often a session was claimed, nor that it was claimed last, says so."""
+    abandoned, _ = await held(database)
+    await backdate(database, abandoned, 60)
+    retried = await add(database, processing_attempts=3)
+    fresh = await add(database)
+    query = "select id, processing_attempts, abandoned from claim_sessions($1, 10, 60, 9)"
+    claim_id = uuid4()
+    first = [tuple(each) for each in await database.fetch(query, claim_id)]
+    assert first == [(abandoned, 2, True), (retried, 4, False), (fresh, 1, False)]
+    for repeated in (query, query.replace("9)", "9, false)")):
+        assert [tuple(each) for each in await database.fetch(repeated, claim_id)] == first
+
+
+async def test_a_session_is_not_abandoned_for_ever(database: Connection) -> None:
+    session, _ = await held(database)
+    await backdate(database, session, 1)
+    claim_id = uuid4()
+    await claim(database, claim_id)
+    assert (await row(database, session))["processing_abandoned"]
+    await release(database, [claim_id], [session])
+    await claim(database, uuid4())
+    assert not (await row(database, session))["processing_abandoned"]
+
+
+async def test_a_repeated_claim_passes_by_a_session_that_somebody_has_locked(
+    database: Connection, second: Connection
+) -> None:
+    sessions = {await add(database) for _ in range(3)}
+    claim_id = uuid4()
+    await claim(database, claim_id)
+    async with second.transaction():
+        await second.execute("select from therapy_sessions limit 1 for update")
+        async with asyncio.timeout(1):
+            assert set(await claim(database, claim_id)) == sessions
 
 
 async def test_a_session_somebody_has_locked_holds_up_no_abandoned_one(
@@ -152,7 +199,7 @@ async def test_a_session_that_outlived_its_workers_fails_with_a_cure(database: C
     assert found["processing_status"] == "failed"
     assert found["processing_due_at"] is None
     assert found["processing_error"].startswith("worker_died: ")
-    assert f"after {MAX_ATTEMPTS} tries" in found["processing_error"]
+    assert f"after {MAX_ATTEMPTS} attempts" in found["processing_error"]
     assert "requeue" in found["processing_error"]
 
 

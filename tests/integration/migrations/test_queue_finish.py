@@ -121,6 +121,42 @@ async def test_the_technical_row_of_an_earlier_reading_is_replaced(database: Con
     assert (technical["frame_count"], technical["sampling_rate"]) == (5, None)
 
 
+async def test_what_other_programs_keep_beside_the_technical_values_stays(
+    migrated_database: str,
+) -> None:
+    async with connected(migrated_database) as database:
+        await database.execute(
+            "alter table c3d_technical_data add column reviewed boolean not null default false"
+        )
+        session, claim_id = await held(database)
+        await complete(database, session, claim_id)
+        await database.execute("update c3d_technical_data set reviewed = true")
+        await requeue(database, session, force=True)
+        await claim(database, claim_id)
+        await complete(database, session, claim_id, technical={"frame_count": 5})
+        technical = await technical_row(database, session)
+        assert technical is not None
+        assert (technical["frame_count"], technical["reviewed"]) == (5, True)
+        await claim(database, claim_id)
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="technical columns"):
+            await complete(database, session, claim_id, technical={"reviewed": False})
+
+
+async def test_a_new_technical_column_is_one_more_name_in_a_list(migrated_database: str) -> None:
+    async with connected(migrated_database) as database:
+        await database.execute(
+            "alter table c3d_technical_data add column event_count integer;"
+            "create or replace function technical_columns() returns text[] language sql immutable "
+            "set search_path = '' as $$ select array['frame_count', 'event_count'] $$"
+        )
+        session, claim_id = await held(database)
+        said = {"frame_count": 5, "event_count": 7}
+        assert await complete(database, session, claim_id, technical=said) == "completed"
+        technical = await technical_row(database, session)
+        assert technical is not None
+        assert said.items() <= technical.items()
+
+
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
@@ -150,7 +186,7 @@ async def test_a_hash_that_is_no_content_hash_is_replaced_by_the_measured_one(
 async def test_a_content_hash_stays_as_it_is(database: Connection, content_hash: str) -> None:
     session, claim_id = await held(database, file_hash=content_hash)
     await complete(database, session, claim_id, content_hash="ef" * 32)
-    assert (await row(database, session))["file_hash"] == content_hash
+    assert (await row(database, session))["file_hash"] == "ab" * 32
 
 
 @pytest.mark.parametrize("known", ["ef" * 32, "EF" * 32])
@@ -188,6 +224,8 @@ async def test_a_unique_rule_of_the_projects_own_is_not_taken_for_a_duplicate(
     "bad",
     [
         {"technical": {"sample_rate": 990}},
+        {"technical": {"extracted_at": None}},
+        {"technical": {"session_id": None}},
         {"technical": []},
         {"technical": None},
         {"game": ["level"]},
@@ -206,7 +244,7 @@ async def test_values_that_fit_no_column_are_refused(
 
 async def test_neither_row_is_written_when_one_cannot_be(database: Connection) -> None:
     session, claim_id = await held(database)
-    with pytest.raises(asyncpg.NumericValueOutOfRangeError):
+    with pytest.raises(asyncpg.InvalidParameterValueError, match=r"out of range.*22003"):
         await complete(database, session, claim_id, technical={"frame_count": 2**31})
     assert (await row(database, session))["processing_status"] == "processing"
 

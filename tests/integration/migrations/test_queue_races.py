@@ -87,21 +87,33 @@ async def test_a_lease_being_extended_is_not_taken(
     session, claim_id = await held(database)
     await backdate(database, session, 1)
     async with database.transaction():
-        assert await extend(database, [claim_id], [session]) == [session]
+        assert await extend(database, [claim_id], [session]) == {session: True}
         assert await claim(second, uuid4()) == []
     assert await claim(second, uuid4()) == []
 
 
 async def test_a_lease_being_taken_is_not_extended(
-    database: Connection, second: Connection, queue_url: str
+    database: Connection, second: Connection
 ) -> None:
     session, late = await held(database)
     await backdate(database, session, 1)
     async with database.transaction():
         assert await claim(database, uuid4()) == [session]
         before = await row(database, session)
-        extending = await meets_a_lock(queue_url, second, extend(second, [late], [session]))
-    assert await extending == []
+        assert await extend(second, [late], [session]) == {session: False}
+    assert await extend(second, [late], [session]) == {}
+    assert await row(database, session) == before
+
+
+async def test_a_session_being_completed_is_not_lost_and_gets_no_lease(
+    database: Connection, second: Connection
+) -> None:
+    session, claim_id = await held(database)
+    async with database.transaction():
+        await complete(database, session, claim_id)
+        before = await row(database, session)
+        assert await extend(second, [claim_id], [session]) == {session: False}
+    assert await extend(second, [claim_id], [session]) == {session: True}
     assert await row(database, session) == before
 
 
@@ -117,62 +129,62 @@ async def test_a_session_being_completed_is_not_taken(
 
 
 async def test_a_worker_that_completes_while_its_session_is_taken_has_lost_it(
-    database: Connection, second: Connection, queue_url: str
+    database: Connection, second: Connection
 ) -> None:
     session, late = await held(database)
     await backdate(database, session, 1)
     async with database.transaction():
         assert await claim(database, uuid4()) == [session]
         before = await row(database, session)
-        completing = await meets_a_lock(queue_url, second, complete(second, session, late))
-    assert await completing == "lost"
+        assert await complete(second, session, late) == "locked"
+    assert await complete(second, session, late) == "lost"
     assert await row(database, session) == before
     assert await technical_row(database, session) is None
 
 
 async def test_completing_twice_at_once_completes_once(
-    database: Connection, second: Connection, queue_url: str
+    database: Connection, second: Connection
 ) -> None:
     session, claim_id = await held(database)
     async with database.transaction():
         await complete(database, session, claim_id)
-        repeat = await meets_a_lock(queue_url, second, complete(second, session, claim_id))
-    assert await repeat == "completed"
+        assert await complete(second, session, claim_id) == "locked"
+    before = await technical_row(database, session)
+    assert await complete(second, session, claim_id) == "completed"
+    assert await technical_row(database, session) == before
 
 
-async def test_failing_twice_at_once_fails_once(
-    database: Connection, second: Connection, queue_url: str
-) -> None:
+async def test_failing_twice_at_once_fails_once(database: Connection, second: Connection) -> None:
     session, claim_id = await held(database)
     async with database.transaction():
         await fail(database, session, claim_id, retry_seconds=3600)
         before = await row(database, session)
-        repeat = await meets_a_lock(queue_url, second, fail(second, session, claim_id, 1))
-    assert await repeat == "pending"
+        assert await fail(second, session, claim_id, 1) == "locked"
+    assert await fail(second, session, claim_id, 1) == "pending"
     assert await row(database, session) == before
 
 
 async def test_releasing_twice_at_once_gives_one_attempt_back(
-    database: Connection, second: Connection, queue_url: str
+    database: Connection, second: Connection
 ) -> None:
     session, claim_id = await held(database, processing_attempts=1)
     async with database.transaction():
         await release(database, [claim_id], [session])
-        repeat = await meets_a_lock(queue_url, second, release(second, [claim_id], [session]))
-    assert await repeat == [session]
+        assert await release(second, [claim_id], [session]) == []
+    assert await release(second, [claim_id], [session]) == [session]
     assert (await row(database, session))["processing_attempts"] == 1
 
 
 async def test_a_session_requeued_by_two_people_at_once_is_requeued_once(
-    database: Connection, second: Connection, queue_url: str
+    database: Connection, second: Connection
 ) -> None:
     session, claim_id = await held(database)
     await fail(database, session, claim_id)
     async with database.transaction():
         await requeue(database, session)
         before = await row(database, session)
-        again = await meets_a_lock(queue_url, second, requeue(second, session))
-    assert await again == "pending"
+        assert await requeue(second, session) == "locked"
+    assert await requeue(second, session) == "pending"
     assert await row(database, session) == before
 
 

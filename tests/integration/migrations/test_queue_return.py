@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -71,18 +72,36 @@ async def test_extending_moves_the_end_of_every_lease_still_held(database: Conne
     await claim(database, uuid4())
     await backdate(database, first, 30)  # ran out, but nobody took it
     claims, sessions = [first_claim, second_claim, late], [first, second, taken]
-    assert await extend(database, claims, sessions, 600) == sorted([first, second])
+    assert await extend(database, claims, sessions, 600) == {first: True, second: True}
     now = await database.fetchval("select clock_timestamp()")
     for session in (first, second):
         left = (await row(database, session))["processing_due_at"] - now
         assert timedelta(seconds=590) < left <= timedelta(seconds=600)
 
 
-async def test_a_finished_session_has_no_lease_to_extend(database: Connection) -> None:
-    session, claim_id = await held(database)
-    await complete(database, session, claim_id)
-    assert await extend(database, [claim_id], [session]) == []
-    assert await extend(database, [], []) == []
+async def test_a_session_that_its_worker_ended_is_not_lost_and_has_no_lease(
+    database: Connection,
+) -> None:
+    claims, sessions = [], []
+    for end in (complete, fail, partial(fail, retry_seconds=600)):
+        session, claim_id = await held(database)
+        await end(database, session, claim_id)
+        claims.append(claim_id)
+        sessions.append(session)
+    released, claim_id = await held(database)
+    await release(database, [claim_id], [released])
+    claims, sessions = [*claims, claim_id], [*sessions, released]
+    before = [await row(database, session) for session in sessions]
+    assert await extend(database, claims, sessions) == dict.fromkeys(sessions, True)
+    assert [await row(database, session) for session in sessions] == before
+
+
+async def test_a_session_that_was_requeued_or_deleted_is_lost(database: Connection) -> None:
+    requeued, first_claim = await held(database)
+    await complete(database, requeued, first_claim)
+    await requeue(database, requeued, force=True)
+    assert await extend(database, [first_claim], [requeued, uuid4()]) == {}
+    assert await extend(database, [], []) == {}
 
 
 async def test_a_failed_session_is_requeued_from_the_start(database: Connection) -> None:

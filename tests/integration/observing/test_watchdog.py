@@ -17,21 +17,20 @@ import pytest
 
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import settings_of
+from tests.integration.uploads import NEVER, RECORDING
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
-from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.local.worker_process import worker_process
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
+from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
 
-NEVER = "3600"  # seconds between two sweeps
 GAP = 3 * FEED_SECONDS  # seconds; what is silent for longer does not feed
 
 
 class Manager:
-    """A service manager's ear: the socket that NOTIFY_SOCKET names."""
+    """What a service manager hears, on the socket that NOTIFY_SOCKET names."""
 
     def __init__(self, address: str) -> None:
         """Listen on a path, or on an abstract name that begins with @."""
@@ -120,7 +119,7 @@ async def test_a_supabase_that_hangs_is_no_reason_to_kill_the_worker(
         while time.monotonic() < until:
             assert await manager.hear() == "WATCHDOG=1"
         line.mend()
-        session = await harness.session(ghostly_recording(seconds=5.0))
+        session = await harness.session(RECORDING)
         await harness.until(session, "completed", seconds=60.0)
 
 
@@ -131,7 +130,7 @@ async def test_a_turn_that_never_ends_falls_silent(
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     stuck, hanging, freed = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    class Stuck(MetadataService):
+    class Stuck(SessionQueue):
         """Its call outlives its own time limit."""
 
         async def claim(self, *arguments: Any, **named: Any) -> list[ClaimedSession]:
@@ -146,8 +145,15 @@ async def test_a_turn_that_never_ends_falls_silent(
         raise AssertionError
 
     watchdog = Watchdog(max_silence_seconds=GAP)
-    settings = settings_of(harness.stack, poll_seconds=1, lease_seconds=5)
-    loop = ClaimLoop(Stuck(harness.connection.supabase), process, settings, watchdog)
+    loop = ClaimLoop(
+        Stuck(MetadataService(harness.connection.supabase), lease_seconds=5, max_attempts=5),
+        process,
+        slots=4,
+        lease_seconds=5,
+        poll_seconds=1,
+        shutdown_timeout_seconds=20,
+        watchdog=watchdog,
+    )
     running = asyncio.create_task(loop.run())
     assert await manager.hear() == "WATCHDOG=1"
     assert watchdog.alive

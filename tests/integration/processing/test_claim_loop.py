@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,31 +17,35 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.errors import NotC3DError
 from worker.processing.batch_completer import BatchCompleter
+from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
-from worker.settings import Settings
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
 
 LEASE = 2  # seconds
+SLOTS = 4
 
 Process = Callable[[ClaimedSession], Awaitable[None]]
 
 
 @asynccontextmanager
 async def _looping(
-    harness: Harness, process: Process, metadata: MetadataService | None = None, **settings: Any
-) -> AsyncIterator[tuple[ClaimLoop, asyncio.Task[None]]]:
+    harness: Harness,
+    process: Process,
+    *,
+    shutdown_timeout_seconds: float = 10,
+    metadata: MetadataService | None = None,
+) -> AsyncIterator[tuple[ClaimLoop[ClaimedSession], asyncio.Task[None]]]:
     """A claim loop with shorter times than the settings allow people."""
-    chosen = {
-        "concurrency": 4,
-        "lease_seconds": LEASE,
-        "max_attempts": 3,
-        "poll_seconds": 0.2,
-        "shutdown_timeout_seconds": 10,
-        **settings,
-    }
     metadata = metadata or MetadataService(harness.connection.supabase)
-    loop = ClaimLoop(metadata, process, Settings.model_construct(None, **chosen))
+    loop = ClaimLoop(
+        SessionQueue(metadata, lease_seconds=LEASE, max_attempts=3),
+        process,
+        slots=SLOTS,
+        lease_seconds=LEASE,
+        poll_seconds=0.2,
+        shutdown_timeout_seconds=shutdown_timeout_seconds,
+    )
     running = asyncio.create_task(loop.run())
     yield loop, running
     if not running.done():
@@ -65,10 +68,13 @@ async def _abandon(harness: Harness, session: UUID) -> None:
     )
 
 
-async def test_a_session_whose_worker_died_is_worked_on_alone(harness: Harness) -> None:
-    sessions = await _sessions(harness, 12)
-    abandoned = sessions[6]
-    await _abandon(harness, abandoned)
+async def test_a_session_whose_worker_died_is_worked_on_beside_no_other_of_its_kind(
+    harness: Harness,
+) -> None:
+    sessions = await _sessions(harness, 24)
+    abandoned = set(sessions[6:10])
+    for session in abandoned:
+        await _abandon(harness, session)
     active: set[UUID] = set()
     beside: dict[UUID, set[UUID]] = {}
     metadata = MetadataService(harness.connection.supabase)
@@ -83,9 +89,59 @@ async def test_a_session_whose_worker_died_is_worked_on_alone(harness: Harness) 
 
     async with _looping(harness, process):
         await harness.until_done(sessions)
-    assert beside[abandoned] == set()
-    assert any(beside.values())
-    assert (await harness.row(abandoned))["processing_attempts"] == 2
+    assert not any(beside[session] & abandoned for session in abandoned)
+    assert any(beside[session] for session in abandoned)
+    for session in sessions:
+        attempts = (await harness.row(session))["processing_attempts"]
+        assert attempts == (2 if session in abandoned else 1)
+
+
+async def test_abandoned_sessions_that_take_long_keep_no_other_waiting(harness: Harness) -> None:
+    sessions = await _sessions(harness, 24)
+    slow, quick = sessions[:SLOTS], sessions[SLOTS:]
+    for session in slow:
+        await _abandon(harness, session)
+    metadata = MetadataService(harness.connection.supabase)
+    freed = asyncio.Event()
+
+    async def process(session: ClaimedSession) -> None:
+        if session.abandoned:
+            await freed.wait()
+        await _complete(metadata, session)
+
+    async with _looping(harness, process):
+        await harness.until_done(quick, seconds=10)
+        assert (await harness.counts())["processing"] == len(slow)
+        freed.set()
+        await harness.until_done(slow)
+    assert await harness.counts() == {"completed": len(sessions)}
+
+
+@pytest.mark.parametrize("locked", [1, SLOTS])
+async def test_a_session_that_somebody_has_locked_takes_no_slot_and_loses_no_lease(
+    harness: Harness, locked: int
+) -> None:
+    """Otherwise as many as there are slots would stop the worker while the lock is held."""
+    held = await _sessions(harness, locked)
+    metadata = MetadataService(harness.connection.supabase)
+    may_complete = asyncio.Event()
+
+    async def process(session: ClaimedSession) -> None:
+        await may_complete.wait()
+        while await _complete(metadata, session) is Completion.LOCKED:
+            await asyncio.sleep(0.1)
+
+    async with _looping(harness, process):
+        for session in held:
+            await harness.until(session, "processing")
+        async with harness.locking(*held):
+            may_complete.set()
+            others = await _sessions(harness, 20)
+            await harness.until_done(others, seconds=10)
+            await asyncio.sleep(1.5 * LEASE)
+            assert await harness.counts() == {"processing": locked, "completed": len(others)}
+        await harness.until_done(held)
+    assert await harness.counts() == {"completed": locked + len(others)}
 
 
 async def test_a_lease_is_extended_while_the_work_goes_on(harness: Harness) -> None:
@@ -129,13 +185,15 @@ async def test_work_whose_lease_went_to_another_is_dropped(harness: Harness) -> 
     assert (row["processing_status"], row["processing_claim"]) == ("processing", other)
 
 
-@pytest.mark.parametrize("end", ["complete_session", "fail_session"])
-async def test_an_end_whose_answer_comes_late_is_no_lost_lease(harness: Harness, end: str) -> None:
+@pytest.mark.parametrize("end", ["complete_sessions", "fail_session"])
+async def test_an_end_whose_answer_comes_late_is_not_a_lost_lease(
+    harness: Harness, end: str
+) -> None:
     (session,) = await _sessions(harness, 1)
     ended: list[Completion | Failure] = []
 
     async def late(response: httpx.Response) -> None:
-        if response.url.path.endswith(end):
+        if response.url.path.endswith(f"/{end}"):
             await asyncio.sleep(1.5 * LEASE)  # an extension is asked for meanwhile, and refused
 
     harness.connection.http.event_hooks["response"].append(late)

@@ -6,24 +6,24 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from tests.integration.harness import Harness
+from tests.integration.uploads import RECORDING, settings_of
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.sessions import ClaimedSession
 from worker.extraction.isolation import Extracted, Isolation, extract
-from worker.local.recordings import ghostly_recording
-from worker.queueing.claim_loop import ClaimLoop
+from worker.observing.watchdog import Watchdog
 from worker.processing.processor import Processor
-from worker.settings import Settings
+from worker.queueing.claim_loop import ClaimLoop
+from worker.service.run import make_session_loop
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
-
-RECORDING = ghostly_recording(seconds=5.0)
 
 
 def read(path: Path, *, samples: bool) -> Extracted:
@@ -38,22 +38,19 @@ def read(path: Path, *, samples: bool) -> Extracted:
 
 
 @asynccontextmanager
-async def _served(harness: Harness, isolation: Isolation) -> AsyncIterator[ClaimLoop]:
-    settings = Settings(
-        _env_file=None,
-        supabase_url=harness.stack.url,
-        supabase_secret_key=SecretStr(harness.stack.secret_key),
-        poll_seconds=1,
-        max_attempts=3,
-    )
+async def _served(
+    harness: Harness, isolation: Isolation
+) -> AsyncIterator[ClaimLoop[ClaimedSession]]:
+    settings = settings_of(harness.stack, poll_seconds=1, max_attempts=3)
     metadata = MetadataService(harness.connection.supabase)
     store = ObjectStore(harness.connection, harness.bucket)
-    processor = Processor(metadata, store, isolation, settings)
-    loop = ClaimLoop(metadata, processor.process, settings)
-    running = asyncio.create_task(loop.run())
-    yield loop
-    loop.stop()
-    await running
+    with ThreadPoolExecutor(settings.concurrency) as readers:
+        processor = Processor(metadata, store, isolation, readers, settings)
+        loop = make_session_loop(metadata, processor, settings, Watchdog())
+        running = asyncio.create_task(loop.run())
+        yield loop
+        loop.stop()
+        await running
 
 
 @pytest.mark.parametrize(

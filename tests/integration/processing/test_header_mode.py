@@ -63,7 +63,7 @@ async def without_ranges(exchange: Exchange) -> web.StreamResponse:
 async def test_the_row_is_that_of_the_whole_file_and_the_session_says_how_it_was_read(
     harness: Harness, tmp_path: Path
 ) -> None:
-    assert len(LONG) > 1_000_000  # MAX_FILE_MB limits downloads, and this is none
+    assert len(LONG) > 1_000_000  # MAX_FILE_MB limits whole downloads
     scale = Scale()
     session = await harness.session(LONG)
     async with served(harness, tmp_path, scale.weigh):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import RunningStack
+from tests.integration.checking import PUBLISH, broken
 from tests.integration.harness import Harness, harness_of
 from tests.integration.interrupter import Interrupter
-from worker.local.recordings import ghostly_recording
+from tests.integration.uploads import NEVER, RECORDING, numbered
 from worker.local.stack import StackInfo
 from worker.local.worker_process import worker_process
-
-RECORDING = ghostly_recording(seconds=5.0)
-NEVER = "3600"  # seconds: what happens within a test was not the sweep's doing
 
 
 @pytest.fixture
@@ -29,7 +26,7 @@ async def line(migrated_stack: StackInfo) -> AsyncIterator[Interrupter]:
 async def test_an_outage_amid_a_backlog_spends_no_attempt(
     harness: Harness, line: Interrupter, tmp_path: Path
 ) -> None:
-    files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(60)]
+    files = [numbered(number) for number in range(60)]
     sessions = [await harness.session(file) for file in files]
     async with worker_process(line.stack, tmp_path) as worker:
         await worker.until("session_done")
@@ -63,7 +60,7 @@ async def test_what_came_while_realtime_was_away_is_found_when_it_returns(
 async def test_a_restart_of_postgres_loses_nothing(
     harness: Harness, tmp_path: Path, running_stack: RunningStack
 ) -> None:
-    files = [RECORDING[:-4] + struct.pack("<f", number) for number in range(40)]
+    files = [numbered(number) for number in range(40)]
     sessions = [await harness.session(file) for file in files]
     async with worker_process(
         harness.stack, tmp_path, POLL_SECONDS="1", LEASE_SECONDS="5"
@@ -75,17 +72,14 @@ async def test_a_restart_of_postgres_loses_nothing(
             assert await again.counts() == {"completed": 40}
 
 
-async def test_a_worker_that_cannot_reach_realtime_still_serves_within_the_sweep(
+async def test_without_realtime_a_session_is_processed_at_the_next_poll(
     harness: Harness, tmp_path: Path
 ) -> None:
-    await harness.database.execute("drop publication supabase_realtime")
-    try:
-        async with worker_process(harness.stack, tmp_path, POLL_SECONDS="1") as worker:
-            await worker.until("realtime_lost")
-            session = await harness.session(RECORDING)
-            row = await harness.until(session, "completed", "failed", seconds=5.0)
-            assert row["processing_status"] == "completed"
-    finally:
-        await harness.database.execute(
-            "create publication supabase_realtime for table public.therapy_sessions"
-        )
+    async with (
+        broken(harness.stack, "drop publication supabase_realtime", PUBLISH),
+        worker_process(harness.stack, tmp_path, POLL_SECONDS="1") as worker,
+    ):
+        await worker.until("realtime_lost")
+        session = await harness.session(RECORDING)
+        row = await harness.until(session, "completed", "failed", seconds=5.0)
+    assert row["processing_status"] == "completed"

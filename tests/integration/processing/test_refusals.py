@@ -10,7 +10,6 @@ import pytest
 from tests.integration.harness import Harness
 from worker.backend import rest
 from worker.backend.metadata_service import SESSIONS
-from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
 from worker.errors import WorkerError
 
@@ -28,7 +27,12 @@ async def _upload_twice(harness: Harness, file: Path) -> object:
 
 
 async def _insert_twice(harness: Harness, _: Path) -> object:
-    row = NewSession("a.c3d", "ab" * 32, 10, "a.c3d").row()
+    row = {
+        "file_path": "a.c3d",
+        "file_hash": "ab" * 32,
+        "file_size_bytes": 10,
+        "original_filename": "a.c3d",
+    }
     table = harness.connection.supabase.table(SESSIONS)
     await rest.rows(table.insert(row))
     return await rest.rows(table.insert(row))

@@ -1,4 +1,4 @@
-"""What the worker tells those who watch it, held against the tables themselves."""
+"""What the worker tells those who watch it, compared with the tables themselves."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
+from tests.integration.checking import PUBLISH, broken
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import RECORDING, numbered, settings_of
@@ -84,7 +85,7 @@ Samples: TypeAlias = "dict[tuple[str, str], float]"
 
 
 class Watcher:
-    """Asks a worker's HTTP server, in this process unless it is given a port."""
+    """Asks a worker's HTTP server, in this process unless it is given an address."""
 
     def __init__(self, address: str = "http://worker", health: HealthService | None = None) -> None:
         """Ask at `address`, or `health` in this process."""
@@ -210,7 +211,7 @@ async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(harness: 
         assert (await watcher.readiness())[0] == 200
 
 
-async def test_a_supabase_that_hangs_holds_up_no_scrape(harness: Harness) -> None:
+async def test_a_supabase_that_hangs_delays_no_scrape(harness: Harness) -> None:
     async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
         line.freeze()
         async with asyncio.timeout(8.0):
@@ -311,27 +312,21 @@ async def test_without_realtime_the_worker_is_ready_all_the_same(
     harness: Harness, tmp_path: Path
 ) -> None:
     port = str(choose(0, "the worker"))
-    await harness.database.execute("drop publication supabase_realtime")
-    try:
-        async with harness.worker(tmp_path, HTTP_PORT=port) as worker:
-            await worker.until("realtime_lost")
-            watcher = _served(port)
-            status, said = await watcher.readiness()
-            samples = await watcher.metrics()
-            assert await watcher.status("/webhooks/storage") == 404  # there is no secret
-    finally:
-        await harness.database.execute(
-            "create publication supabase_realtime"
-            " for table public.therapy_sessions, public.worker_bells"
-        )
+    async with (
+        broken(harness.stack, "drop publication supabase_realtime", PUBLISH),
+        harness.worker(tmp_path, HTTP_PORT=port) as worker,
+    ):
+        await worker.until("realtime_lost")
+        watcher = _served(port)
+        status, said = await watcher.readiness()
+        samples = await watcher.metrics()
+        assert await watcher.status("/webhooks/storage") == 404  # there is no secret
     assert (status, said["realtime"], said["sessions"]) == (200, "lost", "turning")
     assert samples["c3d_worker_realtime_ready", ""] == 0
     assert samples["c3d_worker_realtime_reconnects_total", ""] >= 1
 
 
-async def test_a_webhook_that_nobody_would_hear_is_one_sentence(
-    harness: Harness, tmp_path: Path
-) -> None:
+async def test_a_webhook_without_a_port_is_one_sentence(harness: Harness, tmp_path: Path) -> None:
     settings = {"WEBHOOK_SECRET": SECRET, "HTTP_PORT": "0"}
     async with harness.worker(tmp_path, **settings) as worker:
         with pytest.raises(Exception, match="setting: WEBHOOK_SECRET is set, and HTTP_PORT=0"):

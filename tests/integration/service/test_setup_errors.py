@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.integration.command_line import command
 from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.errors import MigrationMissingError
 from worker.local.stack import StackInfo
-from worker.settings import settings_names
 
 
-def _run(folder: Path, **settings: str) -> str:
+async def _run(stack: StackInfo, folder: Path, **settings: str) -> str:
     """Run a worker that cannot start, and return what it says."""
-    inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
-    ended = subprocess.run(
-        [sys.executable, "-m", "worker", "run"],
-        cwd=folder,
-        env={**inherited, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
-    return ended.stderr
+    code, printed, said = await command(stack, folder, "run", **settings)
+    assert (code, printed) == (2, "")
+    assert len(said.strip().splitlines()) == 1
+    return said
 
 
 async def _until(service: MetadataService, *, missing: bool) -> None:
@@ -51,32 +38,41 @@ async def _until(service: MetadataService, *, missing: bool) -> None:
             await asyncio.sleep(0.05)
 
 
-def test_a_missing_setting(tmp_path: Path) -> None:
-    said = _run(tmp_path, SUPABASE_URL="http://127.0.0.1:1")
+async def test_a_missing_setting(migrated_stack: StackInfo, tmp_path: Path) -> None:
+    said = await _run(migrated_stack, tmp_path, SUPABASE_SECRET_KEY="")
     assert said.startswith("setting: SUPABASE_SECRET_KEY is not set")
     assert ".env" in said
 
 
-def test_an_unreachable_url(tmp_path: Path) -> None:
-    said = _run(tmp_path, SUPABASE_URL="http://127.0.0.1:1", SUPABASE_SECRET_KEY="secret")
+async def test_an_unreachable_url(migrated_stack: StackInfo, tmp_path: Path) -> None:
+    said = await _run(migrated_stack, tmp_path, SUPABASE_URL="http://127.0.0.1:1")
     assert said.startswith("supabase_unavailable: ")
     assert "SUPABASE_URL" in said
 
 
+async def test_an_address_without_encryption_is_a_warning_before_anything_is_sent(
+    migrated_stack: StackInfo, tmp_path: Path
+) -> None:
+    settings = {"SUPABASE_URL": "http://nowhere.invalid", "LOG_FORMAT": "json"}
+    _, _, said = await command(migrated_stack, tmp_path, "run", **settings)
+    warned, failed = said.splitlines()
+    line = json.loads(warned)
+    assert (line["event"], line["level"]) == ("url_not_encrypted", "warning")
+    assert line["url"] == "http://nowhere.invalid"
+    assert failed.startswith("supabase_unavailable: ")
+
+
 @pytest.mark.parametrize("key", ["sb_secret_of_another_project", "nonsense"])
-def test_a_wrong_key(migrated_stack: StackInfo, tmp_path: Path, key: str) -> None:
-    said = _run(tmp_path, SUPABASE_URL=migrated_stack.url, SUPABASE_SECRET_KEY=key)
+async def test_a_wrong_key(migrated_stack: StackInfo, tmp_path: Path, key: str) -> None:
+    said = await _run(migrated_stack, tmp_path, SUPABASE_SECRET_KEY=key)
     assert said.startswith("key_refused: ")
     assert "SUPABASE_SECRET_KEY" in said
     assert key not in said
 
 
-def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_path: Path) -> None:
-    said = _run(
-        tmp_path,
-        SUPABASE_URL=migrated_stack.url,
-        SUPABASE_SECRET_KEY=migrated_stack.publishable_key,
-    )
+async def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_path: Path) -> None:
+    key = migrated_stack.publishable_key
+    said = await _run(migrated_stack, tmp_path, SUPABASE_SECRET_KEY=key)
     assert said.startswith("key_refused: ")
 
 
@@ -99,15 +95,11 @@ def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_path: Pat
     ids=["sessions", "technical data", "functions"],
 )
 async def test_a_missing_migration(harness: Harness, tmp_path: Path, hide: str, show: str) -> None:
-    settings = {
-        "SUPABASE_URL": harness.stack.url,
-        "SUPABASE_SECRET_KEY": harness.stack.secret_key,
-    }
     service = MetadataService(harness.connection.supabase)
     await harness.database.execute(hide)
     try:
         await _until(service, missing=True)
-        said = await asyncio.to_thread(_run, tmp_path, **settings)
+        said = await _run(harness.stack, tmp_path)
     finally:
         await harness.database.execute(show)
         await _until(service, missing=False)
@@ -115,12 +107,7 @@ async def test_a_missing_migration(harness: Harness, tmp_path: Path, hide: str, 
     assert "supabase db push" in said
 
 
-def test_a_missing_bucket(migrated_stack: StackInfo, tmp_path: Path) -> None:
-    said = _run(
-        tmp_path,
-        SUPABASE_URL=migrated_stack.url,
-        SUPABASE_SECRET_KEY=migrated_stack.secret_key,
-        C3D_BUCKET="no-such-bucket",
-    )
+async def test_a_missing_bucket(migrated_stack: StackInfo, tmp_path: Path) -> None:
+    said = await _run(migrated_stack, tmp_path, C3D_BUCKET="no-such-bucket")
     assert said.startswith("bucket_missing: ")
     assert "'no-such-bucket'" in said

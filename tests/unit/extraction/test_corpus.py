@@ -77,7 +77,7 @@ def test_row_agrees_with_the_independent_reader(corpus: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("name", _named("reject"))
-def test_what_is_no_c3d_is_refused(corpus: Path, name: str) -> None:
+def test_what_is_not_a_c3d_is_refused(corpus: Path, name: str) -> None:
     with pytest.raises(NotC3DError):
         _read(corpus / name)
 

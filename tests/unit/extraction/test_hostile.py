@@ -63,7 +63,7 @@ NOT_C3D = {
 
 
 @pytest.mark.parametrize("file", NOT_C3D.values(), ids=NOT_C3D.keys())
-def test_what_is_no_c3d_is_called_so(file: bytes) -> None:
+def test_what_is_not_a_c3d_is_called_so(file: bytes) -> None:
     with pytest.raises(NotC3DError):
         read(file)
 

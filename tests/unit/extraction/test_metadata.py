@@ -153,7 +153,7 @@ def test_without_any_plausible_rate_there_is_no_duration() -> None:
     assert metadata.frame_count == 200
 
 
-def test_a_dec_zero_is_no_rate() -> None:
+def test_a_dec_zero_is_not_a_rate() -> None:
     file = recording(
         TWO_CHANNELS,
         processor=DEC,
@@ -174,7 +174,7 @@ def test_rates_may_differ_by_their_rounding(frame_rate: float, analog_rate: floa
     assert read(file).original_sampling_rate == pytest.approx(analog_rate, rel=1e-6)
 
 
-def test_rates_that_contradict_the_samples_a_frame_are_refused() -> None:
+def test_rates_that_contradict_the_samples_per_frame_are_refused() -> None:
     file = recording(
         np.zeros((170, 2)),
         samples_per_frame=17,
@@ -197,7 +197,7 @@ def test_numbers_stored_as_bytes_are_read() -> None:
     assert read(file).channel_count == 2
 
 
-def test_digits_stored_as_text_are_no_number() -> None:
+def test_digits_stored_as_text_are_not_a_number() -> None:
     file = recording(TWO_CHANNELS, groups={"ANALOG": {"RATE": "900"}})
     assert read(file).original_sampling_rate == 100.0  # as where it is absent
 
@@ -212,12 +212,12 @@ def test_channels_are_counted_from_the_header_where_used_is_absent() -> None:
     assert read(file).channel_count == 2
 
 
-def test_channels_without_samples_a_frame_are_no_channels() -> None:
+def test_channels_without_samples_per_frame_are_not_channels() -> None:
     file = recording(frames=20, points=1, groups={"ANALOG": {"USED": 4}})
     assert read(file).channel_count == 0
 
 
-def test_a_short_prefix_is_no_complete_answer() -> None:
+def test_a_short_prefix_is_not_a_complete_answer() -> None:
     file = ghostly_recording(20.0)
     with pytest.raises(TruncatedC3DError, match="Only 1,536 of the file's first 262,144 bytes"):
         read_metadata(file[:1536], len(file))

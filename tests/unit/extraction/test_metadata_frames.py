@@ -89,7 +89,7 @@ def test_a_file_too_short_for_any_of_its_counts_is_truncated() -> None:
         read(file[:-1])
 
 
-def test_frames_before_the_first_are_no_count() -> None:
+def test_frames_before_the_first_are_not_a_count() -> None:
     file = recording(np.zeros((200, 1)), header={"first": 50, "last": 20})
     assert read(file).frame_count == 200
 
@@ -112,12 +112,12 @@ def test_an_impossible_count_without_another_is_refused() -> None:
         read(file)
 
 
-def test_trial_fields_in_reverse_are_no_count() -> None:
+def test_trial_fields_in_reverse_are_not_a_count() -> None:
     file = recording(np.zeros((200, 1)), groups={"TRIAL": trial(589_824, 60)})
     assert read(file).frame_count == 200
 
 
-def test_an_empty_trial_field_is_no_count() -> None:
+def test_an_empty_trial_field_is_not_a_count() -> None:
     empty = Raw(2, (0,), b"")
     file = recording(
         np.zeros((200, 1)),
@@ -199,7 +199,7 @@ def test_without_a_pointer_the_data_follow_the_parameters(pointer: int) -> None:
     )
 
 
-def test_a_negative_number_of_channels_is_none() -> None:
+def test_a_negative_number_of_channels_is_zero_channels() -> None:
     file = recording(np.zeros((50, 4)), groups={"ANALOG": {"USED": -4.0}})
     assert read(file).channel_count == 4
 
@@ -238,7 +238,7 @@ def test_65535_frames_are_believed_where_the_length_confirms_them() -> None:
 
 
 @pytest.mark.parametrize("spare", [1, 511, 512, 100_000])
-def test_padding_and_trailers_are_no_frames(spare: int) -> None:
+def test_padding_and_trailers_are_not_frames(spare: int) -> None:
     file = recording(np.zeros((200, 16)))
     assert read(file + bytes(spare)).frame_count == 200
 

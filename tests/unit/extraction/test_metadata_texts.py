@@ -135,9 +135,32 @@ def test_a_score_is_a_finite_number(value: Value, expected: dict[str, float]) ->
         (["2023", "3", "21", "17", "23"], {"time": "2023-03-21T17:23"}),
         (["2023", "13", "21", "17", "23"], {}),
         (["2023", "3", "21"], {}),
+        ([str(2**31), "3", "21", "17", "23"], {}),
+        ([str(10**40), "3", "21", "17", "23"], {}),
+        (["2023", "3", "21", "17", str(2**63)], {}),
+        (["9" * 250] * 5, {}),
+        (["-1", "3", "21", "17", "23"], {}),
         (["this", "is", "no", "time", "!"], {}),
         ("2023", {}),
     ],
 )
 def test_a_time_is_a_date_that_exists(time: Value, expected: dict[str, str]) -> None:
     assert read(recording(FOUR_CHANNELS, groups={"INFO": {"TIME": time}})).game == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Raw(-1, (2, 2, 2), b"deepdeep"),
+        Raw(-1, (255, 200), b"x" * 51_000),
+        Raw(-1, (255, 255), b"cut short"),
+        Raw(3, (1,), b"abc"),
+        Raw(-1, (), b""),
+    ],
+    ids=["three dimensions", "50 KB", "cut short", "no such type", "no data"],
+)
+def test_a_malformed_parameter_of_the_game_costs_its_own_key_only(value: Raw) -> None:
+    info: dict[str, Value] = {"GAME_NAME": "Ghostly", "EVENT": value, "GAME_LEVEL": 3}
+    metadata = read(recording(FOUR_CHANNELS, groups={"INFO": info}))
+    assert metadata.game == {"game_name": "Ghostly", "game_level": 3}
+    assert metadata.channel_count == 4

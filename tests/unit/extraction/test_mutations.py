@@ -1,12 +1,13 @@
 """Damaged recordings by the thousand: an answer or a reason, at once and in little memory.
 
-FUZZ_EXAMPLES sets how many damaged files each property is tried on; the suite's own run is short.
+FUZZ_EXAMPLES sets the number of damaged files for each property; the suite's own run is short.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import resource
 import time
@@ -27,7 +28,16 @@ from worker.errors import (
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import channel_statistics
-from worker.local.recordings import DEC, MIPS, ghostly_recording, recording
+from worker.extraction.wanted import GAME
+from worker.local.recordings import (
+    DEC,
+    INTEL,
+    MIPS,
+    Raw,
+    Value,
+    ghostly_recording,
+    recording,
+)
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 SLOWEST = 1.0  # second of processor time
@@ -153,6 +163,53 @@ def test_a_flipped_bit_never_changes_how_much_was_recorded(file: bytes, bit: int
         assert metadata.frame_count == expected.frame_count
         assert metadata.original_sample_count == expected.original_sample_count
         assert metadata.channel_count == expected.channel_count
+
+
+hostile = st.one_of(
+    st.integers(-(2**15), 2**16 - 1),
+    st.floats(width=32),
+    st.lists(st.floats(width=32), max_size=6),
+    st.lists(
+        st.one_of(
+            st.integers(-(2**70), 2**70).map(str),
+            st.text(max_size=8),
+            st.sampled_from([str(2**31), "9" * 60, "-1", "0", "nan", "1e400", "٣", "\0", "1_0"]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.builds(
+        Raw,
+        kind=st.sampled_from([-1, 0, 1, 2, 3, 4, 8]),
+        dimensions=st.lists(st.integers(0, 255), max_size=4).map(tuple),
+        data=st.binary(max_size=300),
+    ),
+)
+
+
+@fuzz
+@given(
+    said=st.dictionaries(
+        st.sampled_from([(group, name) for group, names in GAME.items() for name in names]),
+        hostile,
+        min_size=1,
+    ),
+    processor=st.sampled_from([INTEL, DEC, MIPS]),
+)
+@example(said={("INFO", "TIME"): [str(2**31), "1", "1", "1", "1"]}, processor=INTEL)
+def test_whatever_the_game_says_the_recording_is_read(
+    said: dict[tuple[str, str], Value], processor: int
+) -> None:
+    groups: dict[str, dict[str, Value]] = {}
+    for (group, name), value in said.items():
+        groups.setdefault(group, {})[name] = value
+    samples = np.ones((90, 3))
+    metadata = read(recording(samples, processor=processor, groups=groups))
+    assert metadata.row() == read(recording(samples, processor=processor)).row()
+    assert metadata.game.keys() <= {name.lower() for _, name in said}
+    written = json.dumps(metadata.game, allow_nan=False, ensure_ascii=False)
+    assert "\\u0000" not in json.dumps(metadata.game)  # jsonb refuses it
+    assert json.loads(written.encode()) == metadata.game
 
 
 @fuzz

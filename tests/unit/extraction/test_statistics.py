@@ -99,7 +99,7 @@ def test_units_are_told(measure: Any) -> None:
     assert [channel.unit for channel in channels] == ["V", "mV", ""]
 
 
-def test_numbers_that_are_none_are_counted_and_left_out(measure: Any) -> None:
+def test_samples_that_are_not_numbers_are_counted_and_left_out(measure: Any) -> None:
     values = NOISE.copy()
     values[10:20, 0] = np.nan
     values[5, 1], values[7, 1] = np.inf, -np.inf
@@ -203,7 +203,7 @@ def test_the_envelope_does_not_depend_on_the_blocks(
         assert one.envelope == pytest.approx(other.envelope)
 
 
-def test_a_recording_shorter_than_the_envelope_has_one_level_a_sample(measure: Any) -> None:
+def test_a_recording_shorter_than_the_envelope_has_one_level_per_sample(measure: Any) -> None:
     assert measure(recording(np.arange(5.0).reshape(-1, 1)))[0].envelope == (0, 1, 2, 3, 4)
 
 
@@ -212,7 +212,7 @@ def test_a_recording_without_samples_has_no_statistics(measure: Any) -> None:
     assert measure(recording(np.zeros((0, 3)))) == ()
 
 
-def test_a_session_of_the_game_has_plausible_muscles(measure: Any) -> None:
+def test_a_session_of_the_game_has_plausible_statistics(measure: Any) -> None:
     channels = measure(ghostly_recording(20.0))
     assert channels[0].name == "CH1 Raw"
     assert not any(channel.flat or channel.clipped for channel in channels)

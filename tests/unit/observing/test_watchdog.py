@@ -1,4 +1,4 @@
-"""The pulse of the claim loop, and a service manager that does not listen."""
+"""When the claim loop counts as alive, and a service manager that does not listen."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from worker.observing.watchdog import Watchdog
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody", "/" + "long" * 100])
-def test_nobody_listens_and_nothing_fails(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_service_manager_nothing_fails(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     notify("READY=1")
 
 
-def test_a_listener_that_does_not_read_holds_up_nobody(
+def test_a_service_manager_that_does_not_read_delays_no_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
@@ -28,7 +30,7 @@ def test_a_listener_that_does_not_read_holds_up_nobody(
             notify("WATCHDOG=1")
 
 
-def test_a_loop_is_steady_until_it_is_silent_for_too_long() -> None:
+def test_a_loop_is_alive_until_it_is_silent_for_too_long() -> None:
     watchdog = Watchdog(max_silence_seconds=0.2)
     watchdog.feed()
     assert watchdog.alive

@@ -10,12 +10,12 @@ import pytest
 
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Finished
-from worker.errors import RejectedError, UnavailableError
+from worker.errors import RejectedError, UnavailableError, WorkerError
 from worker.processing.batch_completer import LINGER_SECONDS, MAX_BATCH, BatchCompleter
 
 
 class Calls(MetadataService):
-    """Keeps what was handed in, call by call, and answers as it is told."""
+    """Counts what each call completes, and answers as it is told."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -23,7 +23,7 @@ class Calls(MetadataService):
         self.rejected: set[ClaimedSession] = set()
         self.poison: set[ClaimedSession] = set()
 
-    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | RejectedError]:
+    async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | WorkerError]:
         self.sizes.append(len(finished))
         await asyncio.sleep(0.01)
         if self.trouble:
@@ -41,7 +41,7 @@ def finished() -> Finished:
     return Finished(session, {}, "0" * 64, {})
 
 
-async def test_one_alone_is_handed_in_at_once() -> None:
+async def test_one_alone_is_sent_at_once() -> None:
     calls = Calls()
     completer = BatchCompleter(calls)
     async with asyncio.timeout(LINGER_SECONDS / 2):

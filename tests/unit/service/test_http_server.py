@@ -1,4 +1,4 @@
-"""The address of the HTTP face."""
+"""The address of the HTTP server."""
 
 from __future__ import annotations
 
