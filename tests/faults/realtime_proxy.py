@@ -23,11 +23,15 @@ class Mode(Enum):
     FROZEN = auto()  # nothing passes, no ping is answered, the socket stays
     SILENT = auto()  # pings are answered, no message passes, Phoenix heartbeats included
     ZOMBIE = auto()  # pings, heartbeats and joins are answered; no event, no echo
+    DEAF = auto()  # all is answered and "ok", as when a replication slot failed; no change comes
     REFUSED = auto()  # connecting is reset
     FORBIDDEN = auto()  # connecting is answered with 403
 
 
-ZOMBIES_HIDE = frozenset({"postgres_changes", "broadcast", "system"})
+HIDDEN = {
+    Mode.ZOMBIE: frozenset({"postgres_changes", "broadcast", "system"}),
+    Mode.DEAF: frozenset({"postgres_changes"}),
+}
 
 
 @dataclass(eq=False)
@@ -123,7 +127,7 @@ class RealtimeProxy:
             if frame.type is not WSMsgType.TEXT or pair.mode is Mode.SILENT:
                 continue
             event = json.loads(frame.data)["event"]
-            if pair.mode is Mode.ZOMBIE and event in ZOMBIES_HIDE:
+            if event in HIDDEN.get(pair.mode, ()):
                 continue
             await pair.client.send_str(frame.data)
             if event == "broadcast":

@@ -24,6 +24,8 @@ from worker.errors import (
 MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "42883", "42703"})
 REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # without an HTTP 401 or 403
 BAD_VALUE = ("22", "23", "PGRST116")  # data exceptions, constraint violations, not one row
+# Of PostgREST, or of the server itself: what they say names no file.
+SERVERS_OWN = ("PGRST", "08", "25", "40", "53", "55", "57", "58", "XX")
 UNIQUE_VIOLATION = "23505"
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -100,9 +102,10 @@ def _sorted(error: APIError) -> Exception:
         return AlreadyThereError(f"{message} ({code}).")
     if code.startswith(BAD_VALUE):
         return RejectedError(f"The database refused the values: {message} ({code}).")
-    # This is logged, and what a project's own SQL raises can name a file, and so a patient.
-    told = "" if code.startswith("P0") else f": {message}"
-    return UnavailableError(f"Supabase answered an error{told} ({code or 'no code'}).")
+    if not code or code.startswith(SERVERS_OWN):
+        return UnavailableError(f"Supabase answered an error: {message} ({code or 'no code'}).")
+    # What a project's own SQL raises can name a file, and so a patient: it is not logged.
+    return UnavailableError(f"Supabase answered an error ({code}).", said=message)
 
 
 def _unexpected(data: object) -> NoReturn:

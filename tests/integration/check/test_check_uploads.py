@@ -63,8 +63,9 @@ async def test_a_session_that_cannot_be_completed_names_the_rule(own_stack: Stac
 async def test_uploads_refused_for_others_faults_are_told_with_the_command(
     apart: Harness, tmp_path: Path
 ) -> None:
-    for code in ("rejected", "rejected", "size_mismatch", "object_refused", "file_beyond_integer"):
-        await apart.database.execute(UPLOAD, "refused", f"{code}: No.")
+    own = ("size_mismatch", "object_refused", "file_beyond_integer")
+    for of in ("rejected", "rejected", *own):
+        await apart.database.execute(UPLOAD, "refused", f"{of}: No.")
     code, printed, _ = await command(apart.stack, tmp_path, "check", MAX_FILE_MB="1")
     assert code == 0
     said = " ".join(printed.split())
@@ -74,8 +75,8 @@ async def test_uploads_refused_for_others_faults_are_told_with_the_command(
 
 
 async def test_uploads_that_wait_are_told_by_code(apart: Harness) -> None:
-    for code in ("path_held", "patient_unknown", "path_held"):
-        await apart.database.execute(UPLOAD, "waiting", f"{code}: Not yet.")
+    for awaited in ("path_held", "patient_unknown", "path_held"):
+        await apart.database.execute(UPLOAD, "waiting", f"{awaited}: Not yet.")
     await apart.database.execute(UPLOAD, "waiting", None)
     found = await found_in(apart.stack)
     assert verdicts(found) == {Check.UPLOADS: Verdict.WARNING}

@@ -113,8 +113,8 @@ async def test_json_agrees_with_the_tables_in_every_state(harness: Harness, tmp_
 async def test_the_page_shows_the_same(harness: Harness, tmp_path: Path) -> None:
     named = await every_state(harness)
     await intake(harness, "refused", "file_beyond_integer: Too [red]large.")
-    for code in ("path_held", "schema_refuses", "schema_refuses"):
-        await intake(harness, "waiting", f"{code}: So.")
+    for awaited in ("path_held", "schema_refuses", "schema_refuses"):
+        await intake(harness, "waiting", f"{awaited}: So.")
     code, printed, _ = await command(harness.stack, tmp_path, "status")
     assert code == 0
     assert "3 pending, 2 processing, 1 completed, 2 failed, 1 skipped" in printed

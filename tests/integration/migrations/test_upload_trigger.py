@@ -219,6 +219,7 @@ async def test_uploads_are_announced_and_claimed_on_postgresql_15(
     (sent,) = await queue(url)
     Webhook(SECRET).verify(sent["body"], json.loads(sent["headers"]))
     async with connected(url, role="service_role") as database:
-        claim = "select * from claim_objects('c3d-files', 10, 60)"
+        await database.fetch("select * from announce_objects('c3d-files')")
+        claim = "select * from claim_objects(gen_random_uuid(), 'c3d-files', 10, 60)"
         assert [row["object_path"] for row in await database.fetch(claim)] == ["P005/a.c3d"]
         assert await database.fetch(claim) == []

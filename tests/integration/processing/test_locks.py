@@ -115,7 +115,7 @@ async def test_who_requeues_a_locked_session_is_told_so_at_once(
     session = await harness.session(b"This is no recording.")
     async with worker_process(harness.stack, tmp_path):
         await harness.until(session, "failed")
-    async with harness.locking(session), asyncio.timeout(10):
+    async with harness.locking(session), asyncio.timeout(40):
         code, printed, _ = await command(harness.stack, tmp_path, "requeue", str(session))
         assert (code, printed) == (1, f"{session}: locked\n")
         code, printed, _ = await command(harness.stack, tmp_path, "requeue", "--failed")
