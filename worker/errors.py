@@ -182,10 +182,7 @@ class RejectedError(PermanentError):
     """The database refused the session's values."""
 
     code = "rejected"
-    cure = (
-        "The session's values break a rule of the table that the message names: correct that rule "
-        "or the row, then requeue the session."
-    )
+    cure = "Correct the rule of the table that the message names, then requeue the session."
 
 
 class PatientUnknownError(RetryableError):

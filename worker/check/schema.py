@@ -79,7 +79,6 @@ MIGRATIONS = (
             "fail_worn_out",
         ),
     ),
-    Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
     Migration(
         "20261124000600_complete_sessions.sql",
         functions=(

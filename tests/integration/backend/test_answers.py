@@ -260,5 +260,5 @@ async def test_retry_after_is_honoured_within_reason(header: str, seconds: float
 @pytest.mark.parametrize("path", ["../secrets", "a//b", "./a", "", "a/.."])
 async def test_a_path_that_could_leave_the_bucket_is_not_an_object(path: str) -> None:
     async with _answering(200, HTML) as connection:
-        with pytest.raises(ObjectMissingError):
+        with pytest.raises(ObjectRefusedError):
             await ObjectStore(connection, "bucket").fetch(path, io.BytesIO(), size=1, max_bytes=10)

@@ -138,7 +138,7 @@ async def test_an_upload_that_has_to_wait_is_told_and_not_waited_for(
     assert "1 waits, and is taken in by itself: upload_overview says for what." in printed
 
 
-async def test_a_backfill_waits_for_what_others_are_taking_in(
+async def test_a_backfill_waits_for_what_others_have_claimed(
     harness: Harness, tmp_path: Path
 ) -> None:
     await fill(harness, 2)

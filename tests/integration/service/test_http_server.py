@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 
+from tests.integration.checking import PUBLISH, broken
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import RECORDING, numbered, settings_of
+from tests.integration.uploads import RECORDING, numbered
+from tests.integration.watching import Samples, served, watcher_of
 from tests.integration.webhooks import SECRET
-from worker.backend.connection import Connection
-from worker.backend.metadata_service import MetadataService
 from worker.backend.queue_report import QueueReports
-from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError
-from worker.intake.bucket_sweep import BucketSweep
-from worker.intake.factory import make_intake, make_intake_loop
 from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected
 from worker.local.ports import choose
-from worker.local.stack import StackInfo
-from worker.observing.watchdog import Watchdog
-from worker.processing.session_queue import SessionQueue
-from worker.queueing.claim_loop import ClaimLoop
-from worker.service.health_service import HealthService
-from worker.service.queue_stats import QueueStats
-from worker.service.run import make_listener
 
 # Sessions in every state there is.
 EVERY_STATE = """
@@ -80,77 +66,6 @@ from (
 ) as outcomes (outcome, detail, due, uploads), generate_series(1, uploads)
 """
 
-Samples: TypeAlias = "dict[tuple[str, str], float]"
-
-
-class Watcher:
-    """Asks a worker's HTTP server, in this process unless it is given a port."""
-
-    def __init__(self, address: str = "http://worker", health: HealthService | None = None) -> None:
-        """Ask at `address`, or `health` in this process."""
-        self._address = address
-        self.health = health
-        application = Starlette(routes=health.routes()) if health else None
-        self._transport = httpx.ASGITransport(application) if application else None
-
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=self._transport, timeout=20.0) as client:
-            return await client.get(self._address + path)
-
-    async def status(self, path: str) -> int:
-        return (await self.get(path)).status_code
-
-    async def readiness(self) -> tuple[int, Mapping[str, Any]]:
-        answer = await self.get("/readyz")
-        return answer.status_code, answer.json()
-
-    async def metrics(self) -> Samples:
-        """Every sample by its name and the values of its labels, in the order of their names."""
-        answer = await self.get("/metrics")
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/plain; version=")
-        for unspeakable in ("planted-name", "P005", SECRET, "sb_secret"):
-            assert unspeakable not in answer.text
-        return {
-            (sample.name, " ".join(filter(None, sample.labels.values()))): sample.value
-            for family in text_string_to_metric_families(answer.text)
-            for sample in family.samples
-        }
-
-
-def _watcher(
-    connection: Connection, stack: StackInfo, *, silence: float = 60.0, ttl_seconds: float = 0.0
-) -> Watcher:
-    """A health service in this process whose loops, sweep and listener do not run."""
-    settings, metadata = settings_of(stack), MetadataService(connection.supabase)
-    intake = make_intake(connection, settings)
-    sessions: ClaimLoop[ClaimedSession] = ClaimLoop(
-        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts),
-        _process,
-        slots=settings.concurrency,
-        lease_seconds=settings.lease_seconds,
-        poll_seconds=settings.poll_seconds,
-        shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
-    )
-    uploads = make_intake_loop(intake, settings)
-    health = HealthService(
-        (Watchdog(max_silence_seconds=silence), Watchdog()),
-        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
-        sessions,
-        uploads,
-        BucketSweep(intake.queue, uploads.wake, every_seconds=0),
-        make_listener(connection, metadata, sessions),
-    )
-    return Watcher(health=health)
-
-
-async def _process(_: object) -> None:
-    raise AssertionError
-
-
-def _served(port: str) -> Watcher:
-    return Watcher(f"http://127.0.0.1:{port}")
-
 
 def _queue(samples: Samples) -> Samples:
     of_all = ("c3d_queue_", "c3d_intake_")
@@ -159,7 +74,7 @@ def _queue(samples: Samples) -> Samples:
 
 async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> None:
     await harness.database.execute(EVERY_STATE)
-    samples = await _watcher(harness.connection, harness.stack).metrics()
+    samples = await watcher_of(harness.connection, harness.stack).metrics()
     by_status = {
         labels: value for (name, labels), value in samples.items() if name == "c3d_queue_sessions"
     }
@@ -175,7 +90,7 @@ async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> 
 
 async def test_the_gauges_of_the_uploads_are_what_sql_counts(harness: Harness) -> None:
     await harness.database.execute(EVERY_OUTCOME)
-    samples = await _watcher(harness.connection, harness.stack).metrics()
+    samples = await watcher_of(harness.connection, harness.stack).metrics()
     by_outcome = {
         labels: value for (name, labels), value in samples.items() if name == "c3d_intake_uploads"
     }
@@ -188,7 +103,7 @@ async def test_the_gauges_of_the_uploads_are_what_sql_counts(harness: Harness) -
 
 
 async def test_an_empty_queue_has_its_gauges_too(harness: Harness) -> None:
-    samples = _queue(await _watcher(harness.connection, harness.stack).metrics())
+    samples = _queue(await watcher_of(harness.connection, harness.stack).metrics())
     # Five states, due, stuck, set aside, since when; four outcomes of uploads, due, since when.
     assert len(samples) == 5 + 4 + 4 + 2
     assert set(samples.values()) == {0}
@@ -196,7 +111,7 @@ async def test_an_empty_queue_has_its_gauges_too(harness: Harness) -> None:
 
 async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(harness: Harness) -> None:
     async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
-        watcher = _watcher(connection, harness.stack)
+        watcher = watcher_of(connection, harness.stack)
         assert (await watcher.readiness())[0] == 200
         line.cut()
         samples = await watcher.metrics()
@@ -214,7 +129,7 @@ async def test_a_supabase_that_hangs_delays_no_scrape(harness: Harness) -> None:
     async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
         line.freeze()
         async with asyncio.timeout(8.0):
-            samples = await _watcher(connection, harness.stack).metrics()
+            samples = await watcher_of(connection, harness.stack).metrics()
     assert samples["c3d_worker_supabase_up", ""] == 0
 
 
@@ -226,7 +141,7 @@ async def test_many_scrapes_ask_each_question_once(harness: Harness) -> None:
 
     async with connected(harness.stack) as connection:
         connection.http.event_hooks["response"].append(count)
-        watcher = _watcher(connection, harness.stack, ttl_seconds=15.0)
+        watcher = watcher_of(connection, harness.stack, ttl_seconds=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
     assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
 
@@ -239,7 +154,7 @@ async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
 
     monkeypatch.setattr("worker.service.queue_stats.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(QueueReports, "queue", endless)
-    watcher = _watcher(harness.connection, harness.stack)
+    watcher = watcher_of(harness.connection, harness.stack)
     assert (await watcher.readiness())[0] == 200
     measured = await watcher.metrics()
     assert measured["c3d_worker_supabase_up", ""] == 1
@@ -247,7 +162,7 @@ async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
 
 
 async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Harness) -> None:
-    watcher = _watcher(harness.connection, harness.stack, silence=0.05)
+    watcher = watcher_of(harness.connection, harness.stack, silence=0.05)
     await asyncio.sleep(0.1)
     assert await watcher.status("/healthz") == 503
     status, said = await watcher.readiness()
@@ -266,7 +181,7 @@ async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Ha
 async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_ready(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, part: str, of: tuple[str, str]
 ) -> None:
-    watcher = _watcher(harness.connection, harness.stack)
+    watcher = watcher_of(harness.connection, harness.stack)
     monkeypatch.setattr(getattr(watcher.health, of[0]), of[1], UnavailableError("Away."))
     status, said = await watcher.readiness()
     parts = {name: said[name] for name in ("sessions", "uploads", "bucket_sweep")}
@@ -280,7 +195,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
     webhook = await announce_uploads(harness.stack, secret=SECRET)
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="0", **webhook) as worker:
         await worker.until("realtime_ready")
-        watcher = _served(webhook["HTTP_PORT"])
+        watcher = served(webhook["HTTP_PORT"])
         for content in (RECORDING, numbered(1), b"no recording"):
             await harness.upload(content)
             done = await worker.until("session_done")
@@ -311,19 +226,15 @@ async def test_without_realtime_the_worker_is_ready_all_the_same(
     harness: Harness, tmp_path: Path
 ) -> None:
     port = str(choose(0, "the worker"))
-    await harness.database.execute("drop publication supabase_realtime")
-    try:
-        async with harness.worker(tmp_path, HTTP_PORT=port) as worker:
-            await worker.until("realtime_lost")
-            watcher = _served(port)
-            status, said = await watcher.readiness()
-            samples = await watcher.metrics()
-            assert await watcher.status("/webhooks/storage") == 404  # there is no secret
-    finally:
-        await harness.database.execute(
-            "create publication supabase_realtime"
-            " for table public.therapy_sessions, public.worker_bells"
-        )
+    async with (
+        broken(harness.stack, "drop publication supabase_realtime", PUBLISH),
+        harness.worker(tmp_path, HTTP_PORT=port) as worker,
+    ):
+        await worker.until("realtime_lost")
+        watcher = served(port)
+        status, said = await watcher.readiness()
+        samples = await watcher.metrics()
+        assert await watcher.status("/webhooks/storage") == 404  # there is no secret
     assert (status, said["realtime"], said["sessions"]) == (200, "lost", "turning")
     assert samples["c3d_worker_realtime_ready", ""] == 0
     assert samples["c3d_worker_realtime_reconnects_total", ""] >= 1
