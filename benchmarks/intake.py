@@ -20,7 +20,8 @@ from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
-from worker.intake.factory import make_intake, make_sweep
+from worker.intake.bucket_sweep import BucketSweep
+from worker.intake.factory import make_intake, make_intake_loop
 from worker.local.announcing import announce_uploads
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
@@ -86,14 +87,22 @@ async def _latency(run: Run, stack: StackInfo, connection: Connection, folder: P
 
 async def _backfill(run: Run, connection: Connection, settings: Settings) -> None:
     """Objects a second of a backfill, and seconds of a sweep when nothing is left."""
-    sweep = make_sweep(make_intake(connection, settings), settings)
-    await sweep.sweep()
+    intake = make_intake(connection, settings)
+    sweep = BucketSweep(intake.queue, lambda: None, every_seconds=0)
+
+    async def take_all() -> int:
+        """Announce and take in whatever is in the bucket, as `backfill` does."""
+        announced = await sweep.sweep()
+        await make_intake_loop(intake, settings).drain()
+        return announced
+
+    await take_all()
     bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
     count = run.sizes.uploads
     for number in range(count):
         await bucket.upload(f"P002/{number}.c3d", numbered(GHOSTLY, 1000 + number))
     started = time.perf_counter()
-    taken = await sweep.sweep()
+    taken = await take_all()
     ours = taken / (time.perf_counter() - started)
     await connection.supabase.table(SESSIONS).delete().like("file_path", "P002/%").execute()
     started = time.perf_counter()
@@ -108,7 +117,7 @@ async def _backfill(run: Run, connection: Connection, settings: Settings) -> Non
             "each streamed, hashed and inserted, as many at once, nothing else",
         )
     )
-    await sweep.sweep()  # of what the floor inserted, nothing is in the register
+    await take_all()  # of what the floor inserted, nothing is in the queue of uploads
     idle, bare = [], []
     for _ in range(run.sizes.singles):
         started = time.perf_counter()

@@ -24,8 +24,8 @@ HEAD = """\
 <!-- Written by docs/generate_errors.py from worker/errors.py. Do not edit it here. -->
 
 Every error has a code that never changes and a sentence that says what happened and how to cure
-it. You find it in `processing_error` of a session, in `detail` of `storage_intake`, in the log as
-`code`, or on the terminal.
+it. You find it in `what_to_do` of `session_overview` and `upload_overview`, in `processing_error`
+of a session, in `detail` of `storage_intake`, in the log as `code`, or on the terminal.
 
 A session stands for one content, byte for byte. So there are two cases:
 
@@ -35,37 +35,161 @@ A session stands for one content, byte for byte. So there are two cases:
 - **Something else was wrong**, such as a limit or a missing object. After the cure, requeue the
   session with `c3d-worker requeue ID`, or all sessions with one code with
   `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. After
-  `object_missing`, `size_mismatch` or `hash_mismatch` the worker requeues the session itself when
-  its content is uploaded.
+  `object_missing`, `object_refused`, `size_mismatch` or `hash_mismatch` the worker requeues the
+  session itself when its content is uploaded.
+
+An upload that waits is attempted again by itself, at most an hour later. `c3d-worker retake OBJECT`
+makes it due at once, and has a refused one taken in anew.
 
 Where a cure says `supabase db push`, a hosted project needs `supabase db push --remote`
 ([quick-start.md](quick-start.md), step 2).
+
+## Whose fault it is
+
+Only an answer that names the object's own fault refuses an upload. An answer that nobody has heard
+of is Supabase's trouble: while it meets everything, the worker pauses and probes; what it meets
+alone is put off alone, up to an hour between attempts.
 """
+
+# What was answered; whose fault it is; the code; what becomes of an upload, and of a session.
+FAULTS = (
+    (
+        "Storage: `InvalidKey`, with any status; or a path that no object can have",
+        "the file's",
+        "object_refused",
+        "refused",
+        "failed",
+    ),
+    ("Storage: more than 2,147,483,647 bytes", "the file's", "file_beyond_integer", "refused", ""),
+    (
+        "Storage: 200 with another number of bytes, or 416",
+        "the file's, if it stays so",
+        "size_mismatch",
+        "waits; the tenth time in a row refused",
+        "retried, then failed",
+    ),
+    (
+        "Storage: `NoSuchKey`, or `Object not found` with `statusCode` 404",
+        "its surroundings'",
+        "object_missing",
+        "waits",
+        "retried, then failed",
+    ),
+    (
+        "Storage: 200 with other bytes of the same number",
+        "its surroundings'",
+        "hash_mismatch",
+        "",
+        "retried, then failed",
+    ),
+    (
+        "Storage: `NoSuchBucket`, or `Bucket not found` with `statusCode` 404",
+        "the installation's",
+        "bucket_missing",
+        "waits",
+        "waits",
+    ),
+    (
+        "any: HTTP or `statusCode` 401 or 403; `InvalidJWT`; PGRST301 to 303; 42501",
+        "the installation's",
+        "key_refused",
+        "waits",
+        "waits",
+    ),
+    (
+        "PostgREST: PGRST200, 202, 204, 205; 42P01, 42883, 42703",
+        "the installation's",
+        "migration_missing",
+        "waits",
+        "waits",
+    ),
+    ("inserting a session: 23505 on `file_hash`", "nobody's", "", "ends as `duplicate`", ""),
+    (
+        "inserting a session: 23503 on `patient_id`",
+        "its surroundings'",
+        "",
+        "has its session, whose patient is filled later",
+        "",
+    ),
+    (
+        "inserting a session: 23502 on `patient_id`",
+        "its surroundings'",
+        "patient_unknown",
+        "waits",
+        "",
+    ),
+    ("inserting a session: 23505 on `file_path`", "its surroundings'", "path_held", "waits", ""),
+    (
+        "inserting a session: 23502, 23503, 23514, 22xxx, 42883, 42501, P0001, or any other",
+        "the installation's",
+        "schema_refuses",
+        "waits",
+        "",
+    ),
+    (
+        "changing a session: the same",
+        "the installation's",
+        "row_refused",
+        "waits",
+        "waits, see `set_aside`",
+    ),
+    ("writing the technical row: 22xxx, 23xxx", "the installation's", "rejected", "", "failed"),
+    (
+        "PostgreSQL, to whatever: classes 08, 25, 40, 53, 57, 58 and XX; 55P03, 55006",
+        "Supabase's",
+        "supabase_unavailable",
+        "waits",
+        "waits",
+    ),
+    (
+        "any: HTTP 408, 423, 429, 5xx; a redirect; a gateway's page; 200 without a body; no answer",
+        "Supabase's",
+        "supabase_unavailable",
+        "waits",
+        "waits",
+    ),
+    (
+        "Storage: anything else, such as `TenantNotFound` or `InternalError`, with any status",
+        "Supabase's",
+        "supabase_unavailable",
+        "waits",
+        "waits",
+    ),
+    (
+        "an internal error of the worker",
+        "the worker's",
+        "unexpected",
+        "waits",
+        "retried, then failed",
+    ),
+)
 
 KINDS: dict[type[WorkerError], tuple[str, str]] = {
     PermanentError: (
         "Fails at once",
         (
-            "A retry cannot help. The session becomes `failed`; an upload that cannot have a "
-            "session becomes `refused` in `storage_intake`."
+            "A retry cannot help. The session becomes `failed`. An upload becomes `refused` as "
+            "`object_refused` or `file_beyond_integer`; otherwise it waits."
         ),
     ),
     RetryableError: (
         "Retried, then fails",
         (
             "A retry may help. The session becomes `pending` again and waits a little longer "
-            "after each attempt; after `MAX_ATTEMPTS` attempts it becomes `failed`."
+            "after each attempt; after `MAX_ATTEMPTS` attempts it becomes `failed`, except for "
+            "`row_refused`. An upload waits, up to an hour between attempts; only "
+            "`size_mismatch` refuses it, the tenth time in a row."
         ),
     ),
     UnavailableError: (
         "Not the session's fault: the worker waits",
         (
-            "Supabase or the worker's machine has a problem. No session fails and no attempt "
-            "counts. The worker pauses claiming for at most half a minute, probes with one "
-            "session, and recovers by itself. Only at its start it ends with exit code 2, and "
-            "systemd restarts it; the other commands end likewise. One exception: a poison "
-            "session, which meets such errors again and again while others succeed. From the "
-            "fourth time on its attempts count."
+            "Supabase, the installation or the worker's machine has a problem. No session fails, "
+            "no upload is refused, and no attempt counts. The worker pauses claiming for at most "
+            "half a minute, probes with one session or upload, and recovers by itself. Only at "
+            "its start it ends with exit code 2, and systemd restarts it; the other commands end "
+            "likewise. What meets such errors again while others succeed is put off alone, up to "
+            "an hour between attempts."
         ),
     ),
     SetupError: (
@@ -116,7 +240,7 @@ def concrete(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
 
 def errors() -> str:
     """Return the whole page as Markdown."""
-    parts = [HEAD]
+    parts = [HEAD, _faults()]
     for kind, (title, meaning) in KINDS.items():
         rows = [
             (error.code, _sentence(error), error.cure or IN_THE_SENTENCE)
@@ -126,6 +250,15 @@ def errors() -> str:
     rows = [(code, when, cure) for code, (when, cure) in FROM_SQL.items()]
     parts.append(f"## Written by the database\n\n{_table(rows)}")
     return "\n".join(parts)
+
+
+def _faults() -> str:
+    head = "| what was answered, and to what | whose fault | code | an upload | a session |\n"
+    lines = (
+        f"| {answered} | {fault} | {f'`{code}`' if code else ''} | {upload} | {session} |\n"
+        for answered, fault, code, upload, session in FAULTS
+    )
+    return f"{head}|---|---|---|---|---|\n{''.join(lines)}"
 
 
 def _sentence(error: type[WorkerError]) -> str:

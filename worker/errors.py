@@ -182,10 +182,7 @@ class RejectedError(PermanentError):
     """The database refused the session's values."""
 
     code = "rejected"
-    cure = (
-        "The session's values break a rule of the table that the message names: correct that rule "
-        "or the row, then requeue the session."
-    )
+    cure = "Correct the rule of the table that the message names, then requeue the session."
 
 
 class PatientUnknownError(RetryableError):
@@ -207,13 +204,6 @@ class RowRefusedError(RetryableError):
 
     code = "row_refused"
     cure = "Correct the rule or the row: the session is attempted again by itself."
-
-
-class AlreadyThereError(RejectedError):
-    """Another row already holds the same unique value."""
-
-    code = "already_there"
-    cure = "Look for the session that holds the same value."
 
 
 class UnexpectedError(RetryableError):

@@ -1,12 +1,12 @@
 -- Uploads that have no session of their own, and why.
 select
   o.name as upload,
-  coalesce(i.outcome, 'not taken in') as outcome,
+  coalesce(i.outcome, 'not noted') as outcome,
   case
     when i.outcome = 'duplicate' then 'same content as ' || s.file_path
-    when i.outcome = 'taking' then 'a worker is downloading it'
     when i.outcome is null and o.name not ilike '%.c3d' then 'its name does not end in .c3d'
     when i.outcome is null then 'waits for the next sweep of the bucket'
+    when i.outcome = 'taking' then 'a worker is downloading it'
     else i.detail
   end as why
 from storage.objects as o

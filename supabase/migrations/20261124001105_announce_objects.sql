@@ -1,7 +1,8 @@
 -- Uploads are put into their queue, by whoever sees them.
 --
 -- Reason: a webhook may get lost, so a worker reads the whole bucket now and then. Announced twice,
--- or by two at the same time, an upload is there once.
+-- or by two at the same time, an upload is there once. It is due since it was uploaded, whenever
+-- that was noted: of several uploads of the same recording the first gets the session.
 
 set local lock_timeout = '5s';
 
@@ -23,7 +24,9 @@ declare
   page_size bigint;
 begin
   with page as materialized (
-    select o.id, coalesce(o.version, '') as version, o.name, o.metadata
+    select
+      o.id, coalesce(o.version, '') as version, o.name, o.metadata,
+      coalesce(o.updated_at, o.created_at) as uploaded_at
     from storage.objects as o
     where o.bucket_id = announce_objects.bucket
       and o.name > announce_objects.after_name
@@ -31,8 +34,11 @@ begin
     limit announce_objects.batch_size
   ),
   announcements as (
-    insert into public.storage_intake (object_id, version, bucket_id, object_path, size_bytes)
-    select page.id, page.version, announce_objects.bucket, page.name, public.size_said(page.metadata)
+    insert into public.storage_intake
+      (object_id, version, bucket_id, object_path, size_bytes, due_at)
+    select
+      page.id, page.version, announce_objects.bucket, page.name, public.size_said(page.metadata),
+      least(page.uploaded_at, now())
     from page
     where public.is_upload(page.name, announce_objects.every_file)
       and not exists (
@@ -103,7 +109,10 @@ declare
   uploaded record;
   state text;
 begin
-  select o.id, coalesce(o.version, '') as version, o.name, o.metadata into uploaded
+  select
+    o.id, coalesce(o.version, '') as version, o.name, o.metadata,
+    coalesce(o.updated_at, o.created_at) as uploaded_at
+  into uploaded
   from storage.objects as o
   where o.id = announce_object.object
     and o.bucket_id = announce_object.bucket
@@ -112,10 +121,11 @@ begin
     return null;
   end if;
 
-  insert into public.storage_intake (object_id, version, bucket_id, object_path, size_bytes)
+  insert into public.storage_intake
+    (object_id, version, bucket_id, object_path, size_bytes, due_at)
   values (
     uploaded.id, uploaded.version, announce_object.bucket, uploaded.name,
-    public.size_said(uploaded.metadata)
+    public.size_said(uploaded.metadata), least(uploaded.uploaded_at, now())
   )
   on conflict do nothing;
 

@@ -33,7 +33,11 @@ as $$
     candidates.id,
     candidates.file_path::text,
     candidates.processing_status::text,
-    exists (select from public.storage_intake as i where i.session_id = candidates.id)
+    exists (
+      select
+      from public.storage_intake as i
+      where i.session_id = candidates.id and i.outcome in ('session', 'skipped')
+    )
   from candidates
   order by candidates.preference
   limit 1
@@ -42,7 +46,7 @@ $$;
 revoke execute on function public.find_session(text, text) from public, anon, authenticated;
 grant execute on function public.find_session(text, text) to service_role;
 comment on function public.find_session(text, text) is
-  'The session that has a content already, if any, and whether an upload of it was taken in before. A session of the old system is found by its path.';
+  'The session that has a content already, if any, and whether its own upload was taken in before. A session of the old system is found by its path.';
 
 create or replace function public.relink_session(
   session uuid,

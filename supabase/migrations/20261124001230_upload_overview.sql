@@ -62,19 +62,19 @@ revoke all on public.upload_overview from public, anon, authenticated;
 grant select on public.upload_overview to service_role;
 
 comment on view public.upload_overview is
-  'Uploads that have no session yet or never get one, and what helps: refused, waiting for something, waiting, being taken in, overwritten or deleted; the newest first within each.';
+  'Uploads that have no session yet or never get one, and what helps: refused, waiting for something, waiting, being taken in, overwritten, moved or deleted; the newest first within each.';
 comment on column public.upload_overview.urgency is
-  'The order: 1 refused, 2 waiting for something, 3 waiting, 4 being taken in, 5 overwritten or deleted.';
+  'The order: 1 refused, 2 waiting for something, 3 waiting, 4 being taken in, 5 overwritten, moved or deleted.';
 comment on column public.upload_overview.state is 'How far the upload has come, in words.';
 comment on column public.upload_overview.file is 'Name of the file as it was uploaded.';
 comment on column public.upload_overview.what_to_do is
   'Why it was refused or what it waits for, and what helps. Empty when there is nothing to do.';
-comment on column public.upload_overview.attempts is 'How often a worker has begun to take it in.';
+comment on column public.upload_overview.attempts is 'How often a worker has begun to take it in, since it waits for the same.';
 comment on column public.upload_overview.waiting_since is 'Since when it waits for its session. Empty when it has ended.';
 comment on column public.upload_overview.next_attempt_at is 'While it waits: the time of its next attempt.';
 comment on column public.upload_overview.uploaded_at is 'When the upload was noted.';
-comment on column public.upload_overview.ended_at is 'When it was refused, or found to be overwritten or deleted.';
+comment on column public.upload_overview.ended_at is 'When it was refused, or found to be overwritten, moved or deleted.';
 comment on column public.upload_overview.size_bytes is 'Its size in bytes, as Storage says it.';
-comment on column public.upload_overview.object_path is 'Where it lies in the bucket.';
+comment on column public.upload_overview.object_path is 'Where it lay in the bucket when it was announced.';
 comment on column public.upload_overview.bucket is 'The bucket.';
 comment on column public.upload_overview.object_id is 'The object, for `c3d-worker retake`.';

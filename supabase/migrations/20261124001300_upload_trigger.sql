@@ -34,7 +34,6 @@ declare
   sent_at text := floor(extract(epoch from clock_timestamp()))::bigint::text;
   body jsonb;
   signature bytea;
-  size_bytes bigint;
 begin
   -- pgcrypto lives in the schema extensions, or in public on older projects.
   select n.nspname into crypto
@@ -72,8 +71,6 @@ begin
       convert_to(concat(message_id, '.', sent_at, '.', body::text), 'UTF8'),
       decode(substr(secret, length('whsec_') + 1), 'base64');
 
-  -- The worker answers when it has read the whole file: half a minute, and a second for each MB.
-  size_bytes := coalesce((send_upload_webhook.uploaded #>> '{metadata,size}')::bigint, 0);
   perform net.http_post(
     url => address,
     body => body,
@@ -84,7 +81,7 @@ begin
       'webhook-timestamp', sent_at,
       'webhook-signature', 'v1,' || encode(signature, 'base64')
     ),
-    timeout_milliseconds => least(30000 + size_bytes / 1000, 3600000)::integer
+    timeout_milliseconds => 30000  -- the worker answers when it has noted the upload
   );
 end
 $$;

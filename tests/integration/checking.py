@@ -16,7 +16,7 @@ from worker.local.stack import StackInfo
 from worker.settings import Settings
 
 PUBLISH = """
-create publication supabase_realtime for table public.therapy_sessions;
+create publication supabase_realtime for table public.therapy_sessions, public.worker_bells;
 alter publication supabase_realtime owner to postgres
 """
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
 
+from tests.faults.proxy import Proxy
 from tests.integration.harness import Harness
 from worker.backend.connection import Connection
 from worker.backend.upload_queue import UNFINISHED, ClaimedObject
 from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_intake_loop
 from worker.intake.intake import Intake
+from worker.local.migrated import connected
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
 from worker.settings import DEFAULT_BUCKET, Settings
@@ -69,6 +73,23 @@ def sweep_of(harness: Harness, connection: Connection | None = None, **others: A
     """Return a sweep in this process, with an intake of its own."""
     settings = settings_of(harness.stack, **others)
     return Sweep(make_intake(connection or harness.connection, settings), settings)
+
+
+@asynccontextmanager
+async def behind(harness: Harness, **others: Any) -> AsyncIterator[tuple[Proxy, Sweep]]:
+    """Yield a proxy, and a sweep whose requests pass through it."""
+    async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
+        yield proxy, sweep_of(harness, connection, **others)
+
+
+async def object_without_bytes(harness: Harness, path: str, metadata: str = "{}") -> None:
+    """Have a row in Storage without bytes."""
+    await harness.database.execute(
+        "insert into storage.objects (bucket_id, name, version, metadata) values ($1, $2, '1', $3)",
+        DEFAULT_BUCKET,
+        path,
+        metadata,
+    )
 
 
 async def overwrite(harness: Harness, path: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docs.generate_errors import FROM_SQL, KINDS, PAGE, concrete, errors
+from docs.generate_errors import FAULTS, FROM_SQL, KINDS, PAGE, concrete, errors
 from worker.backend.object_store import _write
 from worker.errors import (
     ContradictoryC3DError,
@@ -46,6 +46,10 @@ def test_every_code_is_provoked_by_a_test(code: str) -> None:
 def test_every_sentence_ends_with_its_cure(error: type[WorkerError]) -> None:
     assert str(error("It happened.")) == f"It happened. {error.cure}".strip()
     assert error.cure.endswith(".") or error in CURED_BY_THEIR_SENTENCE
+
+
+def test_the_table_of_faults_names_codes_that_there_are() -> None:
+    assert {code for _, _, code, _, _ in FAULTS} <= CODES | {""}
 
 
 def test_what_the_database_writes_is_known() -> None:

@@ -20,10 +20,13 @@ PAGES = sorted([*PROJECT.glob("*.md"), *DOCS.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 EVENT = re.compile(r'\blog\.\w+\(\s*"(\w+)"(?: if [^"]+ else "(\w+)")?')
-METRIC = re.compile(r"`(c3d_(?:worker|queue)_\w+)")
+OF_BOTH_QUEUES = re.compile(r'self\._log\(\s*log\.\w+, "(\w+)"')
+KINDS = ("session", "object")  # of the queues
+METRIC = re.compile(r"`(c3d_(?:worker|queue|intake)_\w+)")
 SERVED = re.compile(r"^# TYPE (c3d_\w+)", re.MULTILINE)
 COUNTS = {each.name: 0 for each in fields(QueueReport)}
-NOTHING = QueueReport(**{**COUNTS, "failed_by_code": {"unexpected": 1}})  # type: ignore[arg-type]
+BY_CODE = {name: {"unexpected": 1} for name in COUNTS if name.endswith("_by_code")}
+NOTHING = QueueReport(**{**COUNTS, **BY_CODE})  # type: ignore[arg-type]
 
 
 def _read(path: Path) -> str:
@@ -64,6 +67,12 @@ def test_the_page_names_every_metric_and_no_other() -> None:
 def test_the_page_names_every_event_and_no_other() -> None:
     sources = [p for p in (PROJECT / "worker").rglob("*.py") if "local" not in p.parts]
     logged = {name for p in sources for found in EVENT.findall(_read(p)) for name in found if name}
+    logged |= {
+        f"{kind}_{what}"
+        for p in sources
+        for what in OF_BOTH_QUEUES.findall(_read(p))
+        for kind in KINDS
+    }
     part = _read(DOCS / "operate.md").partition("\n## Logs\n")[2].partition("\n## ")[0]
     rows = " ".join(line.split("|")[1] for line in part.splitlines() if line.startswith("| `"))
     also = part.partition("LOG_LEVEL=DEBUG")[2]

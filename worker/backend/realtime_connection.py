@@ -29,7 +29,7 @@ READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
 PING_SECONDS = 9.0  # between two pings; each counts as two Realtime messages
 ECHO_SECONDS = 4.0  # for a ping to come back; a needless new connection costs little
 PROBES, PROBE_SECONDS = 3, 5.0  # attempts to hear a probe, and seconds for each
-PROOF_SECONDS = 600.0  # between two proofs on the same connection
+PROOF_SECONDS = 1800.0  # between two proofs on the same connection
 MAX_AGE_SECONDS = 6 * 3600.0  # the platform cuts connections at 24 h, this one goes before
 BELLS = "worker_bells"
 

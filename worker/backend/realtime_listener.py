@@ -98,8 +98,11 @@ class RealtimeListener:
             pause = backoff(
                 failures, initial=INITIAL_PAUSE, maximum=MAX_DEAF_PAUSE if deaf else MAX_PAUSE
             )
-            event = "realtime_deaf" if deaf else "realtime_lost"
-            log.warning(event, reason=reason, retry_in=round(pause, 1))
+            log.warning(
+                "realtime_deaf" if deaf else "realtime_lost",
+                reason=reason,
+                retry_in=round(pause, 1),
+            )
             self._wake(why)
             await asyncio.sleep(pause)
 

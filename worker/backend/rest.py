@@ -13,7 +13,6 @@ import httpx
 from postgrest import APIError
 
 from worker.errors import (
-    AlreadyThereError,
     KeyRefusedError,
     MigrationMissingError,
     RejectedError,
@@ -24,7 +23,8 @@ from worker.errors import (
 MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "42883", "42703"})
 REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # without an HTTP 401 or 403
 BAD_VALUE = ("22", "23", "PGRST116")  # data exceptions, constraint violations, not one row
-UNIQUE_VIOLATION = "23505"
+# Of PostgREST, or of the server itself: what they say names no file.
+SERVERS_OWN = ("PGRST", "08", "25", "40", "53", "55", "57", "58", "XX")
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -71,14 +71,6 @@ async def value(query: Query) -> Any:
     return await _data(query)
 
 
-async def number(query: Query) -> int:
-    """Send `query`, a function that returns a whole number, and return that; raises as `rows`."""
-    data = await _data(query)
-    if not isinstance(data, int):
-        _unexpected(data)
-    return data
-
-
 async def word(query: Query, *, among: type[Word]) -> Word:
     """Send `query`, a function that returns one of the words `among`; raises as `rows`."""
     data = await _data(query)
@@ -104,13 +96,12 @@ def _sorted(error: APIError) -> Exception:
         return MigrationMissingError(f"The database lacks something: {message} ({code}).")
     if code in REFUSED:
         return KeyRefusedError(f"Supabase refused the key: {message} ({code}).")
-    if code == UNIQUE_VIOLATION:
-        return AlreadyThereError(f"{message} ({code}).")
     if code.startswith(BAD_VALUE):
         return RejectedError(f"The database refused the values: {message} ({code}).")
-    # This is logged, and what a project's own SQL raises can name a file, and so a patient.
-    told = "" if code.startswith("P0") else f": {message}"
-    return UnavailableError(f"Supabase answered an error{told} ({code or 'no code'}).")
+    if not code or code.startswith(SERVERS_OWN):
+        return UnavailableError(f"Supabase answered an error: {message} ({code or 'no code'}).")
+    # What a project's own SQL raises can name a file, and so a patient: it is not logged.
+    return UnavailableError(f"Supabase answered an error ({code}).", said=message)
 
 
 def _unexpected(data: object) -> NoReturn:

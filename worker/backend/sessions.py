@@ -51,7 +51,7 @@ class KnownSession:
     id: UUID
     file_path: str
     status: str
-    taken_in: bool  # whether an upload of it was taken in before
+    taken_in: bool  # whether its own upload was taken in before
 
 
 @dataclass(frozen=True, slots=True)

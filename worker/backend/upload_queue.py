@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -212,19 +211,29 @@ class UploadQueue:
         return IntakeResult(ended, detail=error.told)
 
     async def retake(
-        self, which: Retakeable, *, code: str | None, before: datetime, dry_run: bool
-    ) -> int:
-        """Let uploads that ended `before` a time wait again, a bounded number; return how many.
+        self,
+        which: Retakeable,
+        *,
+        code: str | None = None,
+        before: str | None = None,
+        dry_run: bool,
+    ) -> tuple[int, str]:
+        """Let uploads that ended and are still there wait again, a bounded number of them.
 
-        With `dry_run` all of them are counted, and nothing is changed.
+        Args:
+            which: all of them, or the refused ones.
+            code: only refused ones with this error code; None: with any.
+            before: the time that the first call returned; None for the first call.
+            dry_run: count all of them and change nothing.
+
+        Returns:
+            How many, and the time before which those of the next call must have ended.
         """
-        return await self._retake(
-            which=which, code=code, ended_before=before.isoformat(), dry_run=dry_run
-        )
+        return await self._retake(which=which, code=code, ended_before=before, dry_run=dry_run)
 
     async def retake_named(self, which: str, *, dry_run: bool) -> int:
-        """Let the upload at a path, or of an object's id, wait again; 0: none has ended."""
-        return await self._retake(which="named", named=which, dry_run=dry_run)
+        """Let the upload at a path, or of an object's id, be due at once; 0: there is none."""
+        return (await self._retake(which="named", named=which, dry_run=dry_run))[0]
 
     async def backlog(self) -> IntakeBacklog:
         """Count the uploads that are in the queue and have no outcome yet."""
@@ -243,9 +252,10 @@ class UploadQueue:
             Outcome(found[0]["outcome"]), UUID(session) if session else None, found[0]["detail"]
         )
 
-    async def _retake(self, **arguments: Any) -> int:
+    async def _retake(self, **arguments: Any) -> tuple[int, str]:
         query = self._supabase.rpc("retake_objects", {"bucket": self.bucket, **arguments})
-        return await rest.number(query)
+        row = await rest.row(query)
+        return row["retaken"], row["ended_before_next"]
 
     async def _claim(self, claim: UUID, **which: Any) -> list[ClaimedObject]:
         arguments = {

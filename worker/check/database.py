@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.backend.installation import Report
+from worker.backend.metadata_service import SESSIONS
+from worker.backend.realtime_connection import BELLS
 from worker.check.findings import Check, Finding, bad, good, warning
 from worker.check.schema import FUNCTIONS
 
@@ -31,25 +33,27 @@ def publication(report: Report) -> Finding:
     if not found:
         return bad(
             Check.PUBLICATION,
-            "There is no publication supabase_realtime: new sessions wait for the sweep.",
+            "There is no publication supabase_realtime: new sessions wait for the poll.",
             "In the SQL editor: create publication supabase_realtime for table "
-            "public.therapy_sessions;",
+            "public.therapy_sessions, public.worker_bells;",
         )
-    if not found["sessions"]:
-        return bad(
-            Check.PUBLICATION,
-            "supabase_realtime does not hold therapy_sessions: new sessions wait for the sweep.",
-            "In the SQL editor: alter publication supabase_realtime add table "
-            "public.therapy_sessions;",
-        )
+    for table, held in ((SESSIONS, found["sessions"]), (BELLS, found["bells"])):
+        if not held:
+            return bad(
+                Check.PUBLICATION,
+                f"supabase_realtime does not hold {table}: new sessions wait for the poll.",
+                f"In the SQL editor: alter publication supabase_realtime add table public.{table};",
+            )
     if not found["inserts"]:
         return bad(
             Check.PUBLICATION,
-            "supabase_realtime sends no inserts: new sessions wait for the sweep.",
+            "supabase_realtime sends no inserts: new sessions wait for the poll.",
             "In the SQL editor: alter publication supabase_realtime set (publish = 'insert, "
             "update, delete, truncate');",
         )
-    return good(Check.PUBLICATION, "supabase_realtime holds therapy_sessions and sends inserts.")
+    return good(
+        Check.PUBLICATION, f"supabase_realtime holds {SESSIONS} and {BELLS}, and sends inserts."
+    )
 
 
 def access(report: Report) -> list[Finding]:

@@ -124,7 +124,7 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
         return [
             bad(
                 Check.REALTIME,
-                f"Inserts are not heard ({error}): new sessions wait for the sweep.",
+                f"Inserts are not heard ({error}): new sessions wait for the poll.",
                 "Look at Realtime's settings and logs in the dashboard, and at proxies that "
                 "refuse WebSockets.",
             )

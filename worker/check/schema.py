@@ -79,7 +79,6 @@ MIGRATIONS = (
             "fail_worn_out",
         ),
     ),
-    Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
     Migration(
         "20261124000600_complete_sessions.sql",
         functions=(
@@ -129,8 +128,9 @@ MIGRATIONS = (
     Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
     Migration(
         "20261124001220_take_objects.sql",
-        functions=("finish_object", "take_object", "retake_objects"),
+        functions=("finish_object", "take_object"),
     ),
+    Migration("20261124001225_retake_objects.sql", functions=("retake_objects",)),
     Migration("20261124001230_upload_overview.sql", relations=("upload_overview",)),
     Migration(
         "20261124001240_worker_bells.sql",

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import shlex
 import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import structlog
 import typer
 from rich.console import Console
 
-from worker.backend.requeueing import Requeueable
-from worker.backend.upload_queue import Retakeable
 from worker.commands.backfill import backfill_bucket
 from worker.commands.check import check_installation
+from worker.commands.entry import REFUSED, WRONG_CALL, extra, load
 from worker.commands.migrations import FOLDER, project, write_migrations
-from worker.commands.requeue import requeue_all, requeue_named
-from worker.commands.retake import retake_all, retake_named
+from worker.commands.requeue import requeue
+from worker.commands.retake import retake
 from worker.commands.status import list_failed, show_status
-from worker.errors import StackError, WorkerError
-from worker.observing.logs import configure_logs
+from worker.errors import WorkerError
 from worker.service.run import run as run_worker
-from worker.settings import Settings, load_settings, renamed_settings
-
-REFUSED, WRONG_CALL = 1, 2  # exit codes
-
-log = structlog.get_logger(__name__)
 
 app = typer.Typer(
     name="c3d-worker",
@@ -67,7 +58,7 @@ def _options(
 @app.command()
 def run() -> None:
     """Serve sessions until stopped: hear, claim, download, read, complete."""
-    asyncio.run(run_worker(_settings(None)))
+    asyncio.run(run_worker(load(None)))
 
 
 @app.command()
@@ -85,7 +76,7 @@ def ingest(
     ] = False,
 ) -> None:
     """Upload recordings and give each its session. What is known already is not sent again."""
-    settings = _settings()
+    settings = load()
     from worker.commands.ingest import ingest_files  # noqa: PLC0415 - needs numpy
 
     if not asyncio.run(ingest_files(files, settings, Console(), patient, force=force, wait=wait)):
@@ -95,7 +86,7 @@ def ingest(
 @app.command()
 def backfill() -> None:
     """Give every object in the bucket its session. Interrupted, it goes on where it ended."""
-    settings = _settings()
+    settings = load()
     if not asyncio.run(backfill_bucket(settings, Console())):
         raise typer.Exit(REFUSED)
 
@@ -103,7 +94,7 @@ def backfill() -> None:
 @app.command()
 def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> None:
     """Print a session, its technical row and its channels' statistics, kept or computed anew."""
-    settings = _settings(None)
+    settings = load(None)
     from worker.commands.show import show_session  # noqa: PLC0415 - needs numpy
 
     asyncio.run(show_session(settings, session, Console()))
@@ -115,7 +106,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at everything the worker needs, and name each cure; exit code 1 if something failed."""
-    settings = _settings("ERROR")
+    settings = load("ERROR")
     if not asyncio.run(check_installation(settings, Console(), as_json=as_json)):
         raise typer.Exit(REFUSED)
 
@@ -135,7 +126,7 @@ def status(
     ] = False,
 ) -> None:
     """Count what waits, what is done and what failed, and show what went wrong last."""
-    settings = _settings()
+    settings = load()
     if failed and watch:
         raise typer.BadParameter("--failed and --watch do not go together.")
     if failed:
@@ -145,66 +136,8 @@ def status(
         asyncio.run(show_status(settings, Console(), watch=watch, as_json=as_json))
 
 
-@app.command()
-def requeue(
-    sessions: Annotated[list[UUID] | None, typer.Argument(help="The sessions' ids.")] = None,
-    *,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    code: Annotated[
-        str | None, typer.Option(help="With --failed: only those of this error code.")
-    ] = None,
-    migrated: Annotated[
-        bool, typer.Option("--migrated", help="All whose values come from the old system.")
-    ] = False,
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
-    force: Annotated[bool, typer.Option("--force", help="With ids: completed ones, too.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --failed or --migrated: only count.")
-    ] = False,
-) -> None:
-    """Have sessions tried again: those named, or all of a kind; exit code 1 if one was not."""
-    if [bool(sessions), failed, migrated].count(True) != 1:
-        raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
-    if code and not failed:
-        raise typer.BadParameter("--code goes with --failed.")
-    if (force and not sessions) or (dry_run and sessions):
-        raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
-    settings = _settings()
-    if sessions:
-        if not asyncio.run(requeue_named(settings, sessions, Console(), reason, force=force)):
-            raise typer.Exit(REFUSED)
-        return
-    which = Requeueable.FAILED if failed else Requeueable.MIGRATED
-    asyncio.run(requeue_all(settings, which, Console(), reason, code, dry_run=dry_run))
-
-
-@app.command()
-def retake(
-    objects: Annotated[
-        list[str] | None, typer.Argument(help="Paths in the bucket, or ids of objects.")
-    ] = None,
-    *,
-    refused: Annotated[bool, typer.Option("--refused", help="All that were refused.")] = False,
-    code: Annotated[
-        str | None, typer.Option(help="With --refused: only those of this error code.")
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="All that have an outcome: each is downloaded again.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-) -> None:
-    """Have uploads taken in anew, after the cause of their refusal is cured; exit code 1 if not."""
-    if [bool(objects), refused, every].count(True) != 1:
-        raise typer.BadParameter("Give paths, or --refused, or --all: one of the three.")
-    if code and not refused:
-        raise typer.BadParameter("--code goes with --refused.")
-    settings = _settings()
-    if objects:
-        if not asyncio.run(retake_named(settings, objects, Console(), dry_run=dry_run)):
-            raise typer.Exit(REFUSED)
-        return
-    which = Retakeable.REFUSED if refused else Retakeable.ALL
-    asyncio.run(retake_all(settings, which, Console(), code, dry_run=dry_run))
+app.command()(requeue)
+app.command()(retake)
 
 
 @app.command()
@@ -266,36 +199,13 @@ def local(
     ] = False,
 ) -> None:
     """Start a Supabase without Docker and print a ready .env; Ctrl-C stops it."""
-    serve = _extra("worker.commands.local").serve_local
+    serve = extra("worker.commands.local").serve_local
     asyncio.run(serve(data, free_ports=free_ports, env_file=env_file, force=force, push=push))
 
 
 @app.command()
 def demo(file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False)] = None) -> None:
     """Take one recording all the way, from upload to technical row, on a local stack."""
-    show = _extra("worker.commands.demo")
+    show = extra("worker.commands.demo")
     if not asyncio.run(show.demo(file, project(), Console())):
         raise typer.Exit(REFUSED)
-
-
-def _settings(level: str | None = "WARNING") -> Settings:
-    """Read the settings and begin to log: from `level` on, or with None as the settings say.
-
-    A command itself says what was done, so it logs only what is wrong.
-    """
-    settings = load_settings()
-    configure_logs(settings.model_copy(update={"log_level": level}) if level else settings)
-    for old, new in renamed_settings().items():
-        log.warning("setting_renamed", old=old, new=new)
-    return settings
-
-
-def _extra(module: str) -> Any:
-    """Import what the worker itself does without."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise StackError(
-            f"The local stack needs {error.name}. "
-            "Install it with `pip install 'c3d-session-worker[local]'`."
-        ) from None

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from worker.backend.connection import connect
 from worker.backend.upload_queue import Retakeable
+from worker.commands.entry import REFUSED, load
 from worker.intake.factory import make_intake
 from worker.settings import Settings
+
+
+def retake(
+    objects: Annotated[
+        list[str] | None, typer.Argument(help="Paths in the bucket, or ids of objects.")
+    ] = None,
+    *,
+    refused: Annotated[bool, typer.Option("--refused", help="All that were refused.")] = False,
+    code: Annotated[
+        str | None, typer.Option(help="With --refused: only those of this error code.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that have an outcome: each is downloaded again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Have uploads taken in anew, after a cure: those named, or all; exit code 1 if one was not."""
+    if [bool(objects), refused, every].count(True) != 1:
+        raise typer.BadParameter("Give paths, or --refused, or --all: one of the three.")
+    if code and not refused:
+        raise typer.BadParameter("--code goes with --refused.")
+    settings = load()
+    if objects:
+        if not asyncio.run(retake_named(settings, objects, Console(), dry_run=dry_run)):
+            raise typer.Exit(REFUSED)
+        return
+    which = Retakeable.REFUSED if refused else Retakeable.ALL
+    asyncio.run(retake_all(settings, which, Console(), code, dry_run=dry_run))
 
 
 async def retake_named(
@@ -19,7 +50,7 @@ async def retake_named(
     """Have the uploads at these paths, or of these object ids, taken in anew.
 
     Returns:
-        Whether each of them was found and has an outcome.
+        Whether each of them was found.
 
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
@@ -29,7 +60,7 @@ async def retake_named(
         queue = make_intake(connection, settings).queue
         for each in objects:
             retaken = await queue.retake_named(each, dry_run=dry_run)
-            said = _done(dry_run=dry_run) if retaken else "not found, or waits already"
+            said = _done(dry_run=dry_run) if retaken else "not found, or being taken in"
             console.out(f"{each}: {said}", highlight=False)
             well = well and retaken > 0
     return well
@@ -43,13 +74,16 @@ async def retake_all(
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
     """
-    retaken, began = 0, datetime.now(UTC)
+    retaken, before = 0, None
     async with connect(settings) as connection:
         queue = make_intake(connection, settings).queue
         with console.status("retaking"):
-            while number := await queue.retake(which, code=code, before=began, dry_run=dry_run):
+            while True:
+                number, before = await queue.retake(
+                    which, code=code, before=before, dry_run=dry_run
+                )
                 retaken += number
-                if dry_run:
+                if dry_run or not number:
                     break
     uploads = "upload" if retaken == 1 else "uploads"
     kind = "refused " if which is Retakeable.REFUSED else ""

@@ -46,9 +46,13 @@ def sending(console: Console) -> Progress:
 def backfilled(done: Backfilled) -> str:
     """Return a sentence on the result of a backfill."""
     parts = [f"{number:,} {WORDS[outcome]}" for outcome, number in done.outcomes.most_common()]
-    said = f"{done.outcomes.total():,} objects taken in: {', '.join(parts)}." if parts else ""
+    total = done.outcomes.total()
+    objects = "object" if total == 1 else "objects"
+    said = f"{total:,} {objects} taken in: {', '.join(parts)}." if parts else ""
     if waiting := done.backlog.waiting:
-        said += f" {waiting:,} wait, and are taken in by themselves: upload_overview says for what."
+        waits = "waits, and is" if waiting == 1 else "wait, and are"
+        themselves = "itself" if waiting == 1 else "themselves"
+        said += f" {waiting:,} {waits} taken in by {themselves}: upload_overview says for what."
     return said.strip() or "Every object of the bucket was taken in before."
 
 

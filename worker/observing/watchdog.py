@@ -7,6 +7,7 @@ place, so both a step that hangs and a blocked event loop stop the feeding.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from worker.observing.sd_notify import ALIVE, notify
 
@@ -19,15 +20,25 @@ NOTIFY_SECONDS = 1.0  # between two notifications; a busy loop feeds far more of
 class Watchdog:
     """Knows when the loop last fed it."""
 
-    def __init__(self, max_silence_seconds: float = MAX_SILENCE_SECONDS) -> None:
-        """Count as fed now; after `max_silence_seconds` without a feed the loop is not alive."""
+    def __init__(
+        self,
+        max_silence_seconds: float = MAX_SILENCE_SECONDS,
+        others_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Count as fed now.
+
+        Args:
+            max_silence_seconds: without a feed for longer the loop is not alive.
+            others_alive: whether the other loops are; while not, systemd is not notified.
+        """
         self._max_silence_seconds = max_silence_seconds
+        self._others_alive = others_alive
         self._fed = self._notified = time.monotonic()
 
     def feed(self) -> None:
         """Note that the loop is alive, and notify systemd. May be called at any rate."""
         self._fed = time.monotonic()
-        if self._fed - self._notified >= NOTIFY_SECONDS:
+        if self._fed - self._notified >= NOTIFY_SECONDS and self._others_alive():
             self._notified = self._fed
             notify(ALIVE)
 

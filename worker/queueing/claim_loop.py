@@ -23,7 +23,7 @@ from worker.queueing.poison_detector import PoisonDetector
 from worker.queueing.queue import ItemT, Queue, named
 
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
-MAX_DRAIN_PAUSES = 3  # in a row; whoever looks on does not wait for longer
+MAX_DRAIN_PAUSES, MAX_DRAIN_PAUSE = 10, 1.0  # in a row, and seconds of each: somebody looks on
 INITIAL_DELAY, MAX_DELAY = 5.0, 3600.0  # seconds until an item that alone meets trouble is due
 
 log = structlog.get_logger(__name__)
@@ -212,7 +212,7 @@ class ClaimLoop(Generic[ItemT]):
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
-        maximum = min(MAX_PAUSE, self._poll_seconds)
+        maximum = MAX_DRAIN_PAUSE if self._draining else min(MAX_PAUSE, self._poll_seconds)
         seconds = backoff(self._pauses, initial=INITIAL_PAUSE, maximum=maximum)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -28,7 +27,7 @@ TURNING = "turning"
 class HealthService:
     """Answers `/healthz`, `/readyz` and `/metrics`; none of them names a session or a file."""
 
-    watchdogs: Sequence[Watchdog]  # of both loops
+    watchdogs: tuple[Watchdog, Watchdog]  # of the loops of sessions and of uploads
     stats: QueueStats
     loop: ClaimLoop[ClaimedSession]
     intake: ClaimLoop[ClaimedObject]
@@ -58,9 +57,9 @@ class HealthService:
         """
         reachable = await self.stats.reachable()
         parts = {
-            "sessions": self._state(self.loop.trouble),
-            "uploads": self._state(self.intake.trouble),
-            "bucket_sweep": self._state(self.bucket_sweep.trouble),
+            "sessions": _state(self.loop.trouble, self.watchdogs[0]),
+            "uploads": _state(self.intake.trouble, self.watchdogs[1]),
+            "bucket_sweep": _state(self.bucket_sweep.trouble),
         }
         ready = reachable and all(state == TURNING for state in parts.values())
         said = {
@@ -78,7 +77,8 @@ class HealthService:
         content = metrics.exposition(report, reachable=reachable)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 
-    def _state(self, trouble: WorkerError | None) -> str:
-        if not all(each.alive for each in self.watchdogs):
-            return "stuck"
-        return f"paused: {trouble.code}" if trouble else TURNING
+
+def _state(trouble: WorkerError | None, watchdog: Watchdog | None = None) -> str:
+    if watchdog and not watchdog.alive:
+        return "stuck"
+    return f"paused: {trouble.code}" if trouble else TURNING

@@ -68,15 +68,16 @@ async def run(settings: Settings) -> None:
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
         processor = Processor(metadata, store, isolation, readers, settings)
-        watchdogs = (Watchdog(), Watchdog())
-        loop = make_session_loop(metadata, processor, settings, watchdogs[0])
-        intake_loop = make_intake_loop(intake, settings, watchdog=watchdogs[1])
+        of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
+        of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
+        loop = make_session_loop(metadata, processor, settings, of_sessions)
+        intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads)
         realtime = make_listener(connection, metadata, loop)
         sweep = BucketSweep(
             intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
         health = HealthService(
-            watchdogs,
+            (of_sessions, of_uploads),
             QueueStats(QueueReports(connection.supabase)),
             loop,
             intake_loop,

@@ -19,7 +19,6 @@ from worker.backend.connection import Connection, connect
 from worker.backend.object_store import ObjectStore
 from worker.backend.uploads import Uploads
 from worker.errors import (
-    AlreadyThereError,
     BucketMissingError,
     KeyRefusedError,
     MigrationMissingError,
@@ -181,7 +180,7 @@ async def test_an_answer_is_sorted_by_whose_fault_it_is(
         (400, "23514", RejectedError),  # check
         (400, "23P01", RejectedError),  # exclusion
         (406, "PGRST116", RejectedError),  # not one row
-        (409, "23505", AlreadyThereError),  # unique
+        (409, "23505", RejectedError),  # unique
         (400, "", UnavailableError),  # PostgREST is shutting down
         (400, None, UnavailableError),
         (503, "PGRST000", UnavailableError),  # no connection
@@ -261,5 +260,5 @@ async def test_retry_after_is_honoured_within_reason(header: str, seconds: float
 @pytest.mark.parametrize("path", ["../secrets", "a//b", "./a", "", "a/.."])
 async def test_a_path_that_could_leave_the_bucket_is_not_an_object(path: str) -> None:
     async with _answering(200, HTML) as connection:
-        with pytest.raises(ObjectMissingError):
+        with pytest.raises(ObjectRefusedError):
             await ObjectStore(connection, "bucket").fetch(path, io.BytesIO(), size=1, max_bytes=10)

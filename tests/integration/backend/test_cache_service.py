@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from tests.integration.command_line import command
+from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.uploads import RECORDING, sweep_of
 from worker.backend.cache_service import CacheService
@@ -139,3 +140,12 @@ async def test_show_names_a_session_that_does_not_exist(harness: Harness, tmp_pa
     code, _, complained = await command(harness.stack, tmp_path, "show", unknown)
     assert code == 2
     assert complained.startswith("session_unknown: ")
+
+
+async def test_a_hit_of_a_session_that_somebody_has_locked_is_given_up(harness: Harness) -> None:
+    session = await harness.session(RECORDING)
+    async with connected(harness.stack.database_url) as other, other.transaction():
+        await other.execute("select from public.therapy_sessions where id = $1 for update", session)
+        async with asyncio.timeout(5.0):
+            await CacheService(harness.connection.supabase).hit(session)
+    assert (await harness.row(session))["cache_hits"] == 0

@@ -9,6 +9,7 @@ from typing import Any
 from tests.conftest import CreateDatabase
 from tests.integration.databases import connected, execute
 from tests.integration.migrating import apply
+from worker.check.schema import RELATIONS
 from worker.local.postgres import SUPERUSER, as_role
 
 SECRET = "whsec_" + "A" * 43 + "="
@@ -25,9 +26,8 @@ async def report(url: str) -> dict[str, Any]:
 
 async def test_the_report_of_a_new_project(migrated_database: str) -> None:
     found = await report(migrated_database)
-    relations = ["c3d_technical_data", "session_overview", "storage_intake", "therapy_sessions"]
-    assert sorted(found["relations"]) == relations
-    assert found["publication"] == {"inserts": True, "sessions": True}
+    assert sorted(found["relations"]) == sorted(RELATIONS)
+    assert found["publication"] == {"inserts": True, "sessions": True, "bells": True}
     assert (found["pg_net"], found["pgcrypto"]) == (True, True)
     assert found["upload_trigger"]["enabled"]
     assert set(found["functions"].values()) == {False}

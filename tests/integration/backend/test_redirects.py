@@ -17,7 +17,8 @@ from worker.backend import rest
 from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation
 from worker.backend.object_store import ObjectStore
-from worker.backend.realtime_listener import ConnectionLostError, probe
+from worker.backend.realtime_connection import ConnectionLostError
+from worker.backend.realtime_listener import prove
 from worker.backend.uploads import Uploads
 from worker.errors import UnavailableError
 from worker.settings import Settings
@@ -54,9 +55,13 @@ async def test_realtime_follows_no_redirect(status: int) -> None:
     seen: list[str] = []
     async with _redirecting(status, seen) as url:
         with pytest.raises(ConnectionLostError, match=f"HTTP {status}") as caught:
-            await probe(url, KEY, seconds=5.0)
+            await prove(url, KEY, _no_probe, seconds=5.0)
     assert seen == []
     assert KEY not in str(caught.value)
+
+
+async def _no_probe() -> int:
+    raise AssertionError("nothing is proven of a connection that is not made")
 
 
 async def _rows(connection: Connection) -> object:

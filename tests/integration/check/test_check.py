@@ -32,7 +32,7 @@ async def test_a_good_installation_has_nothing_to_cure(
 ) -> None:
     code, printed, complained = await command(own_stack, tmp_path, "check", MAX_FILE_MB="1")
     assert (code, complained) == (0, "")
-    assert [line[0] for line in printed.splitlines()] == list("✓✓✓✓✓✓✓✓–✓✓")  # noqa: RUF001
+    assert [line[0] for line in printed.splitlines()] == list("✓✓✓✓✓✓✓✓✓✓–✓✓")  # noqa: RUF001
     assert "no webhook: the sweep finds uploads every 60 s" in printed
 
 
@@ -50,7 +50,11 @@ async def test_json_holds_every_finding(own_stack: StackInfo, tmp_path: Path) ->
 
 
 async def test_checking_changes_nothing(own_stack: StackInfo) -> None:
-    counts = "select (select count(*) from therapy_sessions), (select count(*) from storage_intake)"
+    counts = """
+      select
+        (select count(*) from therapy_sessions), (select count(*) from c3d_technical_data),
+        (select count(*) from storage_intake), (select count(*) from set_aside)
+    """
     before = await rows(own_stack.database_url, counts)
     await found_in(own_stack)
     assert await rows(own_stack.database_url, counts) == before

@@ -18,7 +18,7 @@ from worker.check.findings import Check, Verdict
 from worker.check.schema import MIGRATIONS, schema
 from worker.local.stack import StackInfo
 
-SESSIONS = "public.therapy_sessions"
+SESSIONS, BELLS = "public.therapy_sessions", "public.worker_bells"
 ALL_CHANGES = "set (publish = 'insert, update, delete, truncate')"
 
 
@@ -49,6 +49,7 @@ def test_every_table_and_function_of_the_migrations_is_looked_for() -> None:
         assert names == made[migration.name], migration.name
         looked_for |= names
     assert set().union(*made.values()) == looked_for
+    assert len({migration.name for migration in MIGRATIONS}) == len(MIGRATIONS)
 
 
 async def test_without_any_migration_everything_missing_is_named(
@@ -152,6 +153,11 @@ async def test_a_report_that_is_refused_says_so(own_stack: StackInfo) -> None:
             f"alter publication supabase_realtime add table {SESSIONS};",
         ),
         (
+            f"alter publication supabase_realtime drop table {BELLS}",
+            f"alter publication supabase_realtime add table {BELLS}",
+            f"alter publication supabase_realtime add table {BELLS};",
+        ),
+        (
             "alter publication supabase_realtime set (publish = 'update')",
             f"alter publication supabase_realtime {ALL_CHANGES}",
             ALL_CHANGES,
@@ -159,10 +165,10 @@ async def test_a_report_that_is_refused_says_so(own_stack: StackInfo) -> None:
         (
             "drop publication supabase_realtime",
             PUBLISH,
-            f"create publication supabase_realtime for table {SESSIONS};",
+            f"create publication supabase_realtime for table {SESSIONS}, {BELLS};",
         ),
     ],
-    ids=["without the table", "without inserts", "absent"],
+    ids=["without the sessions", "without the bells", "without inserts", "absent"],
 )
 async def test_a_publication_that_sends_no_inserts(
     own_stack: StackInfo, breaking: str, mending: str, cure: str

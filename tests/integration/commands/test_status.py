@@ -15,7 +15,6 @@ from tests.integration.checking import broken
 from tests.integration.command_line import command, started
 from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
-from tests.integration.uploads import RECORDING
 from worker.backend.queue_report import PAGE
 
 COUNTS = """
@@ -56,13 +55,20 @@ async def every_state(harness: Harness) -> dict[str, UUID]:
     await backdate(database, named["due"], 5)
     await backdate(database, named["longest"], 3600)
     await backdate(database, named["stuck"], 60)
+    await database.execute(
+        "update public.therapy_sessions set processing_queued_at = processing_due_at where id = $1",
+        named["longest"],
+    )
     return named
 
 
 async def intake(harness: Harness, outcome: str, detail: str | None = None) -> None:
     await harness.database.execute(
-        "insert into public.storage_intake (object_id, version, object_path, outcome, detail)"
-        " values (gen_random_uuid(), '1', $1, $2, $3)",
+        "insert into public.storage_intake"
+        " (object_id, version, bucket_id, object_path, outcome, detail, due_at, taken_at)"
+        " values (gen_random_uuid(), '1', 'c3d-files', $1, $2, $3,"
+        " case when $2 in ('waiting', 'taking') then now() end,"
+        " case when $2 not in ('waiting', 'taking') then now() end)",
         f"P005/{outcome}.c3d",
         outcome,
         detail,
@@ -71,8 +77,9 @@ async def intake(harness: Harness, outcome: str, detail: str | None = None) -> N
 
 async def test_json_agrees_with_the_tables_in_every_state(harness: Harness, tmp_path: Path) -> None:
     named = await every_state(harness)
-    await harness.upload(RECORDING)
-    await harness.upload(RECORDING)
+    await intake(harness, "waiting")
+    await intake(harness, "waiting", "path_held: Held.")
+    await intake(harness, "taking")
     await intake(harness, "refused", "file_beyond_integer: Too large.")
     await intake(harness, "duplicate")
     said = await status(harness, tmp_path)
@@ -82,7 +89,16 @@ async def test_json_agrees_with_the_tables_in_every_state(harness: Harness, tmp_
     assert 3600 <= said["oldest_due_age_seconds"] < 3660
     assert (said["completed_in_10_minutes"], said["sessions_a_minute"]) == (1, 0.1)
     assert said["failed_by_code"] == {"object_missing": 1, "unknown": 1}
-    assert said["uploads"] == {"waiting": 2, "held": 0, "refused": 1, "duplicate": 1}
+    assert 0 <= said["uploads"].pop("oldest_age_seconds") < 60
+    assert said["uploads"] == {
+        "waiting": 2,
+        "due": 2,
+        "taking": 1,
+        "refused": 1,
+        "duplicate": 1,
+        "waiting_by_code": {"path_held": 1},
+        "refused_by_code": {"file_beyond_integer": 1},
+    }
     assert [(line["session_id"], line["status"]) for line in said["last_errors"]] == [
         (str(named["retried"]), "pending"),
         (str(named["failed"]), "failed"),
@@ -97,6 +113,8 @@ async def test_json_agrees_with_the_tables_in_every_state(harness: Harness, tmp_
 async def test_the_page_shows_the_same(harness: Harness, tmp_path: Path) -> None:
     named = await every_state(harness)
     await intake(harness, "refused", "file_beyond_integer: Too [red]large.")
+    for awaited in ("path_held", "schema_refuses", "schema_refuses"):
+        await intake(harness, "waiting", f"{awaited}: So.")
     code, printed, _ = await command(harness.stack, tmp_path, "status")
     assert code == 0
     assert "3 pending, 2 processing, 1 completed, 2 failed, 1 skipped" in printed
@@ -106,6 +124,8 @@ async def test_the_page_shows_the_same(harness: Harness, tmp_path: Path) -> None
     assert str(named["failed"]) in printed
     assert "No such file. It is tried again." in printed
     assert "Too [red]large." in printed
+    assert "3 waiting, 0 being taken in, 1 refused, 0 known already" in printed
+    assert "2 schema_refuses, 1 path_held" in printed
 
 
 async def test_an_empty_project_has_nothing_to_show(harness: Harness, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -19,11 +20,13 @@ from tests.integration.uploads import (
     register,
     sessions,
     sweep_of,
+    wait_over,
 )
-from worker.intake.bucket_sweep import MAX_IN_A_ROW
+from worker.settings import DEFAULT_BUCKET
 
 MANY = 2000
 AT_ONCE = 8  # uploads
+UNREADABLE = 10
 
 
 async def fill(harness: Harness, number: int) -> None:
@@ -105,18 +108,34 @@ async def test_an_outage_ends_it_with_a_sentence_and_the_next_goes_on(
 async def test_objects_that_storage_cannot_read_keep_it_from_no_other(
     harness: Harness, tmp_path: Path
 ) -> None:
-    for number in range(MAX_IN_A_ROW + 2):
+    for number in range(UNREADABLE):
         await harness.upload(numbered(number), f"P001/a{number}.c3d")
+    await sweep_of(harness).announce()
     await harness.upload(numbered(99), "P001/b.c3d")
     async with Proxy(harness.stack).serve() as proxy:
         with proxy.trouble(f"{OBJECTS}P001/a", say(500, '{"message": "x"}')):
-            code, _, said = await command(proxy.stack, tmp_path, "backfill", CONCURRENCY="1")
-        assert code == 2
-        assert "supabase_unavailable: " in said
+            code, printed, _ = await command(proxy.stack, tmp_path, "backfill", CONCURRENCY="1")
+        assert code == 1
+        assert f"1 object taken in: 1 new session. {UNREADABLE} wait" in printed
         assert [session["file_path"] for session in await sessions(harness)] == ["P001/b.c3d"]
+        await wait_over(harness)
         code, _, _ = await command(proxy.stack, tmp_path, "backfill")
     assert code == 0
-    assert len(await sessions(harness)) == MAX_IN_A_ROW + 3
+    assert len(await sessions(harness)) == UNREADABLE + 1
+
+
+async def test_an_upload_that_has_to_wait_is_told_and_not_waited_for(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await fill(harness, 2)
+    await harness.database.execute(
+        "insert into storage.objects (bucket_id, name, version) values ($1, 'P9/a.c3d', '1')",
+        DEFAULT_BUCKET,
+    )
+    code, printed, _ = await command(harness.stack, tmp_path, "backfill")
+    assert code == 1
+    assert "2 objects taken in: 2 new session." in printed
+    assert "1 waits, and is taken in by itself: upload_overview says for what." in printed
 
 
 async def test_a_backfill_waits_for_what_others_have_claimed(
@@ -124,8 +143,8 @@ async def test_a_backfill_waits_for_what_others_have_claimed(
 ) -> None:
     await fill(harness, 2)
     other = intake_of(harness)
-    claimed = await other.register.claim("")
-    assert claimed is not None
+    await sweep_of(harness).announce()
+    (claimed,) = await other.queue.claim(uuid4(), limit=1)
     process = await started(harness.stack, tmp_path, "backfill")
     await until_taken(harness, 1)
     await asyncio.sleep(1)

@@ -96,6 +96,15 @@ async def test_the_same_recording_again_is_a_hit_and_not_a_session(
     assert downloads == [first, again]
 
 
+async def test_of_the_same_recording_the_first_upload_gets_the_session(harness: Harness) -> None:
+    first = await harness.upload(RECORDING, "P002/b.c3d")
+    for path in ("P001/a.c3d", "P003/c.c3d"):
+        await harness.upload(RECORDING, path)
+    await sweep_of(harness, concurrency=1).sweep()
+    (session,) = await sessions(harness)
+    assert (session["file_path"], session["patient_id"]) == (first, "P002")
+
+
 async def test_twenty_uploads_of_the_same_bytes_at_once_make_one_session(harness: Harness) -> None:
     paths = [f"P001/{number}.c3d" for number in range(20)]
     await asyncio.gather(*(harness.upload(RECORDING, path) for path in paths))

@@ -14,6 +14,7 @@ from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
+    intake_of,
     numbered,
     object_of,
     overwrite,

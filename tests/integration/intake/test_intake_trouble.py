@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from pytest_mock import MockerFixture
 
 from tests.faults.proxy import OBJECTS, Proxy
-from tests.faults.rules import Exchange, say
+from tests.faults.rules import say
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
-    Sweep,
+    behind,
     details,
-    intake_of,
     numbered,
     object_of,
+    object_without_bytes,
     register,
     sessions,
     sweep_of,
@@ -32,8 +29,6 @@ from worker.backend.object_store import ObjectDigest, ObjectStore
 from worker.backend.upload_queue import Outcome
 from worker.errors import UnavailableError
 from worker.intake.intake import MAX_SIZE_ATTEMPTS
-from worker.local.migrated import connected
-from worker.settings import DEFAULT_BUCKET
 
 UPLOADS = 4
 # What Storage says of itself, with the status that it gives to an object's own faults.
@@ -55,28 +50,11 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.queueing.claim_loop.INITIAL_PAUSE", 0.05)
 
 
-@pytest.fixture(params=TROUBLES.values(), ids=TROUBLES.keys())
+@pytest.fixture(params=list(TROUBLES.values()), ids=list(TROUBLES))
 def answer(request: pytest.FixtureRequest) -> tuple[int, str]:
     """An answer of Storage that is no object's fault: status and body."""
     status, said, code, message = request.param
     return status, json.dumps({"statusCode": said, "error": code, "message": message})
-
-
-@asynccontextmanager
-async def behind(harness: Harness, **others: Any) -> AsyncIterator[tuple[Proxy, Sweep]]:
-    """Yield a proxy, and a sweep whose requests pass through it."""
-    async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
-        yield proxy, sweep_of(harness, connection, **others)
-
-
-async def unannounced_object(harness: Harness, path: str, metadata: str = "{}") -> None:
-    """Have a row in Storage without bytes."""
-    await harness.database.execute(
-        "insert into storage.objects (bucket_id, name, version, metadata) values ($1, $2, '1', $3)",
-        DEFAULT_BUCKET,
-        path,
-        metadata,
-    )
 
 
 # --- Storage's own trouble ----------------------------------------------------------------------
@@ -217,7 +195,7 @@ async def test_only_attempts_for_the_same_reason_are_counted(harness: Harness) -
     "path", ["P001/a\nb.c3d", "P001/" + 20_000 * "a" + ".c3d", "P001//../a.c3d"], ids=len
 )
 async def test_a_path_that_no_object_can_have_is_refused_alone(harness: Harness, path: str) -> None:
-    await unannounced_object(harness, path)
+    await object_without_bytes(harness, path)
     await harness.upload(RECORDING, "P002/a.c3d")
     assert await sweep_of(harness).sweep() == 2  # without a pause
     outcomes = {found: outcome for found, outcome, _ in await register(harness)}
@@ -237,88 +215,3 @@ async def test_a_size_that_no_object_can_have_is_measured(harness: Harness, size
     )
     assert await sweep_of(harness).sweep() == 2
     assert {row["file_size_bytes"] for row in await sessions(harness)} == {len(RECORDING)}
-
-
-# --- whatever PostgREST answers -------------------------------------------------------------------
-
-
-async def emptied(exchange: Exchange) -> web.StreamResponse:
-    """Let the stack do it, and answer 200 without a byte."""
-    await exchange.pass_on()
-    return web.Response(status=200, content_type="application/json")
-
-
-@pytest.mark.parametrize(
-    "function",
-    ["announce_objects", "claim_objects", "take_object", "finish_object", "release_objects"],
-)
-async def test_an_empty_answer_costs_no_upload(harness: Harness, function: str) -> None:
-    await harness.upload(numbered(1), "P001/a.c3d")
-    await unannounced_object(harness, "P001/missing.c3d")
-    await unannounced_object(harness, "P001/a\nb.c3d")
-    async with behind(harness, lease_seconds=5) as (proxy, sweep):
-        with proxy.trouble(f"^/rest/v1/rpc/{function}$", emptied, times=1) as rule:
-            with suppress(UnavailableError):
-                await sweep.sweep()
-            assert rule.hits == 1
-        await wait_over(harness)
-        await sweep.sweep()
-    outcomes = {path: outcome for path, outcome, _ in await register(harness)}
-    assert outcomes == {
-        "P001/a.c3d": "session",
-        "P001/missing.c3d": "waiting",
-        "P001/a\nb.c3d": "refused",
-    }
-    assert len(await sessions(harness)) == 1
-    assert str((await details(harness))["P001/missing.c3d"]).startswith("object_missing: ")
-
-
-async def test_an_empty_answer_to_an_announcement_is_no_absence(harness: Harness) -> None:
-    path = await harness.upload(RECORDING)
-    async with behind(harness) as (proxy, sweep):
-        with (
-            proxy.trouble("^/rest/v1/rpc/announce_object$", emptied),
-            pytest.raises(UnavailableError, match="without a body"),
-        ):
-            await sweep.intake.take_now(await object_of(harness, path))
-    assert await sweep_of(harness).sweep() == 1
-
-
-async def test_a_claim_whose_answer_was_empty_is_answered_again(harness: Harness) -> None:
-    await harness.upload(RECORDING)
-    async with behind(harness) as (proxy, sweep):
-        with proxy.trouble("^/rest/v1/rpc/claim_objects$", emptied, times=1):
-            assert await sweep.sweep() == 1
-    found = await harness.database.fetchrow("select * from storage_intake")
-    assert found is not None
-    assert found["attempts"] == 1
-
-
-# --- what happens between two steps ---------------------------------------------------------------
-
-
-async def test_a_session_made_meanwhile_makes_the_upload_its_duplicate(harness: Harness) -> None:
-    path = await harness.upload(RECORDING, "P001/a.c3d")
-    intake = intake_of(harness)
-    await intake.queue.announce(await object_of(harness, path))
-    claimed = await intake.queue.claim_one(await object_of(harness, path))
-    assert claimed is not None
-    session = await harness.session(RECORDING, path="P002/b.c3d")
-    assert (await intake.take(claimed)).session == session
-    assert [row[1:] for row in await register(harness)] == [("duplicate", session)]
-
-
-async def test_a_claim_that_went_to_another_changes_nothing(harness: Harness) -> None:
-    path = await harness.upload(RECORDING)
-    slow, fast = intake_of(harness, lease_seconds=5), intake_of(harness)
-    object_id = await object_of(harness, path)
-    await slow.queue.announce(object_id)
-    claimed = await slow.queue.claim_one(object_id)
-    assert claimed is not None
-    await wait_over(harness)
-    again = await fast.queue.claim_one(object_id)
-    assert again is not None
-    assert await slow.queue.extend([claimed]) == set()
-    assert (await slow.take(claimed)).outcome is Outcome.LOST
-    assert await sessions(harness) == []
-    assert (await fast.take(again)).outcome is Outcome.SESSION

@@ -45,7 +45,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.queueing.claim_loop.INITIAL_PAUSE", 0.05)
 
 
-@pytest.fixture(params=REFUSING_ALL.values(), ids=REFUSING_ALL.keys())
+@pytest.fixture(params=list(REFUSING_ALL.values()), ids=list(REFUSING_ALL))
 def rule(request: pytest.FixtureRequest) -> Rule:
     """A rule that refuses every session."""
     found: Rule = request.param

@@ -43,7 +43,7 @@ async def _insert_twice(harness: Harness, _: Path) -> object:
     [
         (_upload, "upload_refused"),
         (_upload_twice, "path_taken"),
-        (_insert_twice, "already_there"),
+        (_insert_twice, "rejected"),
     ],
 )
 async def test_a_refusal_says_its_code_and_its_cure(

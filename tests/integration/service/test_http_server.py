@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 
 from tests.integration.checking import PUBLISH, broken
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
-from tests.integration.uploads import RECORDING, numbered, settings_of
+from tests.integration.uploads import RECORDING, numbered
+from tests.integration.watching import Samples, served, watcher_of
 from tests.integration.webhooks import SECRET
-from worker.backend.connection import Connection
-from worker.backend.metadata_service import MetadataService
 from worker.backend.queue_report import QueueReports
 from worker.errors import UnavailableError
 from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected
 from worker.local.ports import choose
-from worker.local.stack import StackInfo
-from worker.observing.watchdog import Watchdog
-from worker.queueing.claim_loop import ClaimLoop
-from worker.service.health_service import HealthService
-from worker.service.queue_stats import QueueStats
-from worker.service.run import make_listener
 
 # Sessions in every state there is.
 EVERY_STATE = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename,
-    processing_status, processing_error, processing_due_at, processing_claim, created_at)
+    processing_status, processing_error, processing_due_at, processing_claim, processing_queued_at)
 select 'P005/' || number, 'hash ' || number, 1, 'planted-name.c3d',
     status, error, now() + due, case when status = 'processing' then gen_random_uuid() end,
     now() - interval '1 hour'
@@ -54,76 +43,38 @@ from (
 ) as each
 """
 
-Samples: TypeAlias = "dict[tuple[str, str], float]"
-
-
-class Watcher:
-    """Asks a worker's HTTP server, in this process unless it is given an address."""
-
-    def __init__(
-        self, address: str = "http://worker", transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        """Ask at `address`."""
-        self._address = address
-        self._transport = transport
-
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=self._transport, timeout=20.0) as client:
-            return await client.get(self._address + path)
-
-    async def status(self, path: str) -> int:
-        return (await self.get(path)).status_code
-
-    async def readiness(self) -> tuple[int, Mapping[str, Any]]:
-        answer = await self.get("/readyz")
-        return answer.status_code, answer.json()
-
-    async def metrics(self) -> Samples:
-        """Every sample by its name and the values of its labels, in the order of their names."""
-        answer = await self.get("/metrics")
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/plain; version=")
-        for unspeakable in ("planted-name", "P005", SECRET, "sb_secret"):
-            assert unspeakable not in answer.text
-        return {
-            (sample.name, " ".join(filter(None, sample.labels.values()))): sample.value
-            for family in text_string_to_metric_families(answer.text)
-            for sample in family.samples
-        }
-
-
-def _watcher(
-    connection: Connection, stack: StackInfo, *, silence: float = 60.0, ttl_seconds: float = 0.0
-) -> Watcher:
-    """A health service in this process whose loop and listener do not run."""
-    loop = _idle_loop(connection, stack)
-    health = HealthService(
-        Watchdog(max_silence_seconds=silence),
-        QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
-        loop,
-        make_listener(connection, loop),
-    )
-    return Watcher(transport=httpx.ASGITransport(Starlette(routes=health.routes())))
-
-
-def _idle_loop(connection: Connection, stack: StackInfo) -> ClaimLoop:
-    async def process(_: object) -> None:
-        raise AssertionError
-
-    return ClaimLoop(MetadataService(connection.supabase), process, settings_of(stack))
-
-
-def _served(port: str) -> Watcher:
-    return Watcher(f"http://127.0.0.1:{port}")
+# Uploads of every outcome there is.
+EVERY_OUTCOME = """
+insert into public.storage_intake
+  (object_id, version, bucket_id, object_path, outcome, detail, due_at, taken_at, announced_at)
+select
+  gen_random_uuid(), '1', 'c3d-files', 'P005/planted-name.c3d', outcome, detail,
+  case when due is not null then now() + due end, case when due is null then now() end,
+  now() - interval '1 hour'
+from (
+  values
+    ('waiting', null, interval '0', 3),
+    ('waiting', 'path_held: x.', interval '10 minutes', 2),
+    ('waiting', 'schema_refuses: x.', interval '0', 1),
+    ('taking', null, interval '1 minute', 4),
+    ('refused', 'size_mismatch: x.', null, 5),
+    ('session', null, null, 6),
+    ('duplicate', null, null, 7),
+    ('skipped', null, null, 1),
+    ('superseded', null, null, 1),
+    ('gone', null, null, 1)
+) as outcomes (outcome, detail, due, uploads), generate_series(1, uploads)
+"""
 
 
 def _queue(samples: Samples) -> Samples:
-    return {key: value for key, value in samples.items() if key[0].startswith("c3d_queue_")}
+    of_all = ("c3d_queue_", "c3d_intake_")
+    return {key: value for key, value in samples.items() if key[0].startswith(of_all)}
 
 
 async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> None:
     await harness.database.execute(EVERY_STATE)
-    samples = await _watcher(harness.connection, harness.stack).metrics()
+    samples = await watcher_of(harness.connection, harness.stack).metrics()
     by_status = {
         labels: value for (name, labels), value in samples.items() if name == "c3d_queue_sessions"
     }
@@ -137,15 +88,30 @@ async def test_the_gauges_of_the_queue_are_what_sql_counts(harness: Harness) -> 
     assert samples["c3d_worker_supabase_up", ""] == 1
 
 
+async def test_the_gauges_of_the_uploads_are_what_sql_counts(harness: Harness) -> None:
+    await harness.database.execute(EVERY_OUTCOME)
+    samples = await watcher_of(harness.connection, harness.stack).metrics()
+    by_outcome = {
+        labels: value for (name, labels), value in samples.items() if name == "c3d_intake_uploads"
+    }
+    assert by_outcome == {"waiting": 6, "taking": 4, "refused": 5, "duplicate": 7}
+    assert samples["c3d_intake_waiting", "path_held"] == 2
+    assert samples["c3d_intake_waiting", "schema_refuses"] == 1
+    assert samples["c3d_intake_refused", "size_mismatch"] == 5
+    assert samples["c3d_intake_due", ""] == 4
+    assert 3600 <= samples["c3d_intake_oldest_age_seconds", ""] < 3660
+
+
 async def test_an_empty_queue_has_its_gauges_too(harness: Harness) -> None:
-    samples = _queue(await _watcher(harness.connection, harness.stack).metrics())
-    assert len(samples) == 8  # five states, due, stuck, since when
+    samples = _queue(await watcher_of(harness.connection, harness.stack).metrics())
+    # Five states, due, stuck, set aside, since when; four outcomes of uploads, due, since when.
+    assert len(samples) == 5 + 4 + 4 + 2
     assert set(samples.values()) == {0}
 
 
 async def test_without_supabase_a_scrape_succeeds_and_nothing_is_ready(harness: Harness) -> None:
     async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
-        watcher = _watcher(connection, harness.stack)
+        watcher = watcher_of(connection, harness.stack)
         assert (await watcher.readiness())[0] == 200
         line.cut()
         samples = await watcher.metrics()
@@ -163,7 +129,7 @@ async def test_a_supabase_that_hangs_delays_no_scrape(harness: Harness) -> None:
     async with Interrupter(harness.stack).serve() as line, connected(line.stack) as connection:
         line.freeze()
         async with asyncio.timeout(8.0):
-            samples = await _watcher(connection, harness.stack).metrics()
+            samples = await watcher_of(connection, harness.stack).metrics()
     assert samples["c3d_worker_supabase_up", ""] == 0
 
 
@@ -175,7 +141,7 @@ async def test_many_scrapes_ask_each_question_once(harness: Harness) -> None:
 
     async with connected(harness.stack) as connection:
         connection.http.event_hooks["response"].append(count)
-        watcher = _watcher(connection, harness.stack, ttl_seconds=15.0)
+        watcher = watcher_of(connection, harness.stack, ttl_seconds=15.0)
         await asyncio.gather(*(watcher.metrics() for _ in range(20)), watcher.readiness())
     assert asked == {"/rest/v1/rpc/queue_report": 1, "/rest/v1/therapy_sessions": 1}
 
@@ -188,7 +154,7 @@ async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
 
     monkeypatch.setattr("worker.service.queue_stats.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(QueueReports, "queue", endless)
-    watcher = _watcher(harness.connection, harness.stack)
+    watcher = watcher_of(harness.connection, harness.stack)
     assert (await watcher.readiness())[0] == 200
     measured = await watcher.metrics()
     assert measured["c3d_worker_supabase_up", ""] == 1
@@ -196,21 +162,32 @@ async def test_a_count_that_takes_long_is_no_reason_to_be_unready(
 
 
 async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Harness) -> None:
-    watcher = _watcher(harness.connection, harness.stack, silence=0.05)
+    watcher = watcher_of(harness.connection, harness.stack, silence=0.05)
     await asyncio.sleep(0.1)
     assert await watcher.status("/healthz") == 503
     status, said = await watcher.readiness()
-    assert (status, said["supabase"], said["sweep"]) == (503, "reachable", "stuck")
+    assert (status, said["supabase"], said["ready"]) == (503, "reachable", False)
+    assert (said["sessions"], said["uploads"]) == ("stuck", "turning")
 
 
-async def test_a_paused_loop_is_healthy_and_not_ready(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("part", "of"),
+    [
+        ("sessions", ("loop", "_trouble")),
+        ("uploads", ("intake", "_trouble")),
+        ("bucket_sweep", ("bucket_sweep", "trouble")),
+    ],
+)
+async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_ready(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, part: str, of: tuple[str, str]
 ) -> None:
-    trouble = UnavailableError("Away.")
-    monkeypatch.setattr(ClaimLoop, "trouble", property(lambda _: trouble))
-    watcher = _watcher(harness.connection, harness.stack)
+    watcher = watcher_of(harness.connection, harness.stack)
+    monkeypatch.setattr(getattr(watcher.health, of[0]), of[1], UnavailableError("Away."))
     status, said = await watcher.readiness()
-    assert (status, said["sweep"]) == (503, "paused: supabase_unavailable")
+    parts = {name: said[name] for name in ("sessions", "uploads", "bucket_sweep")}
+    assert status == 503
+    assert parts.pop(part) == "paused: supabase_unavailable"
+    assert set(parts.values()) == {"turning"}
     assert await watcher.status("/healthz") == 200
 
 
@@ -218,7 +195,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
     webhook = await announce_uploads(harness.stack, secret=SECRET)
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="0", **webhook) as worker:
         await worker.until("realtime_ready")
-        watcher = _served(webhook["HTTP_PORT"])
+        watcher = served(webhook["HTTP_PORT"])
         for content in (RECORDING, numbered(1), b"no recording"):
             await harness.upload(content)
             done = await worker.until("session_done")
@@ -227,9 +204,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
         assert "complete_seconds" not in done
         await harness.upload(RECORDING, "P005/copy.c3d")
         await worker.until("object_taken")
-        async with asyncio.timeout(10.0):  # its webhook is answered a moment later
-            while (samples := await watcher.metrics()).get(_webhooks(200)) != 1:
-                await asyncio.sleep(0.05)
+        samples = await watcher.metrics()
         assert (await watcher.readiness())[1]["realtime"] == "ready"
         assert await watcher.status("/healthz") == 200
     assert samples["c3d_worker_sessions_total", "completed"] == 2
@@ -240,7 +215,7 @@ async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> 
     assert samples["c3d_worker_objects_total", "session"] == 3
     assert samples["c3d_worker_objects_total", "duplicate"] == 1
     assert samples["c3d_worker_cache_hits_total", ""] == 1
-    assert samples[_webhooks(201)] == 3
+    assert samples["c3d_worker_webhooks_total", "202"] == 4
     assert samples["c3d_worker_realtime_ready", ""] == 1
     assert samples["c3d_worker_realtime_reconnects_total", ""] == 0
     assert samples["c3d_worker_lease_losses_total", ""] == 0
@@ -256,11 +231,11 @@ async def test_without_realtime_the_worker_is_ready_all_the_same(
         harness.worker(tmp_path, HTTP_PORT=port) as worker,
     ):
         await worker.until("realtime_lost")
-        watcher = _served(port)
+        watcher = served(port)
         status, said = await watcher.readiness()
         samples = await watcher.metrics()
         assert await watcher.status("/webhooks/storage") == 404  # there is no secret
-    assert (status, said["realtime"], said["sweep"]) == (200, "lost", "turning")
+    assert (status, said["realtime"], said["sessions"]) == (200, "lost", "turning")
     assert samples["c3d_worker_realtime_ready", ""] == 0
     assert samples["c3d_worker_realtime_reconnects_total", ""] >= 1
 
@@ -271,7 +246,3 @@ async def test_a_webhook_without_a_port_is_one_sentence(harness: Harness, tmp_pa
         with pytest.raises(Exception, match="setting: WEBHOOK_SECRET is set, and HTTP_PORT=0"):
             await worker.until("worker_started")
         assert await worker.process.wait() == 2
-
-
-def _webhooks(status: int) -> tuple[str, str]:
-    return "c3d_worker_webhooks_total", str(status)

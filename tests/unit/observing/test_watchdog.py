@@ -38,3 +38,21 @@ def test_a_loop_is_alive_until_it_is_silent_for_too_long() -> None:
     assert not watchdog.alive
     watchdog.feed()
     assert watchdog.alive
+
+
+def test_systemd_hears_of_a_loop_only_while_the_other_one_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setattr("worker.observing.watchdog.NOTIFY_SECONDS", 0.0)
+    stuck = Watchdog(max_silence_seconds=0.05)
+    turning = Watchdog(others_alive=lambda: stuck.alive)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(0.1)
+        turning.feed()
+        assert listener.recv(100) == b"WATCHDOG=1"
+        time.sleep(0.1)
+        turning.feed()
+        with pytest.raises(TimeoutError):
+            listener.recv(100)

@@ -6,21 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from uuid import UUID
 
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from worker.backend.intake_register import IntakeResult
 
+from worker.backend.upload_queue import UploadQueue
 from worker.intake import webhook_service
 from worker.intake.webhook_service import ADDRESS, WebhookService
 from worker.intake.webhook_signature import Signatures
 from worker.service.http_protocol import MAX_CONNECTIONS
 from worker.service.http_server import HttpServer, bind
-from worker.settings import DEFAULT_BUCKET
 
 SECRET = "whsec_dGVzdHMgcGxhbnQgc2VjcmV0cywgYXMgbG9uZyBhcyB0aGlz"
 HALF_A_HEADER = b"GET /healthz HTTP/1.1\r\nHost: work"
@@ -29,11 +27,10 @@ END = b"\r\n\r\n"  # of a header
 WHOLE = b"GET /slow HTTP/1.1\r\nHost: w\r\n\r\n"
 
 
-class Intake:
+class NoQueue(UploadQueue):
     """Is never reached."""
 
-    async def announced(self, object_id: UUID, version: str) -> IntakeResult | None:
-        raise AssertionError(object_id, version)
+    def __init__(self) -> None: ...
 
 
 async def _health(_: Request) -> Response:
@@ -72,11 +69,7 @@ class Client:
 @asynccontextmanager
 async def _served() -> AsyncIterator[Client]:
     webhooks = WebhookService(
-        intake=Intake(),
-        signatures=Signatures(SECRET),
-        bucket=DEFAULT_BUCKET,
-        every_file=False,
-        wake_sweep=lambda: None,
+        queue=NoQueue(), signatures=Signatures(SECRET), wake_intake=lambda: None
     )
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
