@@ -55,6 +55,7 @@ async def _locked_while_read(
 
 
 async def _others_are_done(harness: Harness) -> list[UUID]:
+    await asyncio.sleep(LATE + 1.0)  # until the worker meets the lock
     others = [await harness.session(numbered(number)) for number in range(1, 1 + OTHERS)]
     await harness.until_done(others, seconds=10)
     return others
@@ -83,7 +84,6 @@ async def test_a_bad_file_whose_row_is_locked_fails_afterwards_for_its_own_reaso
     bad = b"This is no recording."
     async with _locked_while_read(harness, tmp_path, bad, MAX_ATTEMPTS="1") as session:
         await _others_are_done(harness)
-        await asyncio.sleep(LATE)
     row = await harness.row(session)
     assert (row["processing_status"], row["processing_attempts"]) == ("failed", 1)
     assert row["processing_error"].startswith("c3d_not_c3d: ")
