@@ -41,25 +41,6 @@ A session stands for one content, byte for byte. So there are two cases:
 An upload that waits is attempted again by itself, at most an hour later. `c3d-worker retake OBJECT`
 makes it due at once, and has a refused one taken in anew.
 
-## Whose fault it is
-
-Only the file's own fault ends a session or an upload for good. The first row that fits decides.
-
-| answer | whose fault | what becomes of the upload or the session |
-|---|---|---|
-| the recording cannot be read: every `c3d_…` code | the file's | `failed` |
-| Storage: `InvalidKey`; an object beyond 2,147,483,647 bytes | the file's | the upload is `refused` |
-| Storage: another number of bytes than it says itself | the file's | the upload waits, and is `refused` after ten attempts |
-| Storage: `NoSuchKey`, or 404 "Object not found" | its surroundings | the upload waits; the session fails after `MAX_ATTEMPTS` |
-| table: foreign key of the patient (23503), patient empty (23502), another session with the path (23505) | its surroundings | the session is made without the patient, who is filled in later; else the upload waits |
-| table: a row refuses its update (a trigger, 23514, any other error) | its surroundings | the session waits, `set_aside` or `row_refused` |
-| table: any other 22…, 23…, 42…, P0… at the insert | the installation's | every upload waits as `schema_refuses`, which names column, rule or function |
-| Storage: 401, 403, `InvalidJWT` and the like; PostgREST: 401, 403, `PGRST301`, 42501 | the installation's | both wait; claiming pauses |
-| Storage: `NoSuchBucket`; PostgREST: `PGRST202`, `PGRST204`, `PGRST205`, 42P01 | the installation's | both wait; claiming pauses |
-| a lock of somebody else (55P03) | nobody's | passed by, and attempted again within seconds |
-| Storage: `TenantNotFound`, `InternalError`, 5xx, 429, what is unknown, what is not JSON | Supabase's | both wait; claiming pauses, or the item waits alone while others get through |
-| PostgREST: 5xx, 429, 08…, 40…, 53…, 57…, an empty code, what is not JSON; no answer at all | Supabase's | the same |
-
 Where a cure says `supabase db push`, a hosted project needs `supabase db push --remote`
 ([quick-start.md](quick-start.md), step 2).
 
@@ -72,6 +53,7 @@ alone is put off alone, up to an hour between attempts.
 
 # What was answered; whose fault it is; the code; what becomes of an upload, and of a session.
 FAULTS = (
+    ("the recording: it cannot be read", "the file's", "c3d_…", "", "failed"),
     (
         "Storage: `InvalidKey`, with any status; or a path that no object can have",
         "the file's",
@@ -154,7 +136,14 @@ FAULTS = (
     ),
     ("writing the technical row: 22xxx, 23xxx", "the installation's", "rejected", "", "failed"),
     (
-        "PostgreSQL, to whatever: classes 08, 25, 40, 53, 57, 58 and XX; 55P03, 55006",
+        "PostgreSQL: a row that somebody else has locked (55P03)",
+        "nobody's",
+        "",
+        "waits some seconds",
+        "passed by, its lease kept",
+    ),
+    (
+        "PostgreSQL, to whatever: classes 08, 25, 40, 53, 57, 58 and XX; 55006",
         "Supabase's",
         "supabase_unavailable",
         "waits",
