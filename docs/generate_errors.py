@@ -53,6 +53,7 @@ alone is put off alone, up to an hour between attempts.
 
 # What was answered; whose fault it is; the code; what becomes of an upload, and of a session.
 FAULTS = (
+    ("the recording: it cannot be read", "the file's", "c3d_…", "", "failed"),
     (
         "Storage: `InvalidKey`, with any status; or a path that no object can have",
         "the file's",
@@ -135,7 +136,14 @@ FAULTS = (
     ),
     ("writing the technical row: 22xxx, 23xxx", "the installation's", "rejected", "", "failed"),
     (
-        "PostgreSQL, to whatever: classes 08, 25, 40, 53, 57, 58 and XX; 55P03, 55006",
+        "PostgreSQL: a row that somebody else has locked (55P03)",
+        "nobody's",
+        "",
+        "waits some seconds",
+        "passed by, its lease kept",
+    ),
+    (
+        "PostgreSQL, to whatever: classes 08, 25, 40, 53, 57, 58 and XX; 55006",
         "Supabase's",
         "supabase_unavailable",
         "waits",

@@ -9,11 +9,14 @@ import pytest
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
+from tests.integration.rules import REFUSING_ALL, TABLE, Rule
 from tests.integration.uploads import (
     RECORDING,
     numbered,
     register,
     sessions,
+    sweep_of,
+    wait_over,
 )
 from worker.intake.ingest import object_name
 from worker.local.announcing import announce_uploads
@@ -118,6 +121,36 @@ async def test_a_patient_that_the_pattern_would_not_find_is_refused(
     assert code == 2
     assert "PATIENT_ID_PATTERN" in complained
     assert await harness.database.fetchval(OBJECTS) == 0
+
+
+async def test_a_file_whose_session_has_to_wait_is_told_for_what(
+    harness: Harness, tmp_path: Path
+) -> None:
+    file = written(tmp_path, "a.c3d", RECORDING)
+    required = Rule(
+        f"alter table {TABLE} alter column patient_id set not null",
+        f"alter table {TABLE} alter column patient_id drop not null",
+        (),
+    )
+    async with required.on(harness):
+        code, printed, _ = await command(harness.stack, tmp_path, "ingest", file)
+        assert code == 1
+        assert printed.startswith("a.c3d: waits patient_unknown: The path names no patient")
+        assert [row[1] for row in await register(harness)] == ["waiting"]
+    await wait_over(harness)
+    assert await sweep_of(harness).sweep() == 1
+
+
+async def test_a_rule_that_refuses_all_ends_it_with_a_sentence_and_the_upload_waits(
+    harness: Harness, tmp_path: Path
+) -> None:
+    file = written(tmp_path, "a.c3d", RECORDING)
+    async with REFUSING_ALL["a column that must not be empty"].on(harness):
+        code, _, complained = await command(harness.stack, tmp_path, "ingest", file)
+        assert code == 2
+        assert complained.startswith("schema_refuses: therapy_sessions.processing_version")
+    assert [row[1] for row in await register(harness)] == ["waiting"]
+    assert await sweep_of(harness).sweep() == 1
 
 
 @pytest.mark.parametrize(
