@@ -53,6 +53,14 @@ def unreachable(mode: Mode, seconds: float = HOLD) -> Fault:
     return fault
 
 
+async def deaf(scenario: Scenario) -> None:
+    """Every answer is as it should be, and no change comes, until the worker has noticed it."""
+    scenario.proxy.realtime.treat_new(Mode.DEAF)
+    scenario.proxy.realtime.reset()
+    await scenario.fleet.members[0].until("realtime_deaf")
+    scenario.proxy.realtime.treat(Mode.OPEN)
+
+
 async def unpublished(scenario: Scenario) -> None:
     await scenario.queue.execute("alter publication supabase_realtime drop table therapy_sessions")
     await asyncio.sleep(HOLD)
@@ -79,6 +87,7 @@ async def unpublished_while_joining(scenario: Scenario) -> None:
         pytest.param("forbidden", unreachable(Mode.FORBIDDEN), marks=full_only),
         pytest.param("joins unanswered for 60 s", unreachable(Mode.SILENT, 60.0), marks=full_only),
         pytest.param("down for 60 s", unreachable(Mode.REFUSED, 60.0), marks=full_only),
+        pytest.param("deaf though subscribed", deaf, marks=full_only),
         pytest.param("token expired", realtime_tokens_expire, marks=full_only),
         pytest.param("table out of the publication", unpublished, marks=full_only),
         pytest.param(
