@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ IN_TROUBLE = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LOCKED, HTTPStatus.TOO_MANY_REQUESTS}
 )
 MAX_RETRY_AFTER = 600.0  # seconds; a longer request is cut, so that a mistake stops no worker
+SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 MAX_MESSAGE = 200  # characters of a server's message that an error repeats
 
 
@@ -82,10 +84,13 @@ async def _raise_for_trouble(response: httpx.Response) -> None:
     """
     status = response.status_code
     if status in REFUSED:
-        raise KeyRefusedError(f"Supabase refused the key ({await _described(response)}).")
+        described, said = await _described(response)
+        raise KeyRefusedError(f"Supabase refused the key ({described}).", said=said)
     if status in IN_TROUBLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        described, said = await _described(response)
         raise UnavailableError(
-            f"Supabase is in trouble ({await _described(response)}).",
+            f"Supabase is in trouble ({described}).",
+            said=said,
             retry_after=_retry_after(response.headers.get("Retry-After")),
         )
     is_rest = response.url.path.startswith("/rest/")
@@ -93,23 +98,29 @@ async def _raise_for_trouble(response: httpx.Response) -> None:
         raise UnavailableError("Supabase answered without a body.")
 
 
-async def _described(response: httpx.Response) -> str:
-    """Describe a response: the status, the service, and the message of a JSON body.
+async def _described(response: httpx.Response) -> tuple[str, str]:
+    """Describe a response: for the log, and what it said that may name a file or a patient.
 
-    The description is logged, so it leaves out what Storage says, which can name a file and so a
-    patient. It also leaves out HTML, which comes from a gateway.
+    That may be whatever Storage says, and whatever the SQL of a project raises. What is logged is
+    the status, the service, a SQLSTATE, and the messages of the gateway and of PostgREST itself. A
+    page of HTML, which comes from a gateway, is left out.
     """
     service = response.url.path.split("/")[1] or "gateway"
     described = f"HTTP {response.status_code} from {service}"
-    if service == "storage":
-        return described
     try:
         await response.aread()
         body = response.json()
     except (ValueError, httpx.HTTPError):
-        return described
-    message = body.get("message") if isinstance(body, dict) else None
-    return f"{described}: {str(message)[:MAX_MESSAGE].rstrip('.')}" if message else described
+        body = None
+    if not isinstance(body, dict):
+        return described, ""
+    code, message = str(body.get("code") or ""), str(body.get("message") or "")[:MAX_MESSAGE]
+    message = message.rstrip(".")
+    if service == "storage":
+        return described, message
+    if SQLSTATE.fullmatch(code):
+        return f"{described}: {code}", message
+    return (f"{described}: {message}" if message else described), ""
 
 
 def _retry_after(header: str | None) -> float | None:

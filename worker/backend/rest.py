@@ -24,7 +24,7 @@ MISSING = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42P01", "4
 REFUSED = frozenset({"PGRST301", "PGRST302", "PGRST303", "42501"})  # without an HTTP 401 or 403
 BAD_VALUE = ("22", "23", "PGRST116")  # data exceptions, constraint violations, not one row
 # Of PostgREST, or of the server itself: what they say names no file.
-SERVERS_OWN = ("PGRST", "08", "25", "40", "53", "55", "57", "58", "XX")
+SERVERS_OWN = ("PGRST", "08", "25", "40", "53", "57", "58")
 
 Word = TypeVar("Word", bound=StrEnum)
 

@@ -18,6 +18,7 @@ from worker.intake.webhook_service import WebhookService
 from worker.intake.webhook_signature import Signatures
 from worker.observing.watchdog import Watchdog
 from worker.queueing.claim_loop import ClaimLoop
+from worker.queueing.outage import OutageCheck
 from worker.settings import Settings
 
 # The sweep wakes the intake when something is due; without a sweep it has to look by itself.
@@ -47,6 +48,7 @@ def make_intake_loop(
     settings: Settings,
     take: Callable[[ClaimedObject], Awaitable[Any]] | None = None,
     watchdog: Watchdog | None = None,
+    outage: OutageCheck | None = None,
 ) -> ClaimLoop[ClaimedObject]:
     """The claim loop of the queue of uploads; `take` is what is done with each."""
     return ClaimLoop(
@@ -57,6 +59,7 @@ def make_intake_loop(
         poll_seconds=POLL_SECONDS if settings.bucket_sweep_seconds else POLL_SECONDS_UNSWEPT,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
+        outage=outage,
     )
 
 

@@ -19,6 +19,7 @@ from worker.observing.logs import traceback_locations
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
 from worker.queueing.active_claims import ActiveClaims, now
 from worker.queueing.leases import Leases, answered_within
+from worker.queueing.outage import OutageCheck
 from worker.queueing.poison_detector import PoisonDetector
 from worker.queueing.queue import ItemT, Queue, named
 
@@ -42,6 +43,7 @@ class ClaimLoop(Generic[ItemT]):
         poll_seconds: float,
         shutdown_timeout_seconds: float,
         watchdog: Watchdog | None = None,
+        outage: OutageCheck | None = None,
     ) -> None:
         """`work` carries one item to its end; it raises UnavailableError to have it given back.
 
@@ -53,6 +55,9 @@ class ClaimLoop(Generic[ItemT]):
             poll_seconds: how often the queue is read when nothing wakes the loop.
             shutdown_timeout_seconds: how long active items may go on after `stop`.
             watchdog: is fed while the loop turns.
+            outage: is asked whether every item would meet what some have met; if not, the loop
+                goes on to other items after a short pause. Without it, every trouble is taken
+                for an outage.
         """
         self._queue = queue
         self._item_work = work
@@ -60,6 +65,7 @@ class ClaimLoop(Generic[ItemT]):
         self._poll_seconds = poll_seconds
         self._shutdown_timeout_seconds = shutdown_timeout_seconds
         self._watchdog = watchdog or Watchdog()
+        self._outage = outage
         self._changed = asyncio.Event()  # woken, an item ended, or the loop is to stop
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -70,6 +76,7 @@ class ClaimLoop(Generic[ItemT]):
         self._poison = PoisonDetector()
         self._trouble: UnavailableError | None = None
         self._pauses = 0  # in a row, since an item last got through
+        self._is_outage = False  # the last of them was for everybody's trouble
         self._draining = False
 
     def wake(self) -> None:
@@ -132,7 +139,7 @@ class ClaimLoop(Generic[ItemT]):
             await self._changed_within(self._poll_seconds)
 
     async def _claim(self) -> int:
-        room = self._active.room(probing=self._pauses > 0)
+        room = self._active.room(probing=self._is_outage)
         if not room:
             return 0
         leased_at = now()  # before the call: a lease may only be thought shorter
@@ -212,8 +219,10 @@ class ClaimLoop(Generic[ItemT]):
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
+        self._is_outage = self._outage is None or await self._outage.is_everybodys(trouble)
+        failures = self._pauses if self._is_outage else 1  # others may get through: look soon
         maximum = MAX_DRAIN_PAUSE if self._draining else min(MAX_PAUSE, self._poll_seconds)
-        seconds = backoff(self._pauses, initial=INITIAL_PAUSE, maximum=maximum)
+        seconds = backoff(failures, initial=INITIAL_PAUSE, maximum=maximum)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)
         until = now() + seconds
@@ -227,7 +236,7 @@ class ClaimLoop(Generic[ItemT]):
     def _recovered(self) -> None:
         if self._pauses:
             log.info("supabase_recovered", pauses=self._pauses)
-        self._pauses = 0
+        self._pauses, self._is_outage = 0, False
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, closing
 import structlog
 
 from worker.backend.connection import Connection, connect
+from worker.backend.installation import Installation
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
@@ -25,6 +26,7 @@ from worker.observing.watchdog import Watchdog
 from worker.processing.processor import Processor
 from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
+from worker.queueing.outage import OutageCheck
 from worker.service.health_service import HealthService
 from worker.service.http_server import HttpServer, bind
 from worker.service.queue_stats import QueueStats
@@ -70,15 +72,17 @@ async def run(settings: Settings) -> None:
         processor = Processor(metadata, store, isolation, readers, settings)
         of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
         of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
-        loop = make_session_loop(metadata, processor, settings, of_sessions)
-        intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads)
+        reports = QueueReports(connection.supabase)
+        outage = OutageCheck(store, reports, Installation(connection))
+        loop = make_session_loop(metadata, processor, settings, of_sessions, outage)
+        intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
         realtime = make_listener(connection, metadata, loop)
         sweep = BucketSweep(
             intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
         health = HealthService(
             (of_sessions, of_uploads),
-            QueueStats(QueueReports(connection.supabase)),
+            QueueStats(reports),
             loop,
             intake_loop,
             sweep,
@@ -111,7 +115,11 @@ async def run(settings: Settings) -> None:
 
 
 def make_session_loop(
-    metadata: MetadataService, processor: Processor, settings: Settings, watchdog: Watchdog
+    metadata: MetadataService,
+    processor: Processor,
+    settings: Settings,
+    watchdog: Watchdog,
+    outage: OutageCheck | None = None,
 ) -> ClaimLoop[ClaimedSession]:
     """The claim loop of the queue of sessions."""
     return ClaimLoop(
@@ -122,6 +130,7 @@ def make_session_loop(
         poll_seconds=settings.poll_seconds,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
+        outage=outage,
     )
 
 
