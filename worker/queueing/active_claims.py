@@ -36,7 +36,8 @@ class ActiveClaims(Generic[ItemT]):
     3. An abandoned item may be what its last worker died of. It takes a slot of its own, beside
        the others, and no other abandoned item runs beside it. So one that kills its worker costs
        each item beside it one attempt: from then on that item is abandoned too, and never again
-       beside the killer.
+       beside the killer. To end an innocent item takes as many different killers as it has
+       attempts, each beside it in its turn.
     4. An item whose row somebody else has locked can only wait. It takes no slot, so that a lock
        that is held for long keeps back no other item.
     """
