@@ -123,7 +123,7 @@ begin
     from unnest(start_sessions.sessions) as passed_over (id)
     where passed_over.id <> all (started);
     return started;
-  exception when others then
+  exception when assert_failure or others then
     if public.is_trouble(sqlstate) then
       raise;
     elsif cardinality(start_sessions.sessions) = 1 then
@@ -275,7 +275,7 @@ begin
       if not found then
         raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
       end if;
-    exception when others then
+    exception when assert_failure or others then
       if public.is_trouble(sqlstate) then
         raise;
       end if;

@@ -246,7 +246,7 @@ begin
     exception
       when lock_not_available then
         outcome := 'locked';
-      when others then
+      when assert_failure or others then
         if public.is_trouble(sqlstate) then
           raise;
         end if;

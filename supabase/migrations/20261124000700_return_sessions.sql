@@ -58,7 +58,7 @@ begin
     if not found then
       raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
     end if;
-  exception when others then
+  exception when assert_failure or others then
     if public.is_trouble(sqlstate) then
       raise;
     end if;
@@ -108,7 +108,7 @@ begin
         processing_attempts = greatest(s.processing_attempts - 1, 0),
         processing_error = coalesce(release_sessions.reason, s.processing_error)
       where s.id = claimed.id;
-    exception when others then
+    exception when assert_failure or others then
       if public.is_trouble(sqlstate) then
         raise;
       end if;
@@ -162,7 +162,7 @@ begin
       set processing_due_at = clock_timestamp() + make_interval(secs => extend_lease.lease_seconds)
       where s.id = claimed.id;
       moved := moved || claimed.id;
-    exception when others then
+    exception when assert_failure or others then
       -- A row that refuses keeps its lease as it is; the claim sets it aside when that has ended.
       if public.is_trouble(sqlstate) then
         raise;

@@ -40,11 +40,16 @@ alter table therapy_sessions add constraint two_columns
 check (patient_id <> 'P7' or file_path <> original_filename) not valid
 """
 RAISES: Final = "raise exception 'P7 is not to be changed';"
+ASSERTS: Final = "assert false, 'not P7';"
 # What an owner's database may do with the rows of one patient, and what is said of it.
 RULES: Final = {
     "a trigger raises": (
         REFUSES.format(does=RAISES, when="true"),
         "P7 is not to be changed (P0001)",
+    ),
+    "a trigger asserts": (
+        REFUSES.format(does=ASSERTS, when="true"),
+        "not P7 (P0004)",
     ),
     "a trigger skips": (
         REFUSES.format(does="return null;", when="true"),
@@ -186,7 +191,7 @@ async def test_the_largest_number_of_attempts_simply_works(
         assert await end(worker, session, claim_id) in {"completed", "failed"}
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_to_fail_says_so_beside_the_queue(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -200,7 +205,7 @@ async def test_a_row_that_refuses_to_fail_says_so_beside_the_queue(
     assert await claim(worker, uuid4()) == []
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_to_fail_in_its_last_attempt_stops_no_claim(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -226,7 +231,7 @@ async def test_an_abandoned_session_whose_row_refuses_keeps_back_no_other_abando
     assert await claim(worker, uuid4()) == [sessions[1]]
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_its_completion_costs_no_other_and_says_why(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -238,13 +243,14 @@ async def test_a_row_that_refuses_its_completion_costs_no_other_and_says_why(
     assert await owner.fetchval("select count(*) from c3d_technical_data") == 0
 
 
+@pytest.mark.parametrize("rule", ["a trigger raises", "a trigger asserts"])
 async def test_a_row_that_refuses_its_release_or_its_lease_keeps_back_no_other(
-    owner: Connection, worker: Connection
+    owner: Connection, worker: Connection, rule: str
 ) -> None:
     bad, good = await add(owner, patient_id="P7"), await add(owner)
     claim_id = uuid4()
     await claim(owner, claim_id)
-    await owner.execute(RULES["a trigger raises"][0])
+    await owner.execute(RULES[rule][0])
     assert await extend(worker, [claim_id], [bad, good]) == {bad: False, good: True}
     assert await release(worker, [claim_id], [bad, good]) == [good]
     assert await aside(owner, bad) is not None
@@ -262,12 +268,13 @@ async def test_a_person_who_requeues_it_has_it_attempted_at_once(
     assert await claim(worker, uuid4()) == [bad]
 
 
+@pytest.mark.parametrize("rule", ["a trigger raises", "a trigger asserts"])
 async def test_of_many_that_are_requeued_one_that_refuses_keeps_back_no_other(
-    owner: Connection, worker: Connection
+    owner: Connection, worker: Connection, rule: str
 ) -> None:
     for patient in ("P7", "P8", "P9"):
         await add(owner, patient_id=patient, processing_status="failed")
-    await owner.execute(RULES["a trigger raises"][0])
+    await owner.execute(RULES[rule][0])
     (done,) = await worker.fetch("select * from requeue_sessions('failed', 'why')")
     assert done["requeued"] == 2
     (after,) = await worker.fetch(
