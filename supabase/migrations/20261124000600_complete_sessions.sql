@@ -246,6 +246,7 @@ begin
     exception
       when lock_not_available then
         outcome := 'locked';
+        perform set_config('lock_timeout', '20ms', true);  -- for the rest of this call
       when assert_failure or others then
         if public.is_trouble(sqlstate) then
           raise;

@@ -35,6 +35,10 @@ end $$;
 create trigger refuse before update on therapy_sessions
 for each row when (old.patient_id = 'P7' and {when}) execute function refuse();
 """
+WEAR_OUT: Final = """
+update therapy_sessions set processing_status = 'processing', processing_attempts = $2
+where id = $1
+"""
 TWO_COLUMNS: Final = """
 alter table therapy_sessions add constraint two_columns
 check (patient_id <> 'P7' or file_path <> original_filename) not valid
@@ -284,7 +288,7 @@ async def test_of_many_that_are_requeued_one_that_refuses_keeps_back_no_other(
     assert (after["requeued"], after["last_session"]) == (0, None)
 
 
-@pytest.mark.parametrize("state", ["53100", "40P01", "57P01", "55P03"])
+@pytest.mark.parametrize("state", ["53100", "40P01", "57P01", "25006", "08006"])
 async def test_trouble_of_the_server_sets_nothing_aside(
     owner: Connection, worker: Connection, state: str
 ) -> None:
@@ -295,3 +299,36 @@ async def test_trouble_of_the_server_sets_nothing_aside(
     with pytest.raises(asyncpg.PostgresError):
         await claim(worker, uuid4())
     assert await owner.fetchval("select count(*) from set_aside") == 0
+
+
+@pytest.mark.parametrize("state", ["XX000", "XX001", "58030", "55P03", "55006"])
+@pytest.mark.parametrize("worn_out", [False, True])
+async def test_what_one_row_alone_raises_sets_it_aside_however_bad_it_sounds(
+    owner: Connection, worker: Connection, state: str, *, worn_out: bool
+) -> None:
+    bad = await poisoned(owner)
+    if worn_out:
+        await owner.execute(WEAR_OUT, bad, MAX_ATTEMPTS)
+    good = await add(owner)
+    await owner.execute(
+        REFUSES.format(does=f"raise exception 'Damaged.' using errcode = '{state}';", when="true")
+    )
+    assert await claim(worker, uuid4()) == [good]
+    found = await aside(owner, bad)
+    assert found is not None
+    assert f"Damaged ({state})" in found["reason"]
+
+
+async def test_no_worker_died_of_the_refusals_of_a_row(
+    owner: Connection, worker: Connection
+) -> None:
+    bad = await poisoned(owner)
+    await owner.execute(WEAR_OUT, bad, MAX_ATTEMPTS)
+    await owner.execute("select set_aside_session($1, 'P0001', 'not this one')", bad)
+    assert await claim(worker, uuid4()) == []
+    await wait_over(owner)
+    assert await claim(worker, uuid4(), with_abandoned=False) == []
+    assert await claim(worker, uuid4()) == [bad]
+    found = await row(owner, bad)
+    assert (found["processing_attempts"], found["processing_abandoned"]) == (1, True)
+    assert await aside(owner, bad) is None
