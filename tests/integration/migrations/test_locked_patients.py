@@ -1,4 +1,4 @@
-"""An owner's trigger that waits for a row of somebody else's transaction delays no other session."""
+"""An owner's trigger that waits for somebody else's lock delays no other session."""
 
 from __future__ import annotations
 
