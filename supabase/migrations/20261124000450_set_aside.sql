@@ -39,6 +39,20 @@ grant execute on function public.is_trouble(text) to service_role;
 comment on function public.is_trouble(text) is
   'Whether an SQLSTATE is the trouble of the server, which says nothing of a row: resources, locks, deadlocks, an operator, the system.';
 
+create or replace function public.is_outage(state text)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select left(is_outage.state, 2) in ('08', '25', '40', '53', '57')
+$$;
+
+revoke execute on function public.is_outage(text) from public, anon, authenticated;
+grant execute on function public.is_outage(text) to service_role;
+comment on function public.is_outage(text) is
+  'Whether an SQLSTATE is the trouble of the server even where one row alone raises it. A lock, an extension''s error or damaged data is then that row''s own.';
+
 create or replace function public.set_aside_session(session uuid, state text, message text)
 returns void
 language sql

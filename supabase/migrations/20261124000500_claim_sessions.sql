@@ -4,6 +4,10 @@
 -- pass by what another is claiming instead of waiting for it; of abandoned sessions one comes at a
 -- time, beside the others; after max_attempts it fails and kills no more; and a session whose row
 -- refuses to be changed is set aside, so that the sessions behind it come all the same.
+--
+-- An owner's trigger may wait for a row that somebody has locked. Such a session is set aside, too.
+-- A call waits a second for the first lock and next to nothing for the others, and after two seconds
+-- it takes what it has.
 
 set local lock_timeout = '5s';
 
@@ -27,6 +31,7 @@ returns table (
 language plpgsql
 security invoker
 set search_path = ''
+set lock_timeout = '1s'
 as $$
 declare
   right_now timestamptz;
@@ -110,7 +115,11 @@ begin
       update public.therapy_sessions as s
       set
         processing_status = 'processing',
-        processing_attempts = least(s.processing_attempts, 2147483646) + 1,
+        -- While it was set aside its attempts were spent on refusals.
+        processing_attempts = case
+          when exists (select from public.set_aside as aside where aside.session_id = s.id) then 1
+          else least(s.processing_attempts, 2147483646) + 1
+        end,
         processing_abandoned = start_sessions.abandoned,
         processing_claim = start_sessions.claim,
         processing_due_at = start_sessions.lease_end
@@ -123,10 +132,13 @@ begin
     from unnest(start_sessions.sessions) as passed_over (id)
     where passed_over.id <> all (started);
     return started;
-  exception when others then
-    if public.is_trouble(sqlstate) then
+  exception when assert_failure or others then
+    if public.is_outage(sqlstate) then
       raise;
-    elsif cardinality(start_sessions.sessions) = 1 then
+    elsif sqlstate = '55P03' then
+      perform set_config('lock_timeout', '20ms', true);  -- until claim_sessions returns
+    end if;
+    if cardinality(start_sessions.sessions) = 1 then
       perform public.set_aside_session(start_sessions.sessions[1], sqlstate, sqlerrm);
       return '{}';
     end if;
@@ -165,7 +177,7 @@ declare
   looked_at integer := 0;
 begin
   -- Many that refuse may stand at the head; a call sets a bounded number of them aside.
-  while cardinality(started) < start_waiting.batch_size and looked_at < 1000 loop
+  loop
     waiting := array(
       select s.id
       from public.therapy_sessions as s
@@ -184,6 +196,8 @@ begin
     started := started || public.start_sessions(
       waiting, start_waiting.claim, start_waiting.lease_end, abandoned => false
     );
+    exit when cardinality(started) = start_waiting.batch_size or looked_at >= 1000
+      or clock_timestamp() > start_waiting.right_now + interval '2 seconds';
   end loop;
   return started;
 end
@@ -215,11 +229,15 @@ begin
     from public.therapy_sessions as s
     where s.processing_status = 'processing'
       and coalesce(s.processing_due_at, '-infinity') <= start_abandoned.right_now
-      and s.processing_attempts < start_abandoned.max_attempts
-      and not exists (
-        select from public.set_aside as aside
-        where aside.session_id = s.id and aside.until > start_abandoned.right_now
-      )
+      and case (
+          select aside.until <= start_abandoned.right_now
+          from public.set_aside as aside
+          where aside.session_id = s.id
+        )
+        when true then true  -- its attempts were spent on refusals
+        when false then false
+        else s.processing_attempts < start_abandoned.max_attempts
+      end
     order by coalesce(s.processing_due_at, '-infinity')
     limit 1
     for update of s skip locked
@@ -255,9 +273,8 @@ begin
     where s.processing_status = 'processing'
       and coalesce(s.processing_due_at, '-infinity') <= fail_worn_out.right_now
       and s.processing_attempts >= fail_worn_out.max_attempts
-      and not exists (
-        select from public.set_aside as aside
-        where aside.session_id = s.id and aside.until > fail_worn_out.right_now
+      and not exists (  -- start_abandoned takes that one: no worker died of a refusal
+        select from public.set_aside as aside where aside.session_id = s.id
       )
     for update of s skip locked
   loop
@@ -275,12 +292,15 @@ begin
       if not found then
         raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
       end if;
-    exception when others then
-      if public.is_trouble(sqlstate) then
+    exception when assert_failure or others then
+      if public.is_outage(sqlstate) then
         raise;
+      elsif sqlstate = '55P03' then
+        perform set_config('lock_timeout', '20ms', true);  -- until claim_sessions returns
       end if;
       perform public.set_aside_session(worn_out.id, sqlstate, sqlerrm);
     end;
+    exit when clock_timestamp() > fail_worn_out.right_now + interval '2 seconds';
   end loop;
 end
 $$;

@@ -2,6 +2,9 @@
 --
 -- Reason: an error is the session's own (it fails, or waits for its next attempt) or Supabase's (it
 -- is given back and the attempt does not count). While the work goes on, the lease is extended.
+--
+-- An owner's trigger may wait for a row that somebody has locked. A call waits a second for the first
+-- such row and next to nothing for the others, and leaves them as they are.
 
 set local lock_timeout = '5s';
 
@@ -17,6 +20,7 @@ returns text
 language plpgsql
 security invoker
 set search_path = ''
+set lock_timeout = '1s'
 as $$
 declare
   claimed public.therapy_sessions;
@@ -58,8 +62,10 @@ begin
     if not found then
       raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
     end if;
-  exception when others then
-    if public.is_trouble(sqlstate) then
+  exception when assert_failure or others then
+    if sqlstate = '55P03' then
+      return 'locked';
+    elsif public.is_trouble(sqlstate) then
       raise;
     end if;
     perform public.set_aside_session(fail_session.session, sqlstate, sqlerrm);
@@ -87,6 +93,7 @@ returns setof uuid
 language plpgsql
 security invoker
 set search_path = ''
+set lock_timeout = '1s'
 as $$
 declare
   claimed record;
@@ -108,11 +115,14 @@ begin
         processing_attempts = greatest(s.processing_attempts - 1, 0),
         processing_error = coalesce(release_sessions.reason, s.processing_error)
       where s.id = claimed.id;
-    exception when others then
-      if public.is_trouble(sqlstate) then
+    exception when assert_failure or others then
+      if sqlstate = '55P03' then
+        perform set_config('lock_timeout', '20ms', true);  -- for the rest of this call
+      elsif public.is_trouble(sqlstate) then
         raise;
+      else
+        perform public.set_aside_session(claimed.id, sqlstate, sqlerrm);
       end if;
-      perform public.set_aside_session(claimed.id, sqlstate, sqlerrm);
     end;
   end loop;
 
@@ -142,6 +152,7 @@ returns table (session uuid, extended boolean)
 language plpgsql
 security invoker
 set search_path = ''
+set lock_timeout = '1s'
 as $$
 declare
   claimed record;
@@ -162,9 +173,11 @@ begin
       set processing_due_at = clock_timestamp() + make_interval(secs => extend_lease.lease_seconds)
       where s.id = claimed.id;
       moved := moved || claimed.id;
-    exception when others then
+    exception when assert_failure or others then
       -- A row that refuses keeps its lease as it is; the claim sets it aside when that has ended.
-      if public.is_trouble(sqlstate) then
+      if sqlstate = '55P03' then
+        perform set_config('lock_timeout', '20ms', true);  -- for the rest of this call
+      elsif public.is_trouble(sqlstate) then
         raise;
       end if;
     end;

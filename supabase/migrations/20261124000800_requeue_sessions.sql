@@ -121,7 +121,7 @@ begin
         perform public.requeue_session(one, requeue_sessions.reason, force => true);
       end if;
       requeued := requeued + 1;
-    exception when others then
+    exception when assert_failure or others then
       -- A row that refuses to be changed stays as it is, and keeps back no other.
       if public.is_trouble(sqlstate) then
         raise;

@@ -17,6 +17,7 @@ declare
   made record;
   trial uuid := gen_random_uuid();
   step text := 'made';
+  outcome text;
   state text;
   message text;
   relation text;
@@ -41,11 +42,17 @@ begin
         processing_claim = trial,
         processing_due_at = clock_timestamp() + interval '1 minute'
       where s.id = made.session_id;
+      if not found then
+        raise exception 'a trigger skips the change' using errcode = 'triggered_action_exception';
+      end if;
       step := 'completed';
-      perform public.complete_session(
+      outcome := public.complete_session(
         made.session_id, trial, '{"channel_count": 0, "channel_names": []}',
         encode(sha256(convert_to(trial::text, 'UTF8')), 'hex')
       );
+      if outcome <> 'completed' then
+        raise exception 'complete_session says %', outcome using errcode = 'triggered_action_exception';
+      end if;
       set constraints all immediate;
     end if;
     raise exception 'taken back' using errcode = 'C3D00';

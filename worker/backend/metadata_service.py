@@ -21,9 +21,17 @@ from worker.backend.sessions import (
     KnownSession,
     NewSession,
 )
-from worker.errors import RejectedError, RowRefusedError, UnavailableError, WorkerError
+from worker.errors import (
+    MigrationMissingError,
+    RejectedError,
+    RowRefusedError,
+    UnavailableError,
+    WorkerError,
+)
 
 SESSIONS, TECHNICAL = "therapy_sessions", "c3d_technical_data"
+# The functions that came last: of the uploads, and of all migrations.
+LATEST = ("claim_objects", "take_object", "retake_objects", "try_session")
 
 
 class MetadataService:
@@ -34,7 +42,7 @@ class MetadataService:
         self._supabase = supabase
 
     async def check(self) -> None:
-        """Ask for both tables and functions of the oldest and youngest migration; changes nothing.
+        """Ask for both tables and for what the last migrations made; changes nothing.
 
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
@@ -42,7 +50,12 @@ class MetadataService:
         for table, key in ((SESSIONS, "processing_claim"), (TECHNICAL, "session_id")):
             await rest.rows(self._supabase.table(table).select(key).limit(1))
         await self.extend([], lease_seconds=1)
-        await self.complete_many([])  # of the youngest migration
+        await self.complete_many([])
+        report = await rest.value(self._supabase.rpc("installation_report", {}))
+        functions = report.get("functions", {}) if isinstance(report, dict) else {}
+        for name in LATEST:
+            if name not in functions:
+                raise MigrationMissingError(f"The database lacks the function {name}.")
 
     async def ring_probe(self) -> int:
         """Insert a probe that whoever listens to Realtime should hear, and return its id."""

@@ -67,7 +67,7 @@ MIGRATIONS = (
     Migration(
         "20261124000450_set_aside.sql",
         relations=("set_aside",),
-        functions=("is_trouble", "set_aside_session"),
+        functions=("is_trouble", "is_outage", "set_aside_session"),
     ),
     Migration(
         "20261124000500_claim_sessions.sql",

@@ -6,11 +6,13 @@ import asyncio
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -38,9 +40,9 @@ from worker.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
+MAX_REMEMBERED = 1000  # sessions whose rows refused to be completed
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
 LOCKED = Completion.LOCKED.value  # and of Failure
-UNLIMITED = 2**31 - 1  # attempts: what is not the session's own fault never ends it
 INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
 
 Outcome = TypeVar("Outcome", Completion, Failure)
@@ -70,6 +72,7 @@ class Processor:
         self._readers = readers
         self._settings = settings
         self._completer = BatchCompleter(metadata)
+        self._refusals: Counter[UUID] = Counter()  # in a row
         self._slots = asyncio.Semaphore(settings.concurrency + 1)  # one for an abandoned session
 
     async def process(self, session: ClaimedSession) -> None:
@@ -86,7 +89,7 @@ class Processor:
         except UnavailableError:
             raise
         except RowRefusedError as error:
-            outcome, code = await self._fail_for_now(session, error, UNLIMITED), error.code
+            outcome, code = await self._give_back(session, error), error.code
         except PermanentError as error:
             outcome, code = await self._fail(session, error), error.code
         except RetryableError as error:
@@ -96,6 +99,8 @@ class Processor:
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code
+        if code != RowRefusedError.code:
+            self._refusals.pop(session.id, None)
         metrics.session_done(outcome, code, watch.steps)
         # The sentence is in the table; file names can name patients, so no log repeats it.
         log.info(
@@ -171,21 +176,25 @@ class Processor:
             )
         return measured
 
-    async def _fail_for_now(
-        self, session: ClaimedSession, error: WorkerError, max_attempts: int | None = None
-    ) -> Failure:
+    async def _give_back(self, session: ClaimedSession, error: RowRefusedError) -> Failure:
+        """Put the session off, ever longer; the owner's rule spends none of its attempts."""
+        if len(self._refusals) > MAX_REMEMBERED:
+            self._refusals.clear()
+        self._refusals[session.id] += 1
+        times = self._refusals[session.id]
+        seconds = backoff(times, initial=INITIAL_RETRY, maximum=MAX_RETRY)
+        released = await self._metadata.release([session], error, delay_seconds=seconds)
+        return Failure.PENDING if session.id in released else Failure.LOST
+
+    async def _fail_for_now(self, session: ClaimedSession, error: WorkerError) -> Failure:
         """Spend an attempt; the last one ends as `failed`."""
         seconds = backoff(session.attempt, initial=INITIAL_RETRY, maximum=MAX_RETRY)
-        return await self._fail(session, error, max_attempts, seconds)
+        return await self._fail(session, error, seconds)
 
     async def _fail(
-        self,
-        session: ClaimedSession,
-        error: WorkerError,
-        max_attempts: int | None = None,
-        retry_seconds: float | None = None,
+        self, session: ClaimedSession, error: WorkerError, retry_seconds: float | None = None
     ) -> Failure:
-        most = max_attempts or self._settings.max_attempts
+        most = self._settings.max_attempts
         return await _unlocked(
             lambda: self._metadata.fail(
                 session, error, max_attempts=most, retry_seconds=retry_seconds

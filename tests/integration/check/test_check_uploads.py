@@ -60,6 +60,31 @@ async def test_a_session_that_cannot_be_completed_names_the_rule(own_stack: Stac
     assert "reviewer" in line.said
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return null;", "A session cannot be claimed. "),
+        ("new.processing_claim := null; return new;", "A session cannot be completed. "),
+    ],
+)
+async def test_a_trigger_that_skips_or_undoes_the_claim_is_found(
+    own_stack: StackInfo, body: str, said: str
+) -> None:
+    async with broken(
+        own_stack,
+        f"""
+        create function public.of_the_owner() returns trigger language plpgsql as $$
+        begin {body} end $$;
+        create trigger owners_rule before update on {TABLE} for each row
+        when (old.processing_status = 'pending') execute function public.of_the_owner()
+        """,
+        "drop function public.of_the_owner() cascade",
+    ):
+        (line,) = (await found_in(own_stack))[Check.TRIAL]
+    assert line.verdict is Verdict.BAD
+    assert line.said.startswith(said)
+
+
 async def test_uploads_refused_for_others_faults_are_told_with_the_command(
     apart: Harness, tmp_path: Path
 ) -> None:

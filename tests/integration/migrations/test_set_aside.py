@@ -35,16 +35,25 @@ end $$;
 create trigger refuse before update on therapy_sessions
 for each row when (old.patient_id = 'P7' and {when}) execute function refuse();
 """
+WEAR_OUT: Final = """
+update therapy_sessions set processing_status = 'processing', processing_attempts = $2
+where id = $1
+"""
 TWO_COLUMNS: Final = """
 alter table therapy_sessions add constraint two_columns
 check (patient_id <> 'P7' or file_path <> original_filename) not valid
 """
 RAISES: Final = "raise exception 'P7 is not to be changed';"
+ASSERTS: Final = "assert false, 'not P7';"
 # What an owner's database may do with the rows of one patient, and what is said of it.
 RULES: Final = {
     "a trigger raises": (
         REFUSES.format(does=RAISES, when="true"),
         "P7 is not to be changed (P0001)",
+    ),
+    "a trigger asserts": (
+        REFUSES.format(does=ASSERTS, when="true"),
+        "not P7 (P0004)",
     ),
     "a trigger skips": (
         REFUSES.format(does="return null;", when="true"),
@@ -186,7 +195,7 @@ async def test_the_largest_number_of_attempts_simply_works(
         assert await end(worker, session, claim_id) in {"completed", "failed"}
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_to_fail_says_so_beside_the_queue(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -200,7 +209,7 @@ async def test_a_row_that_refuses_to_fail_says_so_beside_the_queue(
     assert await claim(worker, uuid4()) == []
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_to_fail_in_its_last_attempt_stops_no_claim(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -226,7 +235,7 @@ async def test_an_abandoned_session_whose_row_refuses_keeps_back_no_other_abando
     assert await claim(worker, uuid4()) == [sessions[1]]
 
 
-@pytest.mark.parametrize("does", [RAISES, "return null;"])
+@pytest.mark.parametrize("does", [RAISES, ASSERTS, "return null;"])
 async def test_a_row_that_refuses_its_completion_costs_no_other_and_says_why(
     owner: Connection, worker: Connection, does: str
 ) -> None:
@@ -238,13 +247,14 @@ async def test_a_row_that_refuses_its_completion_costs_no_other_and_says_why(
     assert await owner.fetchval("select count(*) from c3d_technical_data") == 0
 
 
+@pytest.mark.parametrize("rule", ["a trigger raises", "a trigger asserts"])
 async def test_a_row_that_refuses_its_release_or_its_lease_keeps_back_no_other(
-    owner: Connection, worker: Connection
+    owner: Connection, worker: Connection, rule: str
 ) -> None:
     bad, good = await add(owner, patient_id="P7"), await add(owner)
     claim_id = uuid4()
     await claim(owner, claim_id)
-    await owner.execute(RULES["a trigger raises"][0])
+    await owner.execute(RULES[rule][0])
     assert await extend(worker, [claim_id], [bad, good]) == {bad: False, good: True}
     assert await release(worker, [claim_id], [bad, good]) == [good]
     assert await aside(owner, bad) is not None
@@ -262,12 +272,13 @@ async def test_a_person_who_requeues_it_has_it_attempted_at_once(
     assert await claim(worker, uuid4()) == [bad]
 
 
+@pytest.mark.parametrize("rule", ["a trigger raises", "a trigger asserts"])
 async def test_of_many_that_are_requeued_one_that_refuses_keeps_back_no_other(
-    owner: Connection, worker: Connection
+    owner: Connection, worker: Connection, rule: str
 ) -> None:
     for patient in ("P7", "P8", "P9"):
         await add(owner, patient_id=patient, processing_status="failed")
-    await owner.execute(RULES["a trigger raises"][0])
+    await owner.execute(RULES[rule][0])
     (done,) = await worker.fetch("select * from requeue_sessions('failed', 'why')")
     assert done["requeued"] == 2
     (after,) = await worker.fetch(
@@ -277,7 +288,7 @@ async def test_of_many_that_are_requeued_one_that_refuses_keeps_back_no_other(
     assert (after["requeued"], after["last_session"]) == (0, None)
 
 
-@pytest.mark.parametrize("state", ["53100", "40P01", "57P01", "55P03"])
+@pytest.mark.parametrize("state", ["53100", "40P01", "57P01", "25006", "08006"])
 async def test_trouble_of_the_server_sets_nothing_aside(
     owner: Connection, worker: Connection, state: str
 ) -> None:
@@ -288,3 +299,36 @@ async def test_trouble_of_the_server_sets_nothing_aside(
     with pytest.raises(asyncpg.PostgresError):
         await claim(worker, uuid4())
     assert await owner.fetchval("select count(*) from set_aside") == 0
+
+
+@pytest.mark.parametrize("state", ["XX000", "XX001", "58030", "55P03", "55006"])
+@pytest.mark.parametrize("worn_out", [False, True])
+async def test_what_one_row_alone_raises_sets_it_aside_however_bad_it_sounds(
+    owner: Connection, worker: Connection, state: str, *, worn_out: bool
+) -> None:
+    bad = await poisoned(owner)
+    if worn_out:
+        await owner.execute(WEAR_OUT, bad, MAX_ATTEMPTS)
+    good = await add(owner)
+    await owner.execute(
+        REFUSES.format(does=f"raise exception 'Damaged.' using errcode = '{state}';", when="true")
+    )
+    assert await claim(worker, uuid4()) == [good]
+    found = await aside(owner, bad)
+    assert found is not None
+    assert f"Damaged ({state})" in found["reason"]
+
+
+async def test_no_worker_died_of_the_refusals_of_a_row(
+    owner: Connection, worker: Connection
+) -> None:
+    bad = await poisoned(owner)
+    await owner.execute(WEAR_OUT, bad, MAX_ATTEMPTS)
+    await owner.execute("select set_aside_session($1, 'P0001', 'not this one')", bad)
+    assert await claim(worker, uuid4()) == []
+    await wait_over(owner)
+    assert await claim(worker, uuid4(), with_abandoned=False) == []
+    assert await claim(worker, uuid4()) == [bad]
+    found = await row(owner, bad)
+    assert (found["processing_attempts"], found["processing_abandoned"]) == (1, True)
+    assert await aside(owner, bad) is None

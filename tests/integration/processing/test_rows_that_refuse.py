@@ -20,24 +20,28 @@ from generate_series(1, $1::integer) as n
 RULE = """
 create function public.p7_is_closed() returns trigger language plpgsql as $$
 begin
-  raise exception 'P7 is closed';
+  {does};
 end $$;
 create trigger p7_is_closed before update on public.therapy_sessions
 for each row when (old.patient_id = 'P7') execute function public.p7_is_closed();
 """
+REFUSALS = {
+    "P7 is closed (P0001)": "raise exception 'P7 is closed'",
+    "P7 is closed (P0004)": "assert false, 'P7 is closed'",
+}
 
 
-@pytest.fixture
-async def _rows_that_refuse(harness: Harness) -> AsyncIterator[None]:
+@pytest.fixture(params=REFUSALS)
+async def refusal(harness: Harness, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Have many rows that refuse to be changed, and return what they say."""
     await harness.database.execute(ROWS, MANY)
-    await harness.database.execute(RULE)
-    yield
+    await harness.database.execute(RULE.replace("{does}", REFUSALS[request.param]))
+    yield request.param
     await harness.database.execute("drop function public.p7_is_closed() cascade")
 
 
-@pytest.mark.usefixtures("_rows_that_refuse")
 async def test_a_thousand_rows_that_refuse_their_update_keep_back_no_other(
-    harness: Harness, tmp_path: Path
+    harness: Harness, tmp_path: Path, refusal: str
 ) -> None:
     others = [await harness.session(numbered(number)) for number in range(OTHERS)]
     async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
@@ -52,4 +56,4 @@ async def test_a_thousand_rows_that_refuse_their_update_keep_back_no_other(
     ((state, what_to_do, number),) = [tuple(row) for row in seen]
     assert (state, number) == ("set aside: its row refuses to be changed", MANY)
     assert what_to_do.startswith("row_refused: ")
-    assert "P7 is closed (P0001)" in what_to_do
+    assert refusal in what_to_do

@@ -63,17 +63,21 @@ async def test_a_row_that_refuses_to_be_completed_waits_and_heals_when_the_rule_
     good = [await harness.session(numbered(n)) for n in range(1, GOOD)]
     async with harness.worker(tmp_path, POLL_SECONDS="1", MAX_ATTEMPTS="1") as worker:
         async with _poison(harness):
-            for attempt in (1, 2, 3):
+            waits = []
+            for _ in range(3):
                 event = await worker.until("session_done")
                 while event["session"] != str(poison):
                     event = await worker.until("session_done")
                 assert (event["outcome"], event["code"]) == ("pending", "row_refused")
                 row = await harness.row(poison)
                 assert row["processing_status"] == "pending"
-                assert row["processing_attempts"] == attempt
+                assert row["processing_attempts"] == 0
+                waits.append((row["processing_due_at"] - row["updated_at"]).total_seconds())
                 assert row["processing_error"].startswith(REFUSED)
                 assert "It said: not this one (P0001)" in row["processing_error"]
                 await harness.database.execute(DUE, poison)
+            assert waits[0] < 5.1  # seconds, down to half
+            assert waits[2] > 9.9  # doubled twice
             await harness.until_done(good)
         await harness.database.execute(DUE, poison)
         row = await harness.until(poison, "completed", "failed")

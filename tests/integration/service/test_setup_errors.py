@@ -91,8 +91,16 @@ async def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_pat
             "alter function public.extend_lease(uuid[], uuid[], integer) rename to hidden",
             "alter function public.hidden(uuid[], uuid[], integer) rename to extend_lease",
         ),
+        (
+            "alter function public.try_session() rename to hidden",
+            "alter function public.hidden() rename to try_session",
+        ),
+        (
+            "alter function public.retake_objects rename to hidden",
+            "alter function public.hidden rename to retake_objects",
+        ),
     ],
-    ids=["sessions", "technical data", "functions"],
+    ids=["sessions", "technical data", "functions", "the last migration", "uploads"],
 )
 async def test_a_missing_migration(harness: Harness, tmp_path: Path, hide: str, show: str) -> None:
     service = MetadataService(harness.connection.supabase)
