@@ -147,10 +147,13 @@ class UploadQueue:
         return found[0] if found else None
 
     async def extend(self, items: Sequence[ClaimedObject]) -> dict[UUID, bool]:
-        """Extend the leases, and return the objects whose claim is still this worker's."""
+        """Extend the leases; return the objects whose claim is still this worker's.
+
+        False: somebody else has locked the row, so its lease is as it was.
+        """
         arguments = {**_fences(items), "lease_seconds": self._lease_seconds}
-        query = self._supabase.rpc("extend_object_leases", arguments)
-        return {UUID(kept): True for kept in await rest.scalars(query)}
+        found = await rest.rows(self._supabase.rpc("extend_object_leases", arguments))
+        return {UUID(row["object"]): row["extended"] for row in found}
 
     async def release(
         self,
@@ -264,6 +267,10 @@ class UploadQueue:
             "lease_seconds": self._lease_seconds,
             **which,
         }
+        found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
+        # Such a row says that uploads were ended only. A call ends a bounded number of them.
+        while found and found[0]["object_id"] is None:
+            found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
         return [
             ClaimedObject(
                 id=UUID(row["object_id"]),
@@ -274,7 +281,7 @@ class UploadQueue:
                 attempt=row["attempts"],
                 waited_for=row["waited_for"],
             )
-            for row in await rest.rows(self._supabase.rpc("claim_objects", arguments))
+            for row in found
         ]
 
 
