@@ -189,7 +189,7 @@ class PatientUnknownError(RetryableError):
     """The table requires a patient, and the one that the path names is not there yet."""
 
     code = "patient_unknown"
-    cure = "Enter the patient: the upload is taken in by itself, within the hour."
+    cure = "Enter the patient: the upload is taken in by itself."
 
 
 class PathHeldError(RetryableError):

@@ -95,7 +95,9 @@ begin
   elsif state = '42501' then
     return 'The role service_role may not write therapy_sessions (42501): grant select, insert, update, delete on public.therapy_sessions to service_role;';
   end if;
-  return format('The table therapy_sessions refuses the session (%s).', state);
+  return format(
+    'The table %s refuses the session (%s).', coalesce(nullif(relation, ''), 'therapy_sessions'), state
+  );
 end
 $$;
 
@@ -175,7 +177,8 @@ begin
     if state = '23505' then
       select s.id into session_id
       from public.therapy_sessions as s
-      where s.file_hash = create_session.file_hash;
+      where s.file_hash = create_session.file_hash
+      for key share;  -- so that it is there until the caller has written it down
       if found then  -- made meanwhile, or by this very call before its reply was lost
         return next;
         return;

@@ -19,8 +19,9 @@ declare
 begin
   set constraints all immediate;  -- so that each refusal costs one session
 
-  select c.confrelid::regclass as relation, a.attname as code into known
+  select c.confrelid::regclass as relation, r.relnamespace as namespace, a.attname as code into known
   from pg_catalog.pg_constraint as c
+  join pg_catalog.pg_class as r on r.oid = c.confrelid
   join pg_catalog.pg_attribute as a on a.attrelid = c.confrelid and a.attnum = c.confkey[1]
   join pg_catalog.pg_attribute as p on p.attrelid = c.conrelid and p.attname = 'patient_id'
   where c.conrelid = 'public.therapy_sessions'::regclass
@@ -32,7 +33,8 @@ begin
   for waiting in execute format(
     'select s.id from public.therapy_sessions as s where s.patient_code is not null %s order by random() limit $1 for update of s skip locked',
     case
-      when has_column_privilege(known.relation::oid, known.code, 'select') then format(
+      when has_schema_privilege(known.namespace, 'usage')
+        and has_column_privilege(known.relation::oid, known.code, 'select') then format(
         'and exists (select from %s as p where p.%I::text = s.patient_code)',
         known.relation, known.code
       )

@@ -2,7 +2,7 @@
 --
 -- Reason: a webhook may get lost, so a worker reads the whole bucket now and then. Announced twice,
 -- or by two at the same time, an upload is there once. It is due since it was uploaded, whenever
--- that was noted: of several uploads of the same recording the first gets the session.
+-- that was noted, so the uploads that wait are claimed in the order in which they were uploaded.
 
 set local lock_timeout = '5s';
 
@@ -15,7 +15,7 @@ create or replace function public.announce_objects(
   after_name text default '',
   batch_size integer default 1000
 )
-returns table (announced bigint, due boolean, last_name text)
+returns table (announced bigint, due boolean, last_name text, patients_awaited boolean)
 language plpgsql  -- which, unlike sql, is created where there is no Storage
 security invoker
 set search_path = ''
@@ -55,9 +55,12 @@ begin
     (select count(*) from page)
   into announced, last_name, page_size;
 
+  patients_awaited := false;
   if page_size < announce_objects.batch_size then
     last_name := null;  -- the end of the bucket
-    perform public.fill_patients();  -- the same look finds the patients that appeared meanwhile
+    patients_awaited := exists (
+      select from public.therapy_sessions as s where s.patient_code is not null
+    );
   end if;
   due := exists (
     select
@@ -73,7 +76,7 @@ $$;
 revoke execute on function public.announce_objects(text, boolean, text, integer) from public, anon, authenticated;
 grant execute on function public.announce_objects(text, boolean, text, integer) to service_role;
 comment on function public.announce_objects(text, boolean, text, integer) is
-  'Puts the next batch_size objects of a bucket behind after_name into the queue of uploads, unless they are there, and fills patients that appeared. Says how many were new, whether uploads are due, and the last name: go on behind it until it is empty.';
+  'Puts the next batch_size objects of a bucket behind after_name into the queue of uploads, unless they are there. Says how many were new, whether uploads are due, and the last name: go on behind it until it is empty; then also whether sessions wait for their patients, see fill_patients.';
 
 create or replace function public.size_said(metadata jsonb)
 returns bigint

@@ -30,16 +30,34 @@ set plan_cache_mode = 'force_custom_plan'  -- one object and a whole queue want 
 as $$
 declare
   right_now timestamptz;
+  lease_end timestamptz;
+  claimed boolean;
 begin
   -- A repeat of this very call waits here until the first is done, then gets the first's rows.
   perform pg_advisory_xact_lock(hashtextextended('claim_objects ' || claim_objects.claim::text, 0));
   right_now := clock_timestamp();
+  lease_end := right_now + make_interval(secs => claim_objects.lease_seconds);
 
-  while not exists (
-    select
-    from public.storage_intake as i
-    where i.outcome = 'taking' and i.claim = claim_objects.claim
-  ) loop
+  select true into claimed
+  from public.storage_intake as i
+  where i.outcome = 'taking' and i.claim = claim_objects.claim
+  limit 1;
+  if claimed then
+    -- The caller counts the lease from this call, not from the one whose reply it never got.
+    with mine as (
+      select i.object_id, i.version
+      from public.storage_intake as i
+      where i.outcome = 'taking' and i.claim = claim_objects.claim
+      for update skip locked
+    )
+    update public.storage_intake as i
+    set due_at = lease_end
+    from mine
+    where i.object_id = mine.object_id and i.version = mine.version;
+  end if;
+
+  for look in 1..2 loop
+    exit when claimed;
     with due as (
       select i.object_id, i.version
       from public.storage_intake as i
@@ -56,10 +74,12 @@ begin
       outcome = 'taking',
       attempts = i.attempts + 1,
       claim = claim_objects.claim,
-      due_at = right_now + make_interval(secs => claim_objects.lease_seconds)
+      due_at = lease_end
     from due
     where i.object_id = due.object_id and i.version = due.version;
-    exit when not found;
+    if not found then
+      return;  -- nothing is due
+    end if;
 
     -- What was overwritten or deleted before it was taken in is not downloaded any more.
     update public.storage_intake as i
@@ -67,7 +87,43 @@ begin
     where i.outcome = 'taking'
       and i.claim = claim_objects.claim
       and not public.is_current(i.object_id, i.version);
+    claimed := exists (
+      select
+      from public.storage_intake as i
+      where i.outcome = 'taking' and i.claim = claim_objects.claim
+    );
+    if not claimed and look = 1 and claim_objects.only_object is null then
+      -- A folder may have been deleted: its uploads end by the thousand, not by the batch.
+      with head as materialized (
+        select i.object_id, i.version
+        from public.storage_intake as i
+        where i.outcome in ('waiting', 'taking')
+          and i.due_at <= right_now
+          and i.bucket_id = claim_objects.bucket
+        order by i.due_at
+        limit 1000
+      ),
+      stale as (
+        select i.object_id, i.version
+        from head
+        join public.storage_intake as i
+          on i.object_id = head.object_id and i.version = head.version
+        where i.outcome in ('waiting', 'taking')
+          and i.due_at <= right_now
+          and not public.is_current(head.object_id, head.version)
+        for update of i skip locked
+      )
+      update public.storage_intake as i
+      set outcome = public.end_of_object(i.object_id), due_at = null, taken_at = right_now
+      from stale
+      where i.object_id = stale.object_id and i.version = stale.version;
+    end if;
   end loop;
+
+  if not claimed then
+    return next;  -- a row without an object: uploads were ended only, and more may be due
+    return;
+  end if;
 
   return query
   select
@@ -81,7 +137,7 @@ $$;
 revoke execute on function public.claim_objects(uuid, text, integer, integer, uuid) from public, anon, authenticated;
 grant execute on function public.claim_objects(uuid, text, integer, integer, uuid) to service_role;
 comment on function public.claim_objects(uuid, text, integer, integer, uuid) is
-  'Claims uploads that are due, the longest due first, with a lease of lease_seconds. The same claim again gets the same uploads. What was overwritten or moved or deleted meanwhile ends as superseded or gone.';
+  'Claims uploads that are due, the longest due first, with a lease of lease_seconds. The same claim again gets the same uploads, with a new lease. What was overwritten or moved or deleted meanwhile ends as superseded or gone, little more than 1,000 of them in a call; where nothing else was found, one row without an object says: call again.';
 
 create or replace function public.code_of(detail text)
 returns text
@@ -141,18 +197,21 @@ comment on function public.end_of_object(uuid) is
   'What became of an object whose version is not current: superseded, or gone.';
 
 -- Extend -------------------------------------------------------------------------------------
--- A row that somebody else has locked is passed over: nobody can claim it meanwhile.
+-- A row that somebody else has locked is passed over: nobody can claim it meanwhile. Once the lock
+-- is gone, the lease is what it was: the caller extends it then.
 
 create or replace function public.extend_object_leases(
   claims uuid[],
   objects uuid[],
   lease_seconds integer
 )
-returns setof uuid
+returns table (object uuid, extended boolean)
 language plpgsql
 security invoker
 set search_path = ''
 as $$
+declare
+  moved uuid[];
 begin
   with claimed as (
     select i.object_id, i.version
@@ -162,24 +221,29 @@ begin
       and i.outcome = 'taking'
     order by i.object_id
     for update skip locked
+  ),
+  extended as (
+    update public.storage_intake as i
+    set due_at = clock_timestamp() + make_interval(secs => extend_object_leases.lease_seconds)
+    from claimed
+    where i.object_id = claimed.object_id and i.version = claimed.version
+    returning i.object_id
   )
-  update public.storage_intake as i
-  set due_at = clock_timestamp() + make_interval(secs => extend_object_leases.lease_seconds)
-  from claimed
-  where i.object_id = claimed.object_id and i.version = claimed.version;
+  select coalesce(array_agg(extended.object_id), '{}') into moved from extended;
 
   return query
-  select distinct i.object_id
+  select i.object_id, bool_or(i.object_id = any (moved) or i.outcome <> 'taking')
   from public.storage_intake as i
   where i.object_id = any (extend_object_leases.objects)
-    and i.claim = any (extend_object_leases.claims);
+    and i.claim = any (extend_object_leases.claims)
+  group by i.object_id;
 end
 $$;
 
 revoke execute on function public.extend_object_leases(uuid[], uuid[], integer) from public, anon, authenticated;
 grant execute on function public.extend_object_leases(uuid[], uuid[], integer) to service_role;
 comment on function public.extend_object_leases(uuid[], uuid[], integer) is
-  'Extends the leases of uploads that are being taken in. Returns every object still under one of the claims.';
+  'Extends the leases of uploads that are being taken in. Returns every object still under one of the claims, ended ones too; extended is false where somebody else has locked the row.';
 
 -- Give back ----------------------------------------------------------------------------------
 

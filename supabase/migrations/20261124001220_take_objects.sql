@@ -103,8 +103,14 @@ begin
   elsif not public.is_current(upload.object_id, upload.version) then
     outcome := public.end_of_object(upload.object_id);
   else
-    select * into known from public.find_session(take_object.file_hash, upload.object_path);
-    if not found then
+    -- Locked, so that nobody deletes it while it is written down; one that is deleted is not it.
+    loop
+      select * into known from public.find_session(take_object.file_hash, upload.object_path);
+      exit when not found;
+      perform from public.therapy_sessions as s where s.id = known.session_id for no key update;
+      exit when found;
+    end loop;
+    if known.session_id is null then
       select * into made
       from public.create_session(
         upload.object_path,

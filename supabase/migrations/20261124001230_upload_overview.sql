@@ -51,7 +51,7 @@ from public.storage_intake as i
 cross join lateral (
   select case i.outcome
     when 'taking' then i.due_at < now() - interval '1 minute'
-    when 'waiting' then i.due_at <= now() and i.announced_at < now() - interval '5 minutes'
+    when 'waiting' then greatest(i.due_at, i.announced_at) < now() - interval '5 minutes'
     else false
   end as is_stuck
 ) as clock

@@ -1,4 +1,4 @@
--- What Realtime publishes for workers beside new sessions: that something is to be looked at.
+-- What Realtime publishes for workers beside new sessions: the probes of the workers themselves.
 --
 -- Reason: Realtime may say that all is well although it hears nothing. Only a change that was made
 -- and heard proves that it listens, so a worker inserts a probe and waits to hear it. A bell holds
@@ -19,9 +19,9 @@ revoke all on sequence public.worker_bells_id_seq from public, anon, authenticat
 grant select, insert, update, delete on public.worker_bells to service_role;
 
 comment on table public.worker_bells is
-  'Tells workers over Realtime to look: an upload was noted, or a worker proves that it hears. Rows older than an hour are removed.';
+  'By its rows a worker tests whether it hears what Realtime publishes. Rows older than an hour are removed by the next probe.';
 comment on column public.worker_bells.id is 'The bell.';
-comment on column public.worker_bells.kind is 'upload: an upload was noted. probe: a worker tests whether it hears.';
+comment on column public.worker_bells.kind is 'probe: a worker tests whether it hears. upload: an upload was noted; nothing inserts it yet.';
 comment on column public.worker_bells.rung_at is 'When.';
 
 create or replace function public.ring_probe()
@@ -58,7 +58,7 @@ exception when insufficient_privilege or undefined_object then
 end
 $$;
 
--- What the upload trigger and the workers share ----------------------------------------------
+-- What the upload trigger and the workers will share: nothing reads it yet -----------------------
 
 create table if not exists public.worker_settings (
   only_row boolean primary key default true,
@@ -74,7 +74,7 @@ revoke all on public.worker_settings from public, anon, authenticated;
 grant select, update on public.worker_settings to service_role;
 
 comment on table public.worker_settings is
-  'One row: what the trigger on uploads and the workers have to agree on. `c3d-worker check` compares it with the settings of the worker.';
+  'One row: what the trigger on uploads and the workers have to agree on. Nothing reads it yet: the trigger has its own condition, and each worker its own settings.';
 comment on column public.worker_settings.only_row is 'Always true: there is one row.';
 comment on column public.worker_settings.bucket is 'The bucket of the recordings, as C3D_BUCKET.';
 comment on column public.worker_settings.every_file is 'Whether files other than .c3d get a session too, as OTHER_FILES=skip.';

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from worker.errors import (
 )
 
 MIN_RATE = 100_000  # bytes per second; a slower download is abandoned
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_KEY_BYTES = 1024  # of the path of an object in UTF-8: the limit of S3
 GRACE_SECONDS = 30.0  # in addition, until the answer begins
 MAX_BYTES = 2_147_483_647  # the limit of the INTEGER column `file_size_bytes`
@@ -191,10 +193,13 @@ class ObjectStore:
 
 
 def _is_key(path: str) -> bool:
-    """Return whether an object can have the path; asking for another would be misunderstood."""
+    """Return whether Storage can be asked for the path: the way there changes some, or takes none.
+
+    Whether an object may have it is for Storage to say.
+    """
     return (
-        not {"", ".", ".."} & set(path.split("/"))
-        and path.isprintable()
+        not {".", ".."} & set(path.split("/"))
+        and not CONTROL.search(path)
         and len(path.encode()) <= MAX_KEY_BYTES
     )
 

@@ -94,6 +94,7 @@ class Page:
     announced: int  # that were not there before
     due: bool  # uploads wait that a worker may take in now
     last_name: str | None  # where the next page begins; None: the bucket ends here
+    patients_awaited: bool  # at the end: sessions wait for patients that may be entered by now
 
 
 class UploadQueue:
@@ -108,7 +109,7 @@ class UploadQueue:
         self._supabase = supabase
         self.bucket = bucket
         self.every_file = every_file
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
 
     async def check(self) -> None:
         """Ask for the functions of its migrations; changes nothing.
@@ -122,7 +123,11 @@ class UploadQueue:
         """Put the next objects of the bucket into the queue, in the order of their names."""
         arguments = {"bucket": self.bucket, "every_file": self.every_file, "after_name": after}
         row = await rest.row(self._supabase.rpc("announce_objects", arguments))
-        return Page(row["announced"], row["due"], row["last_name"])
+        return Page(row["announced"], row["due"], row["last_name"], row["patients_awaited"])
+
+    async def fill_patients(self) -> int:
+        """Give sessions the patients that were entered meanwhile, and return how many."""
+        return int(await rest.value(self._supabase.rpc("fill_patients")))
 
     async def announce(self, object_id: UUID) -> Outcome | None:
         """Put one object into the queue, and return what is known of it; None: it is not there."""
@@ -147,10 +152,13 @@ class UploadQueue:
         return found[0] if found else None
 
     async def extend(self, items: Sequence[ClaimedObject]) -> dict[UUID, bool]:
-        """Extend the leases, and return the objects whose claim is still this worker's."""
-        arguments = {**_fences(items), "lease_seconds": self._lease_seconds}
-        query = self._supabase.rpc("extend_object_leases", arguments)
-        return {UUID(kept): True for kept in await rest.scalars(query)}
+        """Extend the leases; return the objects whose claim is still this worker's.
+
+        False: somebody else has locked the row, so its lease is as it was.
+        """
+        arguments = {**_fences(items), "lease_seconds": self.lease_seconds}
+        found = await rest.rows(self._supabase.rpc("extend_object_leases", arguments))
+        return {UUID(row["object"]): row["extended"] for row in found}
 
     async def release(
         self,
@@ -261,9 +269,13 @@ class UploadQueue:
         arguments = {
             "claim": str(claim),
             "bucket": self.bucket,
-            "lease_seconds": self._lease_seconds,
+            "lease_seconds": self.lease_seconds,
             **which,
         }
+        found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
+        # Such a row says that uploads were ended only. A call ends a bounded number of them.
+        while found and found[0]["object_id"] is None:
+            found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
         return [
             ClaimedObject(
                 id=UUID(row["object_id"]),
@@ -274,7 +286,7 @@ class UploadQueue:
                 attempt=row["attempts"],
                 waited_for=row["waited_for"],
             )
-            for row in await rest.rows(self._supabase.rpc("claim_objects", arguments))
+            for row in found
         ]
 
 

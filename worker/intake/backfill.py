@@ -45,8 +45,12 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
         intake = make_intake(connection, settings)
         await BucketSweep(intake.queue, lambda: None, every_seconds=0).sweep()
 
+        handled = 0  # uploads, whatever became of them
+
         async def take(claimed: ClaimedObject) -> None:
+            nonlocal handled
             result = await intake.take(claimed)
+            handled += 1
             if result.outcome not in UNFINISHED:
                 done.outcomes[result.outcome] += 1
             show(done)
@@ -55,9 +59,10 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
             done.backlog = await intake.queue.backlog()
             done.total = max(done.total, done.outcomes.total() + done.backlog.unfinished)
             show(done)
+            if not done.backlog.due and not done.backlog.taking:
+                return done
+            taken = handled
             if done.backlog.due:
                 await make_intake_loop(intake, settings, take).drain()
-            elif done.backlog.taking:  # by another worker, or by one that was killed
+            if handled == taken:  # another worker has the rest, or had until it was killed
                 await asyncio.sleep(LOOK_SECONDS)
-            else:
-                return done

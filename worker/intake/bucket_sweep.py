@@ -1,6 +1,7 @@
 """The sweep of the bucket: puts every object that nobody has announced into the queue of uploads.
 
-A pass reads the bucket once, page by page, in the order of the names.
+A pass reads the bucket once, page by page, in the order of the names. At its end it gives sessions
+the patients that were entered meanwhile, if any wait for one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class BucketSweep:
     def __init__(
         self, queue: UploadQueue, wake_intake: Callable[[], None], *, every_seconds: float
     ) -> None:
-        """`wake_intake` is called when uploads are due."""
+        """`wake_intake` is called when uploads are due, or may be."""
         self._queue = queue
         self._wake_intake = wake_intake
         self._every_seconds = every_seconds
@@ -41,6 +42,7 @@ class BucketSweep:
                 failures += 1
                 pause = backoff(failures, initial=INITIAL_PAUSE, maximum=MAX_PAUSE)
                 log.warning("bucket_sweep_failed", code=self.trouble.code, retry_in=round(pause, 1))
+                self._wake_intake()  # what is due already does not wait for the sweep
             else:
                 failures, pause = 0, self._every_seconds
             await asyncio.sleep(pause)
@@ -58,8 +60,19 @@ class BucketSweep:
             if page.announced or page.due:
                 self._wake_intake()
             if page.last_name is None:
+                if page.patients_awaited:
+                    await self._fill_patients()
                 return announced
             after = page.last_name
+
+    async def _fill_patients(self) -> None:
+        """Fill patients; what is wrong with them ends no sweep."""
+        try:
+            await self._queue.fill_patients()
+        except WorkerError as error:
+            log.warning("patients_not_filled", code=error.code)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("patients_not_filled", error=traceback_locations(error))  # noqa: TRY400
 
     async def _attempt(self) -> WorkerError | None:
         try:

@@ -28,6 +28,7 @@ OUTSIDE_KEYS = re.compile(r"[^\w!\-.*'() &$@=;:+,?]", re.ASCII)  # what Storage 
 HEALABLE = frozenset(
     {"failed", "skipped"}
 )  # sessions that another upload of their content may heal
+ELSEWHERE = frozenset({Outcome.TAKING, Outcome.LOST})  # another worker takes the upload in
 HASH_DIGITS = 8  # tell apart two files of the same name
 
 
@@ -62,7 +63,7 @@ class Ingest:
             taken = await self.intake.take_now(object_id)
             if taken is None or taken.outcome is Outcome.GONE:
                 raise UploadRefusedError(f"The object of {file.name} is gone again.")
-            if taken.outcome is not Outcome.TAKING:
+            if taken.outcome not in ELSEWHERE:
                 return taken
             await asyncio.sleep(LOOK_AGAIN)
 

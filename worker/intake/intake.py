@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from worker.backoff import backoff
 from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError, WorkerError
 from worker.observing import metrics
 from worker.observing.logs import traceback_locations
+from worker.queueing.leases import CHECKS_PER_LEASE, answered_within
 
 RECORDING = ".c3d"
 INITIAL_DELAY, MAX_DELAY = 30.0, 3600.0  # seconds until an upload that has to wait is due again
@@ -97,11 +99,23 @@ class Intake:
         claimed = await self.queue.claim_one(object_id)
         if claimed is None:
             return await self.queue.result(object_id)
+        keeper = asyncio.create_task(self._keep_lease(claimed))
         try:
             return await self.take(claimed)
         except UnavailableError as error:
             await self.queue.release([claimed], error)
             raise
+        finally:
+            keeper.cancel()
+
+    async def _keep_lease(self, claimed: ClaimedObject) -> None:
+        """Extend the lease until cancelled; whoever lost it is told so when it ends the upload."""
+        seconds = self.queue.lease_seconds / CHECKS_PER_LEASE
+        while True:
+            await asyncio.sleep(seconds)
+            with suppress(WorkerError):
+                async with answered_within(seconds):
+                    await self.queue.extend([claimed])
 
     async def _session(self, claimed: ClaimedObject) -> IntakeResult:
         async with self.slots:

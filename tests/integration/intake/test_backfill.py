@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.proxy import OBJECTS, Proxy
-from tests.faults.rules import say
+from tests.faults.rules import Exchange, say
 from tests.integration.command_line import command, started
+from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.interrupter import Interrupter
 from tests.integration.uploads import (
@@ -153,6 +154,26 @@ async def test_a_backfill_waits_for_what_others_have_claimed(
     await process.communicate()
     assert process.returncode == 0
     assert len(await sessions(harness)) == 2
+
+
+async def test_a_backfill_asks_little_while_somebody_has_locked_an_upload(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.upload(numbered(1), "P001/a.c3d")
+    await sweep_of(harness).announce()
+    async with Proxy(harness.stack).serve() as proxy:
+        with proxy.trouble("^/rest/v1/rpc/claim_objects$", Exchange.deliver) as asked:
+            async with connected(harness.stack.database_url) as other, other.transaction():
+                await other.execute("select from public.storage_intake for update")
+                process = await started(proxy.stack, tmp_path, "backfill")
+                async with asyncio.timeout(20):
+                    await asked.applied.wait()
+                await asyncio.sleep(3)
+                assert process.returncode is None
+                assert asked.hits <= 5
+            await process.communicate()
+    assert process.returncode == 0
+    assert len(await sessions(harness)) == 1
 
 
 async def test_known_duplicates_are_not_downloaded_by_every_sweep(harness: Harness) -> None:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from pytest_mock import MockerFixture
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
 from tests.integration.rules import REFUSING_ALL, TABLE, Rule
 from tests.integration.uploads import (
     RECORDING,
+    intake_of,
     numbered,
     register,
     sessions,
+    settings_of,
     sweep_of,
     wait_over,
 )
-from worker.intake.ingest import object_name
+from worker.backend.object_store import ObjectDigest, ObjectStore
+from worker.backend.upload_queue import Outcome
+from worker.intake.ingest import make_ingest, object_name
 from worker.local.announcing import announce_uploads
 from worker.settings import DEFAULT_BUCKET
 
+LEASE_SECONDS = 5
 # Other tests may leave buckets of their own.
 OBJECTS = f"select count(*) from storage.objects where bucket_id = '{DEFAULT_BUCKET}'"
 
@@ -151,6 +160,50 @@ async def test_a_rule_that_refuses_all_ends_it_with_a_sentence_and_the_upload_wa
         assert complained.startswith("schema_refuses: therapy_sessions.processing_version")
     assert [row[1] for row in await register(harness)] == ["waiting"]
     assert await sweep_of(harness).sweep() == 1
+
+
+async def test_an_upload_that_another_worker_claims_meanwhile_is_looked_at_again(
+    harness: Harness, tmp_path: Path, mocker: MockerFixture
+) -> None:
+    measure = ObjectStore.measure
+    measured = 0
+
+    async def claimed_by_another(store: ObjectStore, path: str, **others: Any) -> ObjectDigest:
+        nonlocal measured
+        measured += 1
+        if measured == 1:
+            await harness.database.execute(
+                "update public.storage_intake"
+                " set claim = gen_random_uuid(), due_at = clock_timestamp() + interval '1 second'"
+            )
+        return await measure(store, path, **others)
+
+    mocker.patch.object(ObjectStore, "measure", claimed_by_another)
+    ingest = make_ingest(harness.connection, settings_of(harness.stack))
+    file = Path(written(tmp_path, "a.c3d", RECORDING))
+    taken = await ingest.bring(file, None, lambda _: None)
+    assert (taken.outcome, measured) == (Outcome.SESSION, 2)
+
+
+async def test_a_long_download_keeps_its_lease(
+    harness: Harness, tmp_path: Path, mocker: MockerFixture
+) -> None:
+    measure = ObjectStore.measure
+    other = intake_of(harness).queue
+    stolen = []
+
+    async def slow(store: ObjectStore, path: str, **others: Any) -> ObjectDigest:
+        await asyncio.sleep(LEASE_SECONDS + 1)
+        stolen.extend(await other.claim(uuid4(), limit=1))
+        return await measure(store, path, **others)
+
+    mocker.patch.object(ObjectStore, "measure", slow)
+    ingest = make_ingest(
+        harness.connection, settings_of(harness.stack, lease_seconds=LEASE_SECONDS)
+    )
+    file = Path(written(tmp_path, "a.c3d", RECORDING))
+    assert (await ingest.bring(file, None, lambda _: None)).outcome is Outcome.SESSION
+    assert stolen == []
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import pytest
 from aiohttp import web
 
 from tests.faults.rules import Exchange
+from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
@@ -98,6 +100,25 @@ async def test_a_session_made_meanwhile_makes_the_upload_its_duplicate(harness: 
     session = await harness.session(RECORDING, path="P002/b.c3d")
     assert (await intake.take(claimed)).session == session
     assert [row[1:] for row in await register(harness)] == [("duplicate", session)]
+
+
+async def test_a_session_deleted_meanwhile_makes_the_upload_a_session_of_its_own(
+    harness: Harness,
+) -> None:
+    await harness.session(RECORDING, path="P002/b.c3d")
+    path = await harness.upload(RECORDING, "P001/a.c3d")
+    intake, object_id = intake_of(harness), await object_of(harness, path)
+    async with connected(harness.stack.database_url) as other:
+        async with other.transaction():
+            await other.execute("delete from public.therapy_sessions")
+            taking = asyncio.create_task(intake.take_now(object_id))
+            await asyncio.sleep(0.5)
+            assert not taking.done()  # it waits for the lock
+        taken = await taking
+    assert taken is not None
+    assert (taken.outcome, taken.detail) == (Outcome.SESSION, None)
+    (session,) = await sessions(harness)
+    assert session["id"] == taken.session
 
 
 async def test_a_claim_that_went_to_another_changes_nothing(harness: Harness) -> None:

@@ -31,6 +31,7 @@ from worker.errors import UnavailableError
 from worker.intake.intake import MAX_SIZE_ATTEMPTS
 
 UPLOADS = 4
+NO_OBJECT = '{"statusCode": "404", "error": "not_found", "message": "Object not found"}'
 # What Storage says of itself, with the status that it gives to an object's own faults.
 TROUBLES = {
     "an unknown tenant": (400, "400", "TenantNotFound", "Missing tenant config for abcdefgh"),
@@ -204,6 +205,24 @@ async def test_a_path_that_no_object_can_have_is_refused_alone(harness: Harness,
     assert told.startswith("object_refused: ")
     assert "cannot be the path of an object. Upload the file again under a name of" in told
     assert len(told) < 2000
+
+
+@pytest.mark.parametrize("path", ["P005//a.c3d", "P005/a\u00a0b.c3d"], ids=["//", "no-break"])
+async def test_whether_an_unusual_path_can_be_is_for_storage_to_say(
+    harness: Harness, path: str
+) -> None:
+    await object_without_bytes(harness, path)
+    async with behind(harness) as (proxy, sweep):
+        invalid = say(400, '{"statusCode": "400", "error": "InvalidKey", "message": "Invalid key"}')
+        with proxy.trouble(OBJECTS, say(404, NO_OBJECT)) as asked:
+            assert await sweep.sweep() == 0
+            assert asked.hits == 1
+        assert str((await details(harness))[path]).startswith("object_missing: ")
+        await wait_over(harness)
+        with proxy.trouble(OBJECTS, invalid):
+            assert await sweep.sweep() == 1
+    assert await register(harness) == [(path, "refused", None)]
+    assert "Invalid key" in str((await details(harness))[path])
 
 
 @pytest.mark.parametrize("size", ["-2147483648", "1e30", "-1e400", '"many"', '"10"', "{}", "true"])

@@ -73,6 +73,15 @@ async def test_a_rule_that_refuses_all_refuses_no_upload_and_cured_all_are_taken
     assert {row["file_path"] for row in await sessions(harness)} == set(paths)
 
 
+async def test_a_refusal_names_the_table_that_it_comes_from(harness: Harness) -> None:
+    explain = "select public.explain_refusal('23502', $1, 'code', '', '')"
+    told = [await harness.database.fetchval(explain, table) for table in ("patients", "")]
+    assert told == [
+        f"The table {table} refuses the session (23502)."
+        for table in ("patients", "therapy_sessions")
+    ]
+
+
 async def test_check_names_the_rule_before_the_first_upload(
     own_stack: StackInfo, rule: Rule
 ) -> None:

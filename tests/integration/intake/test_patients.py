@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
+from tests.faults.rules import say
 from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.rules import TABLE, trigger
 from tests.integration.uploads import (
+    behind,
     details,
     numbered,
     register,
@@ -19,6 +22,7 @@ from tests.integration.uploads import (
     wait_over,
 )
 
+FILL = "^/rest/v1/rpc/fill_patients$"
 IMMEDIATE, DEFERRED = "", "deferrable initially deferred"
 
 
@@ -147,3 +151,54 @@ async def test_a_patient_whom_somebody_has_locked_is_filled_later_and_stops_no_s
             assert await codes(harness) == [(None, "P005")]
         await sweep.sweep()
         assert sorted(await codes(harness), key=str) == [("P005", None), (None, "P006")]
+
+
+async def test_trouble_with_the_patients_undoes_no_announcement_and_is_logged(
+    harness: Harness,
+) -> None:
+    async with patients(harness), behind(harness) as (proxy, sweep):
+        await harness.upload(numbered(1), "P005/a.c3d")
+        await sweep.sweep()
+        await enter(harness, "P005")
+        await harness.upload(numbered(2), "P006/a.c3d")
+        with proxy.trouble(FILL, say(500, '{"code": "57014", "message": "canceled"}')) as rule:
+            with capture_logs() as logged:
+                assert await sweep.announce() == 1
+            assert rule.hits == 1
+        (event,) = [each for each in logged if each["event"] == "patients_not_filled"]
+        assert (event["log_level"], event["code"]) == ("warning", "supabase_unavailable")
+        assert (None, "P005") in await codes(harness)
+        await sweep.sweep()
+        assert ("P005", None) in await codes(harness)
+
+
+async def test_a_sweep_asks_for_patients_only_where_sessions_wait_for_them(
+    harness: Harness,
+) -> None:
+    async with behind(harness) as (proxy, sweep):
+        await harness.upload(numbered(1), "P005/a.c3d")
+        with proxy.trouble(FILL, say(500)) as rule:
+            await sweep.sweep()
+            await sweep.sweep()
+        assert rule.hits == 0
+
+
+async def test_patients_in_a_schema_that_the_worker_may_not_use_are_filled(
+    harness: Harness,
+) -> None:
+    sweep = sweep_of(harness)
+    await harness.database.execute("create schema closed")
+    try:
+        async with patients(harness):
+            await harness.database.execute("alter table public.patients set schema closed")
+            await harness.upload(numbered(1), "P005/a.c3d")
+            await sweep.sweep()
+            assert await codes(harness) == [(None, "P005")]
+            await harness.database.execute("insert into closed.patients values ('P005')")
+            with capture_logs() as logged:
+                await sweep.announce()
+            assert [each for each in logged if each["log_level"] != "debug"] == []
+            assert await codes(harness) == [("P005", None)]
+            await harness.database.execute("alter table closed.patients set schema public")
+    finally:
+        await harness.database.execute("drop schema closed cascade")

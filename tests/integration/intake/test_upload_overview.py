@@ -183,6 +183,10 @@ async def test_an_upload_that_waits_for_supabase_says_so_even_when_it_is_stuck(
     assert (await line(harness))["attempts"] == 0
     await backdate(harness, "announced_at", 6)
     found = await line(harness)
+    assert (found["state"], found["urgency"]) == ("waiting", 2)
+    assert found["what_to_do"].startswith("supabase_unavailable: Storage answered")
+    await backdate(harness, "due_at", 6)
+    found = await line(harness)
     assert found["state"] == "stuck: no worker takes it in"
     assert "Is a worker running?" in found["what_to_do"]
     assert "Storage answered HTTP 500." in found["what_to_do"]
