@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"backend", "extraction", "settings", "errors"},
     "intake": {"queueing", "observing", "backend", "settings", "errors", "backoff"},
     "processing": {"observing", "backend", "extraction", "settings", "errors", "backoff"},
-    "queueing": {"observing", "errors", "backoff"},
+    "queueing": {"observing", "backend", "errors", "backoff"},
     "check": {"backend", "settings", "errors"},
     "observing": {"backend", "settings"},
     "backend": {"settings", "errors", "backoff"},
