@@ -1,8 +1,4 @@
-"""`storage_intake`: the queue of uploads, and what became of each.
-
-An upload is claimed under a lease that runs out, so that workers beside each other do not download
-the same object, and one that dies keeps nothing for long.
-"""
+"""`storage_intake`: the queue of uploads, claimed under leases, and what became of each."""
 
 from __future__ import annotations
 
