@@ -127,11 +127,8 @@ class UploadQueue:
 
     async def announce(self, object_id: UUID) -> Outcome | None:
         """Put one object into the queue, and return what is known of it; None: it is not there."""
-        arguments = {
-            "object": str(object_id),
-            "bucket": self.bucket,
-            "every_file": self.every_file,
-        }
+        where = {"bucket": self.bucket, "every_file": self.every_file}
+        arguments = {"object": str(object_id), **where}
         found = await rest.value(self._supabase.rpc("announce_object", arguments))
         return None if found is None else _outcome(found)
 
@@ -148,10 +145,7 @@ class UploadQueue:
         return found[0] if found else None
 
     async def extend(self, items: Sequence[ClaimedObject]) -> dict[UUID, bool]:
-        """Extend the leases; return the objects whose claim is still this worker's.
-
-        False: somebody else has locked the row, so its lease is as it was.
-        """
+        """Extend the leases, and return as `Queue.extend` says."""
         arguments = {**_fences(items), "lease_seconds": self.lease_seconds}
         found = await rest.rows(self._supabase.rpc("extend_object_leases", arguments))
         return {UUID(row["object"]): row["extended"] for row in found}
@@ -257,8 +251,8 @@ class UploadQueue:
         )
 
     async def _retake(self, **arguments: Any) -> tuple[int, str]:
-        query = self._supabase.rpc("retake_objects", {"bucket": self.bucket, **arguments})
-        row = await rest.row(query)
+        arguments["bucket"] = self.bucket
+        row = await rest.row(self._supabase.rpc("retake_objects", arguments))
         return row["retaken"], row["ended_before_next"]
 
     async def _claim(self, claim: UUID, **which: Any) -> list[ClaimedObject]:
@@ -268,8 +262,8 @@ class UploadQueue:
             "lease_seconds": self.lease_seconds,
             **which,
         }
-        found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
-        # Such a row says that uploads were ended only. A call ends a bounded number of them.
+        # A row without an object: uploads were ended only, a bounded number of them; ask again.
+        found: list[dict[str, Any]] = [{"object_id": None}]
         while found and found[0]["object_id"] is None:
             found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
         return [
