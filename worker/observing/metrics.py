@@ -3,7 +3,8 @@
 About this worker, since it started:
 
 - `c3d_worker_sessions_total{outcome,code}`: sessions processed: `completed`, `duplicate`,
-  `failed`, `pending` (to be retried) or `lost`; the code of the error, or "".
+  `failed`, `pending` (to be retried), `set_aside` (its row refuses to be changed) or `lost`; the
+  code of the error, or "".
 - `c3d_worker_step_seconds{step}`: histogram of `download`, `read` (with the wait for a free
   child) and `complete`, whether the step succeeded or not.
 - `c3d_worker_lease_losses_total`: sessions whose lease went to another while it worked on them.
