@@ -74,7 +74,7 @@ class SessionError:
     session_id: UUID
     file: str  # the name it was uploaded under
     file_path: str
-    status: str  # failed, or pending: it is tried again
+    status: str  # failed, or pending: there is a next attempt
     attempts: int
     error: str | None  # "code: sentence"; None: it failed before this worker was installed
     at: str | None  # when the row last changed, ISO 8601

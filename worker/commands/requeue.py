@@ -32,7 +32,7 @@ def requeue(
         bool, typer.Option("--dry-run", help="With --failed or --migrated: only count.")
     ] = False,
 ) -> None:
-    """Have sessions tried again: those named, or all of a kind; exit code 1 if one was not."""
+    """Requeue sessions: those named, or all of a kind; exit code 1 if one was not."""
     if [bool(sessions), failed, migrated].count(True) != 1:
         raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
     if code and not failed:

@@ -131,9 +131,9 @@ def _errors(errors: Iterable[SessionError]) -> RenderableType:
     """Print two lines per session: a person needs its whole id for the next command."""
     lines: list[RenderableType] = []
     for each in errors:
-        again = " It is tried again." if each.status == "pending" else ""
-        tries = f"{each.attempts:,} {'try' if each.attempts == 1 else 'tries'}"
-        head = f"{each.session_id}  {_when(each.at)}  {tries}  {each.file}"
+        again = " It is retried." if each.status == "pending" else ""
+        attempts = f"{each.attempts:,} {'attempt' if each.attempts == 1 else 'attempts'}"
+        head = f"{each.session_id}  {_when(each.at)}  {attempts}  {each.file}"
         lines += [Text(head, "cyan"), Padding(Text(f"{each.error or NO_ERROR}{again}"), INDENTED)]
     return Group(*lines)
 

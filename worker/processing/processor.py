@@ -146,8 +146,8 @@ class Processor:
     def _start_is_enough(self, session: ClaimedSession) -> bool:
         """Whether less than the whole object is to be fetched.
 
-        Not where that is no less, nor where the hash is none: it is to be replaced by a measured
-        one.
+        Not where the start is the whole, nor where the session has no content hash: its hash is
+        to be replaced by a measured one.
         """
         return (
             self._settings.read_mode == "header"

@@ -122,7 +122,7 @@ async def test_the_page_shows_the_same(harness: Harness, tmp_path: Path) -> None
     assert "1: their worker stopped" in printed
     assert "0.1 sessions a minute" in printed
     assert str(named["failed"]) in printed
-    assert "No such file. It is tried again." in printed
+    assert "No such file. It is retried." in printed
     assert "Too [red]large." in printed
     assert "3 waiting, 0 being taken in, 1 refused, 0 known already" in printed
     assert "2 schema_refuses, 1 path_held" in printed
