@@ -221,7 +221,7 @@ def report(
 ) -> None:
     """Compare how long sessions waited with a lease, and write it down."""
     written = {path: row["written_at"] for path, row in sessions.items() if row["written_at"]}
-    locked = {path for path, row in sessions.items() if row["id"] in day.unlocked_at}
+    locked = {path for path in written if sessions[path]["id"] in day.unlocked_at}
     waited = sorted(
         at - bucket.uploaded_at[path]
         for path, at in written.items()
