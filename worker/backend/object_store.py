@@ -198,7 +198,8 @@ def _is_key(path: str) -> bool:
     Whether an object may have it is for Storage to say.
     """
     return (
-        not {".", ".."} & set(path.split("/"))
+        path != ""
+        and not {".", ".."} & set(path.split("/"))
         and not CONTROL.search(path)
         and len(path.encode()) <= MAX_KEY_BYTES
     )

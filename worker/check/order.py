@@ -55,7 +55,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
     except MigrationMissingError:
         found += schema(api, None)
     except WorkerError as error:
-        found.append(bad(Check.SCHEMA, f"installation_report: {error.args[0]}", error.cure))
+        found.append(bad(Check.SCHEMA, f"installation_report: {_said(error)}", error.cure))
     else:
         found += schema(api, report)
     found.append(await _bucket(connection, settings))
@@ -95,7 +95,7 @@ async def _tried(connection: Connection, installation: Installation) -> list[Fin
         tried = trial(await installation.trial())
         return [tried, *uploads(await QueueReports(connection.supabase).queue())]
     except WorkerError as error:
-        return [bad(Check.TRIAL, error.args[0], error.cure), *unchecked(Check.UPLOADS)]
+        return [bad(Check.TRIAL, _said(error), error.cure), *unchecked(Check.UPLOADS)]
 
 
 async def _bucket(connection: Connection, settings: Settings) -> Finding:
@@ -130,3 +130,8 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
             )
         ]
     return [good(Check.REALTIME, "Joined, and a change that was made was heard.")]
+
+
+def _said(error: WorkerError) -> str:
+    """What happened, and what the database said: it is shown to the operator, and not logged."""
+    return f"{error.args[0]} {error.said}".strip()

@@ -219,6 +219,7 @@ class ClaimLoop(Generic[ItemT]):
     async def _pause(self, trouble: UnavailableError) -> None:
         """Claim nothing for a while; what else fails meanwhile is the same trouble."""
         self._pauses += 1
+        self._watchdog.feed()
         self._is_outage = self._outage is None or await self._outage.is_everybodys(trouble)
         failures = self._pauses if self._is_outage else 1  # others may get through: look soon
         maximum = MAX_DRAIN_PAUSE if self._draining else min(MAX_PAUSE, self._poll_seconds)

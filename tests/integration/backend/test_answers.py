@@ -257,7 +257,7 @@ async def test_retry_after_is_honoured_within_reason(header: str, seconds: float
     assert caught.value.retry_after == seconds
 
 
-@pytest.mark.parametrize("path", ["../secrets", "a//b", "./a", "", "a/.."])
+@pytest.mark.parametrize("path", ["../secrets", "./a", "", "a/.."])
 async def test_a_path_that_could_leave_the_bucket_is_not_an_object(path: str) -> None:
     async with _answering(200, HTML) as connection:
         with pytest.raises(ObjectRefusedError):
