@@ -20,8 +20,8 @@ from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.sessions import NewSession
 from worker.backend.uploads import Uploads
-from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_intake_loop
+from worker.intake.reconciliation import Reconciliation
 from worker.local.announcing import announce_uploads
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
@@ -88,11 +88,11 @@ async def _latency(run: Run, stack: StackInfo, connection: Connection, folder: P
 async def _backfill(run: Run, connection: Connection, settings: Settings) -> None:
     """Objects a second of a backfill, and seconds of a sweep when nothing is left."""
     intake = make_intake(connection, settings)
-    sweep = BucketSweep(intake.queue, lambda: None, every_seconds=0)
+    sweep = Reconciliation(intake.queue, lambda: None, every_seconds=0)
 
     async def take_all() -> int:
         """Announce and take in whatever is in the bucket, as `backfill` does."""
-        announced = await sweep.sweep()
+        announced = await sweep.reconcile()
         await make_intake_loop(intake, settings).drain()
         return announced
 
@@ -121,7 +121,7 @@ async def _backfill(run: Run, connection: Connection, settings: Settings) -> Non
     idle, bare = [], []
     for _ in range(run.sizes.singles):
         started = time.perf_counter()
-        await sweep.sweep()
+        await sweep.reconcile()
         idle.append((time.perf_counter() - started) * 1e3)
         started = time.perf_counter()
         await rest.rows(connection.supabase.table(SESSIONS).select("id").limit(1))

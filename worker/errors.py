@@ -233,6 +233,13 @@ class MigrationMissingError(UnavailableError):
     cure = "Apply the migrations with `supabase db push` (--remote for a hosted project)."
 
 
+class SchemaVersionError(UnavailableError):
+    """The database has the functions of another version than this worker's."""
+
+    code = "schema_version"
+    cure = "Update the older one: the database with `supabase db push`, or else the worker."
+
+
 class SchemaRefusesError(UnavailableError):
     """A rule of the table therapy_sessions refuses new sessions."""
 

@@ -32,6 +32,9 @@ declare
   right_now timestamptz;
   lease_end timestamptz;
   claimed boolean;
+  -- Somebody waits for what was uploaded just now, also behind a backlog of thousands: the newest
+  -- comes first in each batch, and in every second one where batches are of one.
+  for_newest integer := case when claim_objects.batch_size > 1 or random() < 0.5 then 1 else 0 end;
 begin
   -- A repeat of this very call waits here until the first is done, then gets the first's rows.
   perform pg_advisory_xact_lock(hashtextextended('claim_objects ' || claim_objects.claim::text, 0));
@@ -58,16 +61,33 @@ begin
 
   for look in 1..2 loop
     exit when claimed;
-    with due as (
+    with newest as materialized (
       select i.object_id, i.version
       from public.storage_intake as i
       where i.outcome in ('waiting', 'taking')
         and i.due_at <= right_now
         and i.bucket_id = claim_objects.bucket
         and (claim_objects.only_object is null or i.object_id = claim_objects.only_object)
-      order by i.due_at
-      limit claim_objects.batch_size
+      order by i.due_at desc
+      limit for_newest
       for update skip locked
+    ),
+    oldest as materialized (
+      select i.object_id, i.version
+      from public.storage_intake as i
+      where i.outcome in ('waiting', 'taking')
+        and i.due_at <= right_now
+        and i.bucket_id = claim_objects.bucket
+        and (claim_objects.only_object is null or i.object_id = claim_objects.only_object)
+        and (i.object_id, i.version) not in (select n.object_id, n.version from newest as n)
+      order by i.due_at
+      limit claim_objects.batch_size - for_newest
+      for update skip locked
+    ),
+    due as (
+      select * from newest
+      union all
+      select * from oldest
     )
     update public.storage_intake as i
     set
@@ -137,7 +157,7 @@ $$;
 revoke execute on function public.claim_objects(uuid, text, integer, integer, uuid) from public, anon, authenticated;
 grant execute on function public.claim_objects(uuid, text, integer, integer, uuid) to service_role;
 comment on function public.claim_objects(uuid, text, integer, integer, uuid) is
-  'Claims uploads that are due, the longest due first, with a lease of lease_seconds. The same claim again gets the same uploads, with a new lease. What was overwritten or moved or deleted meanwhile ends as superseded or gone, little more than 1,000 of them in a call; where nothing else was found, one row without an object says: call again.';
+  'Claims uploads that are due, the newest and those longest due, with a lease of lease_seconds. The same claim again gets the same uploads, with a new lease. What was overwritten or moved or deleted meanwhile ends as superseded or gone, little more than 1,000 of them in a call; where nothing else was found, one row without an object says: call again.';
 
 create or replace function public.code_of(detail text)
 returns text
@@ -165,7 +185,9 @@ begin
   return exists (
     select
     from storage.objects as o
-    where o.id = is_current.object and coalesce(o.version, '') = is_current.version
+    where o.id = is_current.object
+      and coalesce(o.version, '') = is_current.version
+      and public.is_live(to_jsonb(o))
   );
 end
 $$;

@@ -48,13 +48,41 @@ grant execute on function public.find_session(text, text) to service_role;
 comment on function public.find_session(text, text) is
   'The session that has a content already, if any, and whether its own upload was taken in before. A session of the old system is found by its path.';
 
+-- Whether an object is in the bucket under this name.
+create or replace function public.has_object(bucket text, object_path text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from storage.objects as o
+    where o.bucket_id = has_object.bucket
+      and o.name = has_object.object_path
+      and public.is_live(to_jsonb(o))
+  );
+end
+$$;
+
+revoke execute on function public.has_object(text, text) from public, anon, authenticated;
+grant execute on function public.has_object(text, text) to service_role;
+comment on function public.has_object(text, text) is
+  'Whether the bucket has an object of this name.';
+
+-- A recording that was moved to another patient's folder was filed under the wrong one: its session
+-- gets that folder's patient, unless somebody has given it another than its old folder's.
 create or replace function public.relink_session(
   session uuid,
   bucket text,
   object_path text,
-  size_bytes bigint
+  size_bytes bigint,
+  patient_before text default null,
+  patient text default null
 )
-returns text
+returns table (result text, patient_changed boolean)
 language plpgsql
 security invoker
 set search_path = ''
@@ -62,15 +90,18 @@ as $$
 declare
   existing public.therapy_sessions;
   needs_it boolean;
-  has_no_object boolean;
+  is_moved boolean;
 begin
   select s.* into existing
   from public.therapy_sessions as s
   where s.id = relink_session.session
   for update;
 
+  patient_changed := false;
   if not found then
-    return 'missing';
+    result := 'missing';
+    return next;
+    return;
   end if;
 
   -- It failed because of its object, or it was skipped because its name did not end in .c3d.
@@ -81,11 +112,8 @@ begin
     ) or (
       existing.processing_status = 'skipped' and relink_session.object_path ilike '%.c3d'
     );
-  has_no_object := existing.file_path <> relink_session.object_path and not exists (
-    select
-    from storage.objects as o
-    where o.bucket_id = relink_session.bucket and o.name = existing.file_path
-  );
+  is_moved := existing.file_path <> relink_session.object_path
+    and not public.has_object(relink_session.bucket, existing.file_path);
 
   if needs_it then
     update public.therapy_sessions as s
@@ -99,20 +127,73 @@ begin
       processing_queued_at = clock_timestamp(),
       processing_error = 'requeued: Its recording was uploaded again.'
     where s.id = relink_session.session;
-    return 'requeued';
-  elsif has_no_object then
+  elsif is_moved then
     update public.therapy_sessions as s
     set file_path = relink_session.object_path
     where s.id = relink_session.session;
-    return 'relinked';
   end if;
+  result := case when needs_it then 'requeued' when is_moved then 'relinked' else 'kept' end;
 
-  return 'kept';
+  patient_changed := is_moved
+    and relink_session.patient <> coalesce(relink_session.patient_before, '')
+    and coalesce(existing.patient_id::text, existing.patient_code)
+      is not distinct from relink_session.patient_before;
+  patient_changed := coalesce(patient_changed, false);
+  if patient_changed then
+    begin
+      update public.therapy_sessions as s
+      set patient_id = relink_session.patient, patient_code = null
+      where s.id = relink_session.session;
+    exception when foreign_key_violation then  -- there is no such patient yet: filled later
+      update public.therapy_sessions as s
+      set patient_id = null, patient_code = relink_session.patient
+      where s.id = relink_session.session;
+    end;
+  end if;
+  return next;
 end
 $$;
 
-revoke execute on function public.relink_session(uuid, text, text, bigint)
+revoke execute on function public.relink_session(uuid, text, text, bigint, text, text)
   from public, anon, authenticated;
-grant execute on function public.relink_session(uuid, text, text, bigint) to service_role;
-comment on function public.relink_session(uuid, text, text, bigint) is
-  'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone gets the new path: relinked. Any other: kept. Missing: there is no such session.';
+grant execute on function public.relink_session(uuid, text, text, bigint, text, text) to service_role;
+comment on function public.relink_session(uuid, text, text, bigint, text, text) is
+  'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone gets the new path, and the patient of the new folder where it had that of the old one: relinked. Any other: kept. Missing: there is no such session.';
+
+-- A session whose object was deleted while a copy of it remains is read from the copy.
+create or replace function public.find_copy(session uuid, claim uuid, bucket text)
+returns text
+language plpgsql
+security invoker
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  copy text;
+begin
+  select i.object_path into copy
+  from public.storage_intake as i
+  join public.therapy_sessions as s on s.id = i.session_id
+  where i.session_id = find_copy.session
+    and i.bucket_id = find_copy.bucket
+    and i.object_path <> s.file_path
+    and public.is_current(i.object_id, i.version)
+  order by i.taken_at desc
+  limit 1;
+  if not found then
+    return null;
+  end if;
+
+  update public.therapy_sessions as s
+  set file_path = copy
+  where s.id = find_copy.session
+    and s.processing_claim = find_copy.claim
+    and s.processing_status = 'processing';
+  return case when found then copy end;
+end
+$$;
+
+revoke execute on function public.find_copy(uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.find_copy(uuid, uuid, text) to service_role;
+comment on function public.find_copy(uuid, uuid, text) is
+  'Points a session that is being processed under this claim to another object of the same content, and returns its path. Empty: there is none, or the claim is lost; nothing changed.';

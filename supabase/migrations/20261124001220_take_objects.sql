@@ -61,12 +61,16 @@ create or replace function public.take_object(
   file_hash text,
   size_bytes bigint,
   patient text default null,
-  recording boolean default true
+  recording boolean default true,
+  path_before text default null,
+  patient_before text default null
 )
 returns table (
   outcome text,
   session_id uuid,
   requeued boolean,
+  patient_changed boolean,
+  moved_from text,  -- call again with this path, and the patient that it names
   code text,  -- why it has to wait: as create_session says it, or row_refused
   reason text,
   said text
@@ -80,6 +84,8 @@ declare
   upload public.storage_intake;
   known record;
   made record;
+  relinked record;
+  detail text;
   state text;
   message text;
   relation text;
@@ -95,6 +101,7 @@ begin
   for update;
 
   requeued := false;
+  patient_changed := false;
   if not found or upload.claim is distinct from take_object.claim or upload.outcome = 'waiting' then
     outcome := 'lost';
   elsif upload.outcome <> 'taking' then
@@ -142,10 +149,27 @@ begin
         else 'duplicate'
       end;
       if known.session_path <> upload.object_path or known.status in ('failed', 'skipped') then
+        if known.session_path <> upload.object_path
+          and known.session_path is distinct from take_object.path_before
+          and not public.has_object(upload.bucket_id, known.session_path)
+        then
+          outcome := 'taking';  -- only the caller can tell the patient of a path
+          moved_from := known.session_path;
+          return next;
+          return;
+        end if;
         begin
-          requeued := 'requeued' = public.relink_session(
-            known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes
+          select * into relinked
+          from public.relink_session(
+            known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes,
+            take_object.patient_before, take_object.patient
           );
+          requeued := relinked.result = 'requeued';
+          patient_changed := relinked.patient_changed;
+          detail := case
+            when patient_changed then 'moved: The recording was moved here, and its session has the patient of this folder now.'
+            when relinked.result = 'relinked' then 'moved: The recording was moved here.'
+          end;
         exception when assert_failure or others then
           get stacked diagnostics
             state = returned_sqlstate,
@@ -185,14 +209,56 @@ begin
   outcome := case
     when outcome = 'lost' then outcome
     else public.finish_object(
-      take_object.object, take_object.version, take_object.claim, outcome, session_id
+      take_object.object, take_object.version, take_object.claim, outcome, session_id, detail
     )
   end;
   return next;
 end
 $$;
 
-revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) from public, anon, authenticated;
-grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) to service_role;
-comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean) is
-  'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session (code, reason and said are those of create_session), or a rule refuses to change the one that holds its content (row_refused). Lost: it is not being taken in under this claim.';
+revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) from public, anon, authenticated;
+grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) to service_role;
+comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) is
+  'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session (code, reason and said are those of create_session), or a rule refuses to change the one that holds its content (row_refused). Lost: it is not being taken in under this claim. Taking: nothing was changed; it was moved from moved_from, whose patient the caller has to tell.';
+
+-- Several at once, as they are hashed: one call and one transaction for each would cost more than
+-- their work. By their hashes, so that two workers lock the same sessions in the same order.
+
+create or replace function public.take_objects(takes jsonb)
+returns table (
+  object uuid,
+  outcome text,
+  session_id uuid,
+  requeued boolean,
+  patient_changed boolean,
+  moved_from text,
+  code text,
+  reason text,
+  said text
+)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select take.object, taken.*
+  from (
+    select each.*
+    from rows from (
+      jsonb_to_recordset(take_objects.takes) as (
+        object uuid, version text, claim uuid, file_hash text, size_bytes bigint, patient text,
+        recording boolean, path_before text, patient_before text
+      )
+    ) with ordinality as each
+    order by each.file_hash, each.ordinality
+  ) as take
+  cross join lateral public.take_object(
+    take.object, take.version, take.claim, take.file_hash, take.size_bytes, take.patient,
+    take.recording, take.path_before, take.patient_before
+  ) as taken
+$$;
+
+revoke execute on function public.take_objects(jsonb) from public, anon, authenticated;
+grant execute on function public.take_objects(jsonb) to service_role;
+comment on function public.take_objects(jsonb) is
+  'Calls take_object for each element of an array, whose keys are its arguments.';

@@ -1,18 +1,15 @@
--- Announces every uploaded recording to the worker, as a signed webhook.
+-- Every upload announces itself: it is noted in the queue of uploads and rings a bell, in the
+-- transaction of the upload.
 --
--- Reason: without it an upload waits for the next sweep of the bucket. The trigger only announces:
--- whatever goes wrong in it, the upload succeeds and the sweep finds it.
+-- Reason: a worker needs no public address, no open port and no secret to hear of an upload at once,
+-- and nothing that was committed can get lost on the way. Whatever goes wrong in here, the upload
+-- succeeds: a bell of its own kind asks the workers to read the bucket.
 --
--- To switch it on, enable the extension pg_net, then store in Vault the address of the worker and
--- the secret that it has as WEBHOOK_SECRET:
+-- Besides, it sends a signed webhook where somebody wants one; no worker needs it. For that, enable
+-- the extension pg_net, then store in Vault the address and the secret (WEBHOOK_SECRET):
 --
 --   select vault.create_secret('https://worker.example.org/webhooks/storage', 'c3d_webhook_url');
 --   select vault.create_secret('whsec_…', 'c3d_webhook_secret');
---
--- A hosted project cannot reach a private or loopback address: put a TLS proxy before the worker
--- (deploy/Caddyfile), or leave the secrets out and let the sweep do it alone.
---
--- For another bucket than c3d-files, create the trigger at the end again with its name.
 
 set local lock_timeout = '5s';
 
@@ -81,7 +78,8 @@ begin
       'webhook-timestamp', sent_at,
       'webhook-signature', 'v1,' || encode(signature, 'base64')
     ),
-    timeout_milliseconds => 30000  -- the worker answers when it has noted the upload
+    -- The worker answers when it has noted the upload. Until then pg_net sends nothing else.
+    timeout_milliseconds => 5000
   );
 end
 $$;
@@ -92,32 +90,65 @@ comment on function public.send_upload_webhook(text, jsonb, jsonb) is
   'Signs an upload as a Standard Webhook and gives it to pg_net. Does nothing without pg_net, Vault or the secrets c3d_webhook_url and c3d_webhook_secret.';
 
 -- Announce -----------------------------------------------------------------------------------
--- As its owner, because uploads come from every role, and none of them may see the secret.
+-- As its owner, because uploads come from every role, and none of them may see the secret. Each part
+-- fails alone. An upload waits a second for a lock, and no second time.
 
 create or replace function public.announce_upload()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set lock_timeout = '1s'  -- an upload waits for no lock of another extension
+set lock_timeout = '1s'
 as $$
+declare
+  wanted public.worker_settings;
+  bell text := 'upload';
+  replaced jsonb;
 begin
-  if tg_op = 'INSERT' then
-    perform public.send_upload_webhook('INSERT', to_jsonb(new), null);
-  elsif new.version is distinct from old.version then
-    perform public.send_upload_webhook('UPDATE', to_jsonb(new), to_jsonb(old));
+  if tg_op = 'UPDATE' then
+    if (new.bucket_id, new.name, new.version)
+      is not distinct from (old.bucket_id, old.name, old.version)
+    then
+      return null;
+    end if;
+    replaced := to_jsonb(old);
   end if;
-  return null;
-exception when query_canceled or assert_failure or others then
-  -- The state only: a message could repeat a part of the secret.
-  raise warning 'announce_upload: SQLSTATE %; the sweep of the worker will find the upload.', sqlstate;
+
+  begin
+    select s.* into wanted from public.worker_settings as s;
+    if wanted.bucket is distinct from new.bucket_id
+      or not public.is_upload(new.name, wanted.every_file)
+      or not public.is_live(to_jsonb(new))
+    then
+      return null;
+    end if;
+    perform public.note_uploads(array[new.id], wanted.every_file);
+  exception when query_canceled or assert_failure or others then
+    raise warning 'announce_upload: SQLSTATE %, so the upload was not noted; a worker reads the bucket.', sqlstate;
+    perform set_config('lock_timeout', '50ms', true);
+    bell := 'missed';
+  end;
+
+  begin
+    insert into public.worker_bells (kind) values (bell);
+  exception when query_canceled or assert_failure or others then
+    raise warning 'announce_upload: SQLSTATE %, so no bell was rung; the workers look by themselves.', sqlstate;
+    perform set_config('lock_timeout', '50ms', true);
+  end;
+
+  begin
+    perform public.send_upload_webhook(tg_op, to_jsonb(new), replaced);
+  exception when query_canceled or assert_failure or others then
+    -- The state only: a message could repeat a part of the secret.
+    raise warning 'announce_upload: SQLSTATE %, so no webhook was sent; no worker needs it.', sqlstate;
+  end;
   return null;
 end
 $$;
 
 revoke execute on function public.announce_upload() from public, anon, authenticated, service_role;
 comment on function public.announce_upload() is
-  'Announces an uploaded recording to the worker, and never stops an upload. Called by the trigger of the same name.';
+  'Notes an upload, rings a bell for the workers, and never stops an upload. Called by the trigger of the same name.';
 
 -- Trigger ------------------------------------------------------------------------------------
 
@@ -129,11 +160,10 @@ begin
   end if;
 
   create or replace trigger announce_upload
-  after insert or update of version on storage.objects
+  after insert or update of version, name, bucket_id on storage.objects
   for each row
-  when (new.bucket_id = 'c3d-files' and new.name ilike '%.c3d')
   execute function public.announce_upload();
 exception when insufficient_privilege then
-  raise warning 'storage.objects takes no trigger from this role: uploads wait for the sweep of the worker.';
+  raise warning 'storage.objects takes no trigger from this role: the workers read the bucket every minute instead.';
 end
 $$;

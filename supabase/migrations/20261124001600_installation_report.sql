@@ -2,7 +2,7 @@
 --
 -- Reason: a wrong installation fails in silence. A publication without the table wakes no worker, a
 -- secret that differs refuses every webhook, an old grant opens health data. One call tells it all,
--- and only from the system catalogs, which every role may read.
+-- from the system catalogs, which every role may read, and the workers' own settings.
 --
 -- Vault is the exception: the caller may not be able to read it. A function of its own reads it as
 -- its owner, and tells of the secret its form and its SHA-256, never the secret itself.
@@ -152,14 +152,13 @@ as $$
       where n.nspname = 'net' and p.proname = 'http_post'
     ),
     'upload_trigger', (
-      select jsonb_build_object(
-        'enabled', t.tgenabled in ('O', 'A'),
-        'definition', pg_get_triggerdef(t.oid)
-      )
+      select jsonb_build_object('enabled', t.tgenabled in ('O', 'A'))
       from pg_catalog.pg_trigger as t
-      join pg_catalog.pg_class as c on c.oid = t.tgrelid
-      join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-      where n.nspname = 'storage' and c.relname = 'objects' and t.tgname = 'announce_upload'
+      where t.tgrelid = to_regclass('storage.objects') and t.tgname = 'announce_upload'
+    ),
+    'settings', (
+      select jsonb_build_object('bucket', s.bucket, 'every_file', s.every_file)
+      from public.worker_settings as s
     ),
     'webhook', public.webhook_report()
   )
@@ -168,4 +167,4 @@ $$;
 revoke execute on function public.installation_report() from public, anon, authenticated;
 grant execute on function public.installation_report() to service_role;
 comment on function public.installation_report() is
-  'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger and webhook.';
+  'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger, shared settings and webhook.';

@@ -15,6 +15,7 @@ from worker.local.stack import StackInfo
 BUCKET = "faults"
 OBJECTS = rf"^/storage/v1/object/{BUCKET}/"
 SETTINGS: Mapping[str, str] = {"C3D_BUCKET": BUCKET, "BUCKET_SWEEP_SECONDS": "1"}
+ANNOUNCE = "update public.worker_settings set bucket = $1"
 # Storage's trouble, for which no object is to blame; both kinds came with this status.
 OWN_TROUBLE = {
     "TenantNotFound": '{"statusCode": "400", "error": "TenantNotFound", "message": "Missing"}',

@@ -104,10 +104,19 @@ class Harness:
             yield
 
     async def clear(self) -> None:
-        """Remove every session, every object, and the address that uploads are announced to."""
+        """Remove every session and object, and have uploads announce themselves to nobody.
+
+        Most tests make their sessions themselves.
+        """
         await self.database.execute("truncate public.therapy_sessions cascade")
         await self.connection.supabase.storage.empty_bucket(self.bucket)
         await self.database.execute("delete from vault.secrets")
+        await self.database.execute("delete from public.worker_bells")
+        await self.announces(None)
+
+    async def announces(self, bucket: str | None) -> None:
+        """Have uploads to a bucket announce themselves to the workers; None: to no bucket."""
+        await self.database.execute("update public.worker_settings set bucket = $1", bucket)
 
     async def row(self, session: UUID) -> dict[str, Any]:
         """The session's row."""

@@ -14,13 +14,15 @@ from pydantic import SecretStr
 from tests.faults.proxy import Proxy
 from tests.integration.harness import Harness
 from worker.backend.connection import Connection
-from worker.backend.upload_queue import UNFINISHED, ClaimedObject
-from worker.intake.bucket_sweep import BucketSweep
+from worker.backend.queue_look import QueueLooks
+from worker.backend.queued_uploads import UNFINISHED, ClaimedObject
 from worker.intake.factory import make_intake, make_intake_loop
 from worker.intake.intake import Intake
+from worker.intake.reconciliation import Reconciliation
 from worker.local.migrated import connected
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
+from worker.service.poll import Poll
 from worker.settings import DEFAULT_BUCKET, Settings
 
 RECORDING = ghostly_recording(seconds=5.0)
@@ -48,6 +50,7 @@ def intake_of(harness: Harness, **others: Any) -> Intake:
 class Sweep:
     """A pass over the bucket, and the intake of what is due after it, in this process."""
 
+    connection: Connection
     intake: Intake
     settings: Settings
 
@@ -66,13 +69,30 @@ class Sweep:
 
     async def announce(self) -> int:
         """Announce the bucket, and return how many objects were not in the queue before."""
-        return await BucketSweep(self.intake.queue, lambda: None, every_seconds=0).sweep()
+        reconciliation = Reconciliation(self.intake.queue, _nothing, every_seconds=0)
+        queue = self.intake.queue
+        poll = Poll(
+            QueueLooks(self.connection.supabase, queue.bucket, every_file=queue.every_file),
+            reconciliation,
+            wake_sessions=_nothing,
+            wake_intake=_nothing,
+            stop=_nothing,
+            seconds=1,
+        )
+        announced = await reconciliation.reconcile()
+        await poll.look()
+        return announced
+
+
+def _nothing() -> None:
+    """Wake nobody: the test itself does the work."""
 
 
 def sweep_of(harness: Harness, connection: Connection | None = None, **others: Any) -> Sweep:
     """Return a sweep in this process, with an intake of its own."""
     settings = settings_of(harness.stack, **others)
-    return Sweep(make_intake(connection or harness.connection, settings), settings)
+    connection = connection or harness.connection
+    return Sweep(connection, make_intake(connection, settings), settings)
 
 
 @asynccontextmanager

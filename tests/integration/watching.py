@@ -13,15 +13,17 @@ from tests.integration.uploads import settings_of
 from tests.integration.webhooks import SECRET
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
+from worker.backend.queue_look import QueueLooks
 from worker.backend.queue_report import QueueReports
 from worker.backend.sessions import ClaimedSession
-from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_intake_loop
+from worker.intake.reconciliation import Reconciliation
 from worker.local.stack import StackInfo
 from worker.observing.watchdog import Watchdog
 from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
 from worker.service.health_service import HealthService
+from worker.service.poll import Poll
 from worker.service.queue_stats import QueueStats
 from worker.service.run import make_listener
 
@@ -78,13 +80,22 @@ def watcher_of(
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
     )
     uploads = make_intake_loop(intake, settings)
+    reconciliation = Reconciliation(intake.queue, uploads.wake, every_seconds=0)
+    poll = Poll(
+        QueueLooks(connection.supabase, settings.c3d_bucket, every_file=False),
+        reconciliation,
+        wake_sessions=sessions.wake,
+        wake_intake=uploads.wake,
+        stop=sessions.stop,
+        seconds=settings.poll_seconds,
+    )
     health = HealthService(
         (Watchdog(max_silence_seconds=silence), Watchdog()),
         QueueStats(QueueReports(connection.supabase), ttl_seconds=ttl_seconds),
         sessions,
         uploads,
-        BucketSweep(intake.queue, uploads.wake, every_seconds=0),
-        make_listener(connection, metadata, sessions),
+        reconciliation,
+        make_listener(connection, metadata, sessions, uploads, poll),
     )
     return Watcher(health=health)
 

@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "reports": {"backend", "extraction", "settings", "errors"},
     "intake": {"queueing", "observing", "backend", "settings", "errors", "backoff"},
-    "processing": {"observing", "backend", "extraction", "settings", "errors", "backoff"},
+    "processing": {
+        *("queueing", "observing", "backend", "extraction", "settings", "errors", "backoff"),
+    },
     "queueing": {"observing", "backend", "errors", "backoff"},
     "check": {"backend", "settings", "errors"},
     "observing": {"backend", "settings"},

@@ -22,7 +22,6 @@ from worker.backend.sessions import (
     NewSession,
 )
 from worker.errors import (
-    MigrationMissingError,
     RejectedError,
     RowRefusedError,
     UnavailableError,
@@ -30,8 +29,6 @@ from worker.errors import (
 )
 
 SESSIONS, TECHNICAL = "therapy_sessions", "c3d_technical_data"
-# The functions that came last: of the uploads, and of all migrations.
-LATEST = ("claim_objects", "take_object", "retake_objects", "try_session")
 
 
 class MetadataService:
@@ -42,7 +39,7 @@ class MetadataService:
         self._supabase = supabase
 
     async def check(self) -> None:
-        """Ask for both tables and for what the last migrations made; changes nothing.
+        """Ask for both tables and their functions; changes nothing.
 
         Raises:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
@@ -51,11 +48,6 @@ class MetadataService:
             await rest.rows(self._supabase.table(table).select(key).limit(1))
         await self.extend([], lease_seconds=1)
         await self.complete_many([])
-        report = await rest.value(self._supabase.rpc("installation_report", {}))
-        functions = report.get("functions", {}) if isinstance(report, dict) else {}
-        for name in LATEST:
-            if name not in functions:
-                raise MigrationMissingError(f"The database lacks the function {name}.")
 
     async def ring_probe(self) -> int:
         """Insert a probe that whoever listens to Realtime should hear, and return its id."""
@@ -138,6 +130,12 @@ class MetadataService:
             return [outcomes[str(each.session.id)] for each in finished]
         except KeyError:
             raise UnavailableError("Supabase left out a session that was completed.") from None
+
+    async def find_copy(self, session: ClaimedSession, bucket: str) -> str | None:
+        """Point a session whose object is gone to a copy of it, and return its path, if any."""
+        arguments = {**session.fence(), "bucket": bucket}
+        found = await rest.value(self._supabase.rpc("find_copy", arguments))
+        return str(found) if found else None
 
     async def fail(
         self,

@@ -11,7 +11,8 @@ from supabase import AsyncClient
 
 from worker.backend import rest
 from worker.backend.metadata_service import SESSIONS
-from worker.backend.upload_queue import INTAKE, Outcome
+from worker.backend.queued_uploads import Outcome
+from worker.backend.upload_queue import INTAKE
 from worker.errors import UnavailableError
 
 STATUSES = ("pending", "processing", "completed", "failed", "skipped")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from realtime import (
@@ -26,7 +27,7 @@ from worker.errors import UnavailableError
 
 JOIN_SECONDS = 8.0  # to connect, and for the join to be answered
 READY_SECONDS = 20.0  # for the `system` message, which comes seconds later
-PING_SECONDS = 9.0  # between two pings; each counts as two Realtime messages
+PING_SECONDS = 20.0  # between two pings; each is two messages, which are 0.26 million a month
 ECHO_SECONDS = 4.0  # for a ping to come back; a needless new connection costs little
 PROBES, PROBE_SECONDS = 3, 5.0  # attempts to hear a probe, and seconds for each
 PROOF_SECONDS = 1800.0  # between two proofs on the same connection
@@ -43,6 +44,8 @@ class WakeReason(StrEnum):
 
     READY = "realtime ready"  # what was inserted before is not announced
     INSERT = "insert"
+    UPLOAD = "upload"
+    MISSED = "upload missed"  # the trigger could not note it
     GAP = "realtime lost"
     DEAF = "realtime deaf"  # subscribed, and nothing is heard
 
@@ -56,6 +59,10 @@ class ConnectionLostError(Exception):
     """A Realtime connection ended; why is its message."""
 
 
+class JoinRefusedError(ConnectionLostError):
+    """The server does not let the worker join the channel."""
+
+
 class DeafError(ConnectionLostError):
     """A Realtime connection is subscribed, and hears nothing."""
 
@@ -64,14 +71,26 @@ class RealtimeConnection:
     """One client, one channel, from connecting to the first doubt."""
 
     def __init__(
-        self, url: str, key: str, ring_probe: RingProbe, wake: Callable[[WakeReason], None]
+        self,
+        url: str,
+        key: str,
+        ring_probe: RingProbe,
+        wake: Callable[[WakeReason], None],
+        *,
+        private: bool = True,
     ) -> None:
-        """As for `RealtimeListener`; `url` is that of Realtime itself."""
+        """As for `RealtimeListener`; `url` is that of Realtime itself.
+
+        A `private` channel is joined whether or not the project allows public ones.
+        """
         refuse_redirects()
+        self._private = private
+        self._id = str(uuid4())
         self._client = AsyncRealtimeClient(url, key, auto_reconnect=False)
         self._ring_probe = ring_probe
         self._wake = wake
         self._proven = False
+        self._refused = False
         self._heard: asyncio.Queue[object] = asyncio.Queue()  # ids of probes, anybody's
         self._joined = asyncio.Event()
         self._ready = asyncio.Event()
@@ -153,13 +172,14 @@ class RealtimeConnection:
             await self._client.close()
 
     def _channel(self) -> AsyncRealtimeChannel:
+        # No other worker shares the topic: all who do receive each other's pings.
         channel = self._client.channel(
-            f"{SESSIONS}-listener",
+            f"c3d-worker-{self._id}",
             {
                 "config": {
                     "broadcast": {"ack": False, "self": True},
                     "presence": None,
-                    "private": False,
+                    "private": self._private,
                 }
             },
         )
@@ -184,7 +204,7 @@ class RealtimeConnection:
         self._echoed.clear()
         try:
             async with asyncio.timeout(ECHO_SECONDS):
-                await channel.send_broadcast("ping", {})
+                await channel.send_broadcast("ping", {"from": self._id})
                 await self._or_end(self._echoed.wait())
         except TimeoutError:
             raise ConnectionLostError("no echo: the connection is dead or frozen") from None
@@ -200,7 +220,8 @@ class RealtimeConnection:
 
     def _raise_if_ended(self) -> None:
         if self._ended.done():
-            raise ConnectionLostError(self._ended.result())
+            kind = JoinRefusedError if self._refused else ConnectionLostError
+            raise kind(self._ended.result())
 
     # --- callbacks: the library's listening task dies of an exception, so these cannot raise ---
 
@@ -209,6 +230,9 @@ class RealtimeConnection:
             self._joined.set()
         elif not self._ended.done():
             self._ended.set_result(f"channel {state.value.lower()}{f': {error}' if error else ''}")
+            self._refused = (
+                state is RealtimeSubscribeStates.CHANNEL_ERROR and not self._joined.is_set()
+            )
 
     def _on_system(self, payload: Any) -> None:
         """Only now does the database feed run: the join's own answer comes seconds earlier."""
@@ -220,9 +244,18 @@ class RealtimeConnection:
     def _on_insert(self, _payload: object) -> None:
         self._wake(WakeReason.INSERT)
 
-    def _on_bell(self, payload: object) -> None:
-        with suppress(LookupError, TypeError, AttributeError):
-            self._heard.put_nowait(payload["data"]["record"]["id"])  # type: ignore[index]
+    def _on_bell(self, payload: Any) -> None:
+        try:
+            bell = payload["data"]["record"]
+            kind, number = bell["kind"], bell["id"]
+        except (LookupError, TypeError):  # a bell it is all the same
+            kind, number = WakeReason.UPLOAD, None
+        if kind == "probe":
+            self._heard.put_nowait(number)
+        else:
+            self._wake(WakeReason.MISSED if kind == "missed" else WakeReason.UPLOAD)
 
-    def _on_echo(self, _payload: object) -> None:
-        self._echoed.set()
+    def _on_echo(self, payload: Any) -> None:
+        with suppress(LookupError, TypeError):
+            if payload["payload"]["from"] == self._id:
+                self._echoed.set()

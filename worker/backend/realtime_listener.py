@@ -1,8 +1,8 @@
-"""Realtime, supervised: it wakes the worker when a session was inserted, and carries no data.
+"""Realtime, supervised: it wakes the worker for a new session or an upload, and carries no data.
 
 Realtime promises nothing: what happens while nobody is subscribed is not replayed, and a
 connection can die without a sign. So the listener also wakes the worker whenever something may
-have been missed, and the claim loop polls the table whatever is heard. A connection in doubt is
+have been missed, and the poll reads the queues whatever is heard. A connection in doubt is
 not repaired: the listener throws it away and builds a new client.
 
 Realtime can also say that all is well and hear nothing. Only a change that was made and heard
@@ -21,6 +21,7 @@ import structlog
 from worker.backend.realtime_connection import (
     ConnectionLostError,
     DeafError,
+    JoinRefusedError,
     RealtimeConnection,
     RingProbe,
     WakeReason,
@@ -32,6 +33,8 @@ CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is 
 INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
 MAX_DEAF_PAUSE = 60.0  # seconds; each attempt inserts probes
 
+STATES = frozenset({WakeReason.READY, WakeReason.GAP, WakeReason.DEAF})
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,7 +45,18 @@ async def prove(url: str, key: str, ring_probe: RingProbe, *, seconds: float) ->
         ConnectionLostError: none is, and why.
         UnavailableError: no probe can be inserted.
     """
-    connection = RealtimeConnection(f"{url}/realtime/v1", key, ring_probe, lambda _: None)
+    try:
+        await _prove(url, key, ring_probe, seconds, private=True)
+    except JoinRefusedError:
+        await _prove(url, key, ring_probe, seconds, private=False)
+
+
+async def _prove(
+    url: str, key: str, ring_probe: RingProbe, seconds: float, *, private: bool
+) -> None:
+    connection = RealtimeConnection(
+        f"{url}/realtime/v1", key, ring_probe, lambda _: None, private=private
+    )
     try:
         await connection.join(seconds)
         await connection.prove()
@@ -67,6 +81,7 @@ class RealtimeListener:
         self._key = key
         self._ring_probe = ring_probe
         self._on_wake = wake
+        self._private = True
         self._closing: set[asyncio.Task[None]] = set()
         self.state = WakeReason.GAP  # READY: inserts are heard; DEAF, GAP: they are not
 
@@ -81,12 +96,16 @@ class RealtimeListener:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            connection = RealtimeConnection(self._url, self._key, self._ring_probe, self._wake)
+            connection = RealtimeConnection(
+                self._url, self._key, self._ring_probe, self._wake, private=self._private
+            )
             why = WakeReason.GAP
             try:
                 await connection.listen()
             except DeafError as error:
                 reason, why = str(error), WakeReason.DEAF
+            except JoinRefusedError as error:
+                reason, self._private = str(error), not self._private  # the other kind, then
             except ConnectionLostError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - the client library raises any kind
@@ -107,7 +126,7 @@ class RealtimeListener:
             await asyncio.sleep(pause)
 
     def _wake(self, why: WakeReason) -> None:
-        if why is not WakeReason.INSERT:  # one may come late, from a connection that is closing
+        if why in STATES:  # another may come late, from a connection that is closing
             self.state = why
         self._on_wake(why)
 

@@ -2,95 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from supabase import AsyncClient
 
 from worker.backend import rest
+from worker.backend.queued_uploads import (
+    ClaimedObject,
+    IntakeBacklog,
+    IntakeResult,
+    Measured,
+    Outcome,
+    PathBefore,
+    Retakeable,
+)
 from worker.backend.refusals import refusal_of
 from worker.errors import UnavailableError, WorkerError
 
 INTAKE = "storage_intake"
-
-
-class Outcome(StrEnum):
-    """What became of an upload."""
-
-    WAITING = "waiting"  # to be taken in when it is due
-    TAKING = "taking"  # a worker is downloading it
-    SESSION = "session"
-    DUPLICATE = "duplicate"  # its content has a session already
-    SKIPPED = "skipped"  # not a recording: its session says so
-    REFUSED = "refused"  # no session is possible
-    SUPERSEDED = "superseded"  # overwritten before it was taken in
-    GONE = "gone"  # deleted before it was taken in
-    LOST = "lost"  # another worker has claimed it: nothing was changed
-
-
-class Retakeable(StrEnum):
-    """Which uploads can be taken in anew all together."""
-
-    REFUSED = "refused"
-    ALL = "all"  # that have an outcome
-
-
-UNFINISHED = frozenset({Outcome.WAITING, Outcome.TAKING})
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeResult:
-    """What became of an upload, and the session it is about."""
-
-    outcome: Outcome
-    session: UUID | None = None
-    detail: str | None = None  # why it was refused, or what it waits for: "code: sentence"
-    requeued: bool = False  # that session is read again
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedObject:
-    """A version of an object that this worker has claimed, until its lease ends."""
-
-    id: UUID
-    claim: UUID
-    version: str
-    path: str
-    size: int | None  # bytes, as Storage says
-    attempt: int
-    waited_for: str | None = None  # the code of what it was put off for last
-    abandoned: bool = False  # hashing opens no file, so it is not what a worker dies of
-
-    def fence(self) -> dict[str, Any]:
-        """Return the arguments by which SQL knows that the claim is still this worker's."""
-        return {"object": str(self.id), "version": self.version, "claim": str(self.claim)}
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeBacklog:
-    """Uploads without an outcome."""
-
-    waiting: int
-    due: int  # of those that wait
-    taking: int  # by some worker
-
-    @property
-    def unfinished(self) -> int:
-        """Those that wait and those that are being taken in."""
-        return self.waiting + self.taking
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of the bucket, whose objects are in the queue now."""
-
-    announced: int  # that were not there before
-    due: bool  # uploads wait that a worker may take in now
-    last_name: str | None  # where the next page begins; None: the bucket ends here
-    patients_awaited: bool  # at the end: sessions wait for patients that may be entered by now
 
 
 class UploadQueue:
@@ -103,6 +34,7 @@ class UploadQueue:
     ) -> None:
         """Of `bucket` the `.c3d` files are taken in, or with `every_file` all of them."""
         self._supabase = supabase
+        self._which = {"bucket": bucket, "every_file": every_file}
         self.bucket = bucket
         self.every_file = every_file
         self.lease_seconds = lease_seconds
@@ -114,21 +46,29 @@ class UploadQueue:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         await self.extend([])
+        await self._taken([])
 
-    async def announce_page(self, after: str) -> Page:
-        """Put the next objects of the bucket into the queue, in the order of their names."""
-        arguments = {"bucket": self.bucket, "every_file": self.every_file, "after_name": after}
+    async def share_settings(self) -> bool:
+        """Have uploads to this bucket announce themselves; return whether they did not before."""
+        return bool(await rest.value(self._supabase.rpc("share_settings", self._which)))
+
+    async def announce_page(self, after: str, missed: int | None = None) -> tuple[int, str | None]:
+        """Put the next objects of the bucket into the queue, in the order of their names.
+
+        Args:
+            after: the last name of the page before.
+            missed: the last bell of a missed upload that is done with at the end of the bucket.
+
+        Returns:
+            How many were not there before, and the last name; None: the bucket ends here.
+        """
+        arguments = {**self._which, "after_name": after, "missed_up_to": missed}
         row = await rest.row(self._supabase.rpc("announce_objects", arguments))
-        return Page(row["announced"], row["due"], row["last_name"], row["patients_awaited"])
-
-    async def fill_patients(self) -> int:
-        """Give sessions the patients that were entered meanwhile, and return how many."""
-        return int(await rest.value(self._supabase.rpc("fill_patients")))
+        return row["announced"], row["last_name"]
 
     async def announce(self, object_id: UUID) -> Outcome | None:
         """Put one object into the queue, and return what is known of it; None: it is not there."""
-        where = {"bucket": self.bucket, "every_file": self.every_file}
-        arguments = {"object": str(object_id), **where}
+        arguments = {"object": str(object_id), **self._which}
         found = await rest.value(self._supabase.rpc("announce_object", arguments))
         return None if found is None else _outcome(found)
 
@@ -172,35 +112,34 @@ class UploadQueue:
         return {UUID(released) for released in await rest.scalars(query)}
 
     async def take(
-        self,
-        claimed: ClaimedObject,
-        *,
-        sha256: str,
-        size: int,
-        patient: str | None,
-        recording: bool,
-    ) -> IntakeResult:
-        """Give an upload that was hashed its session, new or known, all in one transaction.
+        self, measured: Sequence[Measured], patient_of: Callable[[str], str | None]
+    ) -> list[IntakeResult | WorkerError]:
+        """Give uploads that were hashed their sessions, new or known, all in one transaction.
+
+        Args:
+            measured: the uploads.
+            patient_of: finds the patient's code in a path.
+
+        Returns:
+            What became of each, in the order given; or why it has to wait: PatientUnknownError,
+            PathHeldError, RowRefusedError, or SchemaRefusesError, which perhaps meets every upload.
 
         Raises:
-            PatientUnknownError, PathHeldError, RowRefusedError: it has to wait, and for what.
-            SchemaRefusesError: the table refuses it, and perhaps every session.
             UnavailableError: Supabase is in trouble.
         """
-        arguments = {
-            **claimed.fence(),
-            "file_hash": sha256,
-            "size_bytes": size,
-            "patient": patient,
-            "recording": recording,
+        rows = await self._taken([each.argument() for each in measured])
+        moved = {
+            object_id: PathBefore(row["moved_from"], patient_of(row["moved_from"]))
+            for object_id, row in rows.items()
+            if row["moved_from"]
         }
-        row = await rest.row(self._supabase.rpc("take_object", arguments))
-        if refusal := refusal_of(row):
-            raise refusal
-        session = row["session_id"]
-        return IntakeResult(
-            _outcome(row["outcome"]), UUID(session) if session else None, requeued=row["requeued"]
-        )
+        if moved:
+            again = [each for each in measured if str(each.upload.id) in moved]
+            rows |= await self._taken([e.argument(moved[str(e.upload.id)]) for e in again])
+        try:
+            return [_result(rows[str(each.upload.id)]) for each in measured]
+        except KeyError:
+            raise UnavailableError("Supabase left out an upload that was taken in.") from None
 
     async def refuse(self, claimed: ClaimedObject, error: WorkerError) -> IntakeResult:
         """End an upload of which no session is possible."""
@@ -250,6 +189,11 @@ class UploadQueue:
             Outcome(found[0]["outcome"]), UUID(session) if session else None, found[0]["detail"]
         )
 
+    async def _taken(self, takes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Call `take_objects`, and return its rows by their objects."""
+        found = await rest.rows(self._supabase.rpc("take_objects", {"takes": takes}))
+        return {row["object"]: row for row in found}
+
     async def _retake(self, **arguments: Any) -> tuple[int, str]:
         arguments["bucket"] = self.bucket
         row = await rest.row(self._supabase.rpc("retake_objects", arguments))
@@ -278,6 +222,18 @@ class UploadQueue:
             )
             for row in found
         ]
+
+
+def _result(row: dict[str, Any]) -> IntakeResult | WorkerError:
+    if refusal := refusal_of(row):
+        return refusal
+    session = row["session_id"]
+    return IntakeResult(
+        _outcome(row["outcome"]),
+        UUID(session) if session else None,
+        requeued=row["requeued"],
+        patient_changed=row["patient_changed"],
+    )
 
 
 def _outcome(word: Any) -> Outcome:

@@ -105,13 +105,23 @@ MIGRATIONS = (
     Migration("20261124000960_fill_patients.sql", functions=("fill_patients",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
     Migration(
+        "20261124001050_worker_bells.sql",
+        relations=("worker_bells",),
+        functions=("ring_probe",),
+    ),
+    Migration(
+        "20261124001060_worker_settings.sql",
+        relations=("worker_settings",),
+        functions=("share_settings", "is_announcing"),
+    ),
+    Migration(
         "20261124001100_storage_intake.sql",
         relations=("storage_intake",),
         functions=("is_upload",),
     ),
     Migration(
         "20261124001105_announce_objects.sql",
-        functions=("announce_objects", "announce_object", "size_said"),
+        functions=("note_uploads", "is_live", "size_said", "announce_objects", "announce_object"),
     ),
     Migration(
         "20261124001110_claim_objects.sql",
@@ -125,18 +135,16 @@ MIGRATIONS = (
             "count_pending_objects",
         ),
     ),
-    Migration("20261124001200_existing_sessions.sql", functions=("find_session", "relink_session")),
+    Migration(
+        "20261124001200_existing_sessions.sql",
+        functions=("find_session", "has_object", "relink_session", "find_copy"),
+    ),
     Migration(
         "20261124001220_take_objects.sql",
-        functions=("finish_object", "take_object"),
+        functions=("finish_object", "take_object", "take_objects"),
     ),
     Migration("20261124001225_retake_objects.sql", functions=("retake_objects",)),
     Migration("20261124001230_upload_overview.sql", relations=("upload_overview",)),
-    Migration(
-        "20261124001240_worker_bells.sql",
-        relations=("worker_bells", "worker_settings"),
-        functions=("ring_probe",),
-    ),
     Migration(
         "20261124001300_upload_trigger.sql", hidden=("send_upload_webhook", "announce_upload")
     ),
@@ -149,12 +157,14 @@ MIGRATIONS = (
             "invalidate_statistics",
         ),
     ),
+    Migration("20261124001450_look_at_queues.sql", functions=("look_at_queues",)),
     Migration("20261124001500_queue_report.sql", functions=("queue_report",)),
     Migration(
         "20261124001600_installation_report.sql",
         functions=("webhook_report", REPORT),
     ),
     Migration("20261124001700_try_session.sql", functions=("try_session",)),
+    Migration("20261124001800_schema_version.sql", functions=("schema_version",)),
 )
 RELATIONS = frozenset(name for each in MIGRATIONS for name in each.relations)
 FUNCTIONS = frozenset(name for each in MIGRATIONS for name in (*each.functions, *each.hidden))

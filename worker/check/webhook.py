@@ -57,14 +57,34 @@ def trigger(report: Report, settings: Settings) -> Finding:
         said = f"Uploads fire no trigger: announce_upload on storage.objects is {_gone(found)}."
         cure = f"Run {TRIGGER_MIGRATION} in the SQL editor again."
         return bad(Check.TRIGGER, said, cure) if wanted else warning(Check.TRIGGER, said, cure)
-    if f"'{settings.c3d_bucket}'" not in found["definition"]:
+    return _other_settings(report.values["settings"] or {}, settings) or good(
+        Check.TRIGGER, f"Uploads to {settings.c3d_bucket} announce themselves."
+    )
+
+
+def _other_settings(shared: Mapping[str, Any], settings: Settings) -> Finding | None:
+    """Return what the trigger announces in place of this worker's uploads, if it does."""
+    bucket = shared.get("bucket")
+    if bucket is None:
         return warning(
             Check.TRIGGER,
-            f"The trigger announces another bucket than {settings.c3d_bucket!r}.",
-            f"Correct C3D_BUCKET, or run the end of {TRIGGER_MIGRATION} in the SQL editor with "
-            "this bucket's name.",
+            "worker_settings.bucket is empty: no upload announces itself.",
+            "Unless other programs make the sessions: in the table editor write this worker's "
+            f"bucket, {settings.c3d_bucket}, into worker_settings.",
         )
-    return good(Check.TRIGGER, f"Uploads to {settings.c3d_bucket} fire announce_upload.")
+    if bucket != settings.c3d_bucket:
+        return warning(
+            Check.TRIGGER,
+            f"The uploads of another bucket announce themselves: {bucket}.",
+            f"Correct C3D_BUCKET, or start the worker: it makes that {settings.c3d_bucket}.",
+        )
+    if settings.other_files == "skip" and not shared["every_file"]:
+        return warning(
+            Check.TRIGGER,
+            "Only .c3d files announce themselves.",
+            "Start the worker: with OTHER_FILES=skip it makes that all files.",
+        )
+    return None
 
 
 def is_private(host: str) -> bool:

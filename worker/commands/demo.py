@@ -19,7 +19,6 @@ from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
 from worker.errors import C3DError
 from worker.intake.ingest import object_name
-from worker.local.announcing import announce_uploads
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording
@@ -31,7 +30,7 @@ from worker.settings import DEFAULT_BUCKET
 PATIENT = "P005"
 RECORDING = "Ghostly_Emg_demo.c3d"
 STEPS = {
-    "webhook_heard": "webhook of the upload received, its signature is good",
+    "upload_heard": "upload heard over Realtime: no webhook, no open port",
     "object_taken": "object streamed and hashed: a new session, pending",
     "insert_heard": "insert heard over Realtime",
     "session_claimed": "session claimed",
@@ -77,8 +76,7 @@ async def demo(file: Path | None, project: Path, console: Console) -> bool:
             setup.tell("local stack is up: PostgreSQL, PostgREST, Storage, Realtime")
             await migrate(stack, project, packages)
             setup.tell("migrations applied with `supabase db push`")
-            webhook = await announce_uploads(stack)
-            async with worker_process(stack, Path(folder), **webhook) as worker:
+            async with worker_process(stack, Path(folder)) as worker:
                 await worker.until("realtime_ready")
                 setup.tell("worker runs as its own process and listens")
                 session = await _followed(recording, stack, worker, console)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from worker.backend.connection import connect
-from worker.backend.upload_queue import Retakeable
+from worker.backend.queued_uploads import Retakeable
 from worker.commands.entry import REFUSED, load
 from worker.intake.factory import make_intake
 from worker.settings import Settings

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from worker.backend.upload_queue import IntakeResult, Outcome
+from worker.backend.queued_uploads import IntakeResult, Outcome
 from worker.intake.backfill import Backfilled
 
 WORDS = {

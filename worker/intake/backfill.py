@@ -1,7 +1,7 @@
 """Takes in every object of the bucket that has no session yet, once, from start to end.
 
-It is the sweep with somebody looking on: what is done is in the table, so whatever interrupts it,
-the next one goes on where it ended.
+It is the reconciliation with somebody looking on: what is done is in the table, so whatever
+interrupts it, the next one goes on where it ended.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.backend.connection import connect
-from worker.backend.upload_queue import UNFINISHED, ClaimedObject, IntakeBacklog, Outcome
-from worker.intake.bucket_sweep import BucketSweep
+from worker.backend.installation import Installation
+from worker.backend.object_store import ObjectStore
+from worker.backend.queue_report import QueueReports
+from worker.backend.queued_uploads import UNFINISHED, ClaimedObject, IntakeBacklog, Outcome
 from worker.intake.factory import make_intake, make_intake_loop
+from worker.intake.reconciliation import Reconciliation
+from worker.queueing.outage import OutageCheck
 from worker.settings import Settings
 
 NOTHING = IntakeBacklog(waiting=0, due=0, taking=0)
@@ -43,7 +47,12 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
     done = Backfilled()
     async with connect(settings) as connection:
         intake = make_intake(connection, settings)
-        await BucketSweep(intake.queue, lambda: None, every_seconds=0).sweep()
+        outage = OutageCheck(
+            ObjectStore(connection, settings.c3d_bucket),
+            QueueReports(connection.supabase),
+            Installation(connection),
+        )
+        await Reconciliation(intake.queue, lambda: None, every_seconds=0).reconcile()
 
         handled = 0  # uploads, whatever became of them
 
@@ -63,6 +72,6 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
                 return done
             taken = handled
             if done.backlog.due:
-                await make_intake_loop(intake, settings, take).drain()
+                await make_intake_loop(intake, settings, take, outage=outage).drain()
             if handled == taken:  # another worker has the rest, or had until it was killed
                 await asyncio.sleep(LOOK_SECONDS)

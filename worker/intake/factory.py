@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +10,8 @@ from starlette.routing import Route
 
 from worker.backend.connection import Connection
 from worker.backend.object_store import ObjectStore
-from worker.backend.upload_queue import ClaimedObject, UploadQueue
+from worker.backend.queued_uploads import ClaimedObject
+from worker.backend.upload_queue import UploadQueue
 from worker.errors import SettingError
 from worker.intake.intake import Intake
 from worker.intake.webhook_service import WebhookService
@@ -21,25 +21,24 @@ from worker.queueing.claim_loop import ClaimLoop
 from worker.queueing.outage import OutageCheck
 from worker.settings import Settings
 
-# The sweep wakes the intake when something is due; without a sweep it has to look by itself.
-POLL_SECONDS, POLL_SECONDS_UNSWEPT = 3600.0, 60.0
+POLL_SECONDS = 600.0  # the worker's poll wakes the loop when uploads are due
 
 
 def make_intake(
-    connection: Connection, settings: Settings, requeued: Callable[[], None] = lambda: None
+    connection: Connection, settings: Settings, wake_sessions: Callable[[], None] = lambda: None
 ) -> Intake:
-    """Intake as the settings say; `requeued` is called when a session can be claimed again."""
+    """Intake as the settings say; `wake_sessions` is called when a session can be claimed."""
     return Intake(
-        store=ObjectStore(connection, settings.c3d_bucket),
-        queue=UploadQueue(
+        ObjectStore(connection, settings.c3d_bucket),
+        UploadQueue(
             connection.supabase,
             settings.c3d_bucket,
             lease_seconds=settings.lease_seconds,
             every_file=settings.other_files == "skip",
         ),
-        slots=asyncio.Semaphore(settings.concurrency),
+        slots=settings.concurrency,
         patient=re.compile(settings.patient_id_pattern),
-        requeued=requeued,
+        wake_sessions=wake_sessions,
     )
 
 
@@ -56,7 +55,8 @@ def make_intake_loop(
         take or intake.take,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,
-        poll_seconds=POLL_SECONDS if settings.bucket_sweep_seconds else POLL_SECONDS_UNSWEPT,
+        poll_seconds=POLL_SECONDS,
+        max_pause_seconds=settings.poll_seconds,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
         outage=outage,
@@ -76,7 +76,7 @@ def webhook_routes(
     if not settings.http_port:
         raise SettingError(
             "WEBHOOK_SECRET is set, and HTTP_PORT=0 serves no webhook. "
-            "Set HTTP_PORT to a port, or leave WEBHOOK_SECRET out: the sweep finds every upload."
+            "Set HTTP_PORT to a port, or leave WEBHOOK_SECRET out: no webhook is needed."
         )
     service = WebhookService(
         queue=intake.queue,

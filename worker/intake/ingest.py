@@ -16,7 +16,7 @@ from worker.backend import rest
 from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import SESSIONS, MetadataService
-from worker.backend.upload_queue import IntakeResult, Outcome
+from worker.backend.queued_uploads import IntakeResult, Outcome
 from worker.backend.uploads import Uploads
 from worker.errors import PathTakenError, SettingError, UploadRefusedError
 from worker.intake.factory import make_intake

@@ -11,18 +11,19 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from worker.backend.object_store import ObjectStore
+from worker.backend.queued_uploads import ClaimedObject, IntakeResult, Measured, Outcome
 from worker.backend.refusals import OWN_FAULTS
-from worker.backend.upload_queue import ClaimedObject, IntakeResult, Outcome, UploadQueue
+from worker.backend.upload_queue import UploadQueue
 from worker.backoff import backoff
 from worker.errors import SizeMismatchError, UnavailableError, UnexpectedError, WorkerError
 from worker.observing import metrics
 from worker.observing.logs import traceback_locations
+from worker.queueing.batcher import Batcher
 from worker.queueing.leases import CHECKS_PER_LEASE, answered_within
 
 RECORDING = ".c3d"
@@ -39,15 +40,30 @@ def is_recording(path: str) -> bool:
     return path.lower().endswith(RECORDING)
 
 
-@dataclass(frozen=True, slots=True)
 class Intake:
-    """Takes in uploads, as many at once as there are `slots`."""
+    """Takes in uploads."""
 
-    store: ObjectStore
-    queue: UploadQueue
-    slots: asyncio.Semaphore
-    patient: re.Pattern[str]
-    requeued: Callable[[], None] = lambda: None  # a session can be claimed, and no INSERT says so
+    def __init__(
+        self,
+        store: ObjectStore,
+        queue: UploadQueue,
+        *,
+        slots: int,
+        patient: re.Pattern[str],
+        wake_sessions: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`slots` uploads are downloaded at once; `patient` finds the patient's code in a path.
+
+        `wake_sessions` is called when a session can be claimed.
+        """
+        self.queue = queue
+        self._store = store
+        self._slots = asyncio.Semaphore(slots)
+        self._pattern = patient
+        self._wake_sessions = wake_sessions
+        self._taker = Batcher[Measured, IntakeResult](
+            lambda measured: queue.take(measured, self._patient)
+        )
 
     async def take(self, claimed: ClaimedObject) -> IntakeResult:
         """Take in an upload that this worker has claimed.
@@ -73,7 +89,10 @@ class Intake:
             metrics.cache_hit()
         if result.requeued:
             log.info("session_requeued", session=str(result.session))
-            self.requeued()
+        if result.patient_changed:
+            log.info("session_moved", session=str(result.session))
+        if result.requeued or result.outcome is Outcome.SESSION:
+            self._wake_sessions()
         # File names can name patients, so no log repeats the path.
         log.info(
             "object_taken",
@@ -118,14 +137,17 @@ class Intake:
                     await self.queue.extend([claimed])
 
     async def _session(self, claimed: ClaimedObject) -> IntakeResult:
-        async with self.slots:
-            digest = await self.store.measure(claimed.path, size=claimed.size)
-        return await self.queue.take(
-            claimed,
-            sha256=digest.sha256,
-            size=digest.size,
-            patient=self._patient(claimed.path),
-            recording=is_recording(claimed.path),
+        with self._taker.expecting():
+            async with self._slots:
+                digest = await self._store.measure(claimed.path, size=claimed.size)
+        return await self._taker.end(
+            Measured(
+                claimed,
+                sha256=digest.sha256,
+                size=digest.size,
+                patient=self._patient(claimed.path),
+                recording=is_recording(claimed.path),
+            )
         )
 
     async def _refuse_or_wait(self, claimed: ClaimedObject, error: WorkerError) -> IntakeResult:
@@ -146,5 +168,5 @@ class Intake:
         return IntakeResult(Outcome.WAITING if waits else Outcome.LOST, detail=error.told)
 
     def _patient(self, path: str) -> str | None:
-        found = self.patient.search(path)
-        return (found[self.patient.groups] or None) if found else None
+        found = self._pattern.search(path)
+        return (found[self._pattern.groups] or None) if found else None

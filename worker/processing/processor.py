@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -23,6 +24,7 @@ from worker.backoff import backoff
 from worker.errors import (
     DiskFullError,
     HashMismatchError,
+    ObjectMissingError,
     PermanentError,
     RetryableError,
     RowRefusedError,
@@ -34,8 +36,8 @@ from worker.extraction.isolation import Isolation
 from worker.extraction.section import PREFIX_BYTES
 from worker.observing import metrics
 from worker.observing.logs import traceback_locations
-from worker.processing.batch_completer import BatchCompleter
 from worker.processing.stopwatch import Stopwatch
+from worker.queueing.batcher import Batcher
 from worker.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -71,7 +73,7 @@ class Processor:
         self._isolation = isolation
         self._readers = readers
         self._settings = settings
-        self._completer = BatchCompleter(metadata)
+        self._completer = Batcher(metadata.complete_many)
         self._refusals: Counter[UUID] = Counter()  # in a row
         self._slots = asyncio.Semaphore(settings.concurrency + 1)  # one for an abandoned session
 
@@ -117,9 +119,19 @@ class Processor:
         # A slot is for the heavy part only: a session that waits to be completed delays nobody.
         with self._completer.expecting():
             async with self._slots:
-                finished = await self._read(session, watch)
+                finished = await self._read_object_or_copy(session, watch)
         with watch.step("complete"):
-            return await _unlocked(lambda: self._completer.complete(finished))
+            return await _unlocked(lambda: self._completer.end(finished))
+
+    async def _read_object_or_copy(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
+        try:
+            return await self._read(session, watch)
+        except ObjectMissingError:
+            copy = await self._metadata.find_copy(session, self._settings.c3d_bucket)
+            if copy is None:
+                raise
+            log.info("copy_found", session=str(session.id))
+            return await self._read(replace(session, file_path=copy), watch)
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)

@@ -42,6 +42,7 @@ class ClaimLoop(Generic[ItemT]):
         lease_seconds: int,
         poll_seconds: float,
         shutdown_timeout_seconds: float,
+        max_pause_seconds: float = MAX_PAUSE,
         watchdog: Watchdog | None = None,
         outage: OutageCheck | None = None,
     ) -> None:
@@ -54,6 +55,7 @@ class ClaimLoop(Generic[ItemT]):
             lease_seconds: how long a claim holds unless extended.
             poll_seconds: how often the queue is read when nothing wakes the loop.
             shutdown_timeout_seconds: how long active items may go on after `stop`.
+            max_pause_seconds: the longest pause while Supabase is in trouble, MAX_PAUSE at most.
             watchdog: is fed while the loop turns.
             outage: is asked whether every item would meet what some have met; if not, the loop
                 goes on to other items after a short pause. Without it, every trouble is taken
@@ -64,6 +66,7 @@ class ClaimLoop(Generic[ItemT]):
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._shutdown_timeout_seconds = shutdown_timeout_seconds
+        self._max_pause_seconds = min(MAX_PAUSE, max_pause_seconds)
         self._watchdog = watchdog or Watchdog()
         self._outage = outage
         self._changed = asyncio.Event()  # woken, an item ended, or the loop is to stop
@@ -129,7 +132,8 @@ class ClaimLoop(Generic[ItemT]):
             await self._release()
             self._watchdog.feed()
             claimed = 0 if self._trouble else await self._claim()
-        if self._trouble and self._draining and self._pauses == MAX_DRAIN_PAUSES:
+        hopeless = self._is_outage and self._pauses >= MAX_DRAIN_PAUSES
+        if self._trouble and self._draining and hopeless:
             self.stop()
         elif self._trouble:
             await self._pause(self._trouble)
@@ -221,8 +225,10 @@ class ClaimLoop(Generic[ItemT]):
         self._pauses += 1
         self._watchdog.feed()
         self._is_outage = self._outage is None or await self._outage.is_everybodys(trouble)
+        if self._draining and not self._is_outage:  # what is put off is not waited for
+            self._poison.others_get_through()
         failures = self._pauses if self._is_outage else 1  # others may get through: look soon
-        maximum = MAX_DRAIN_PAUSE if self._draining else min(MAX_PAUSE, self._poll_seconds)
+        maximum = MAX_DRAIN_PAUSE if self._draining else self._max_pause_seconds
         seconds = backoff(failures, initial=INITIAL_PAUSE, maximum=maximum)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)

@@ -17,8 +17,12 @@ class PoisonDetector:
 
     def record_success(self, session: UUID) -> None:
         """Note that a session came to its end, whatever end: Supabase answered every call."""
-        self._successes += 1
         self._troubles.pop(session, None)
+        self.others_get_through()
+
+    def others_get_through(self) -> None:
+        """Note that what met trouble met it alone."""
+        self._successes += 1
 
     def record_trouble(self, session: UUID) -> int:
         """Return how often the session met trouble after others had got through since its last."""

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from worker.backend.queued_uploads import ClaimedObject
 from worker.backend.realtime_listener import RealtimeListener
 from worker.backend.sessions import ClaimedSession
-from worker.backend.upload_queue import ClaimedObject
 from worker.errors import WorkerError
-from worker.intake.bucket_sweep import BucketSweep
+from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
 from worker.observing.watchdog import Watchdog
 from worker.queueing.claim_loop import ClaimLoop
@@ -31,7 +31,7 @@ class HealthService:
     stats: QueueStats
     loop: ClaimLoop[ClaimedSession]
     intake: ClaimLoop[ClaimedObject]
-    bucket_sweep: BucketSweep
+    reconciliation: Reconciliation
     realtime: RealtimeListener
 
     def routes(self) -> list[Route]:
@@ -59,7 +59,7 @@ class HealthService:
         parts = {
             "sessions": _state(self.loop.trouble, self.watchdogs[0]),
             "uploads": _state(self.intake.trouble, self.watchdogs[1]),
-            "bucket_sweep": _state(self.bucket_sweep.trouble),
+            "reconciliation": _state(self.reconciliation.trouble),
         }
         ready = reachable and all(state == TURNING for state in parts.values())
         said = {

@@ -13,13 +13,17 @@ from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.queue_look import QueueLooks
 from worker.backend.queue_report import QueueReports
+from worker.backend.queued_uploads import ClaimedObject
 from worker.backend.realtime_connection import WakeReason
 from worker.backend.realtime_listener import RealtimeListener
 from worker.backend.sessions import ClaimedSession
+from worker.backend.upload_queue import UploadQueue
+from worker.errors import WorkerError
 from worker.extraction.isolation import Isolation
-from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
+from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
 from worker.observing.sd_notify import READY, STOPPING, notify
 from worker.observing.watchdog import Watchdog
@@ -29,8 +33,12 @@ from worker.queueing.claim_loop import ClaimLoop
 from worker.queueing.outage import OutageCheck
 from worker.service.health_service import HealthService
 from worker.service.http_server import HttpServer, bind
+from worker.service.poll import Poll
 from worker.service.queue_stats import QueueStats
 from worker.settings import Settings
+
+LOOP_POLL_SECONDS = 600.0  # the poll wakes the loop when sessions are due
+HEARD = {WakeReason.INSERT: "insert_heard", WakeReason.UPLOAD: "upload_heard"}
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +58,14 @@ async def run(settings: Settings) -> None:
         metadata = MetadataService(connection.supabase)
         store = ObjectStore(connection, settings.c3d_bucket)
 
-        def requeued() -> None:
+        def wake_sessions() -> None:
             loop.wake()  # made below, when nothing forbids the start any more
 
-        intake = make_intake(connection, settings, requeued)
-        await metadata.check()
-        await store.check()
-        await intake.queue.check()
+        intake = make_intake(connection, settings, wake_sessions)
+        looks = QueueLooks(
+            connection.supabase, intake.queue.bucket, every_file=intake.queue.every_file
+        )
+        await check_start(looks, metadata, store, intake.queue)
         listener = (
             context.enter_context(bind(settings.http_host, settings.http_port))
             if settings.http_port
@@ -76,20 +85,9 @@ async def run(settings: Settings) -> None:
         outage = OutageCheck(store, reports, Installation(connection))
         loop = make_session_loop(metadata, processor, settings, of_sessions, outage)
         intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
-        realtime = make_listener(connection, metadata, loop)
-        sweep = BucketSweep(
+        reconciliation = Reconciliation(
             intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
-        health = HealthService(
-            (of_sessions, of_uploads),
-            QueueStats(reports),
-            loop,
-            intake_loop,
-            sweep,
-            realtime,
-        )
-        routes = [*health.routes(), *webhook_routes(intake, intake_loop, settings)]
-        server = HttpServer(routes, listener) if listener else None
 
         def stop() -> None:
             notify(STOPPING)
@@ -98,12 +96,34 @@ async def run(settings: Settings) -> None:
             loop.stop()
             intake_loop.stop()
 
+        poll = Poll(
+            looks,
+            reconciliation,
+            wake_sessions=loop.wake,
+            wake_intake=intake_loop.wake,
+            stop=stop,
+            seconds=settings.poll_seconds,
+        )
+        realtime = make_listener(connection, metadata, loop, intake_loop, poll)
+        health = HealthService(
+            (of_sessions, of_uploads),
+            QueueStats(reports),
+            loop,
+            intake_loop,
+            reconciliation,
+            realtime,
+        )
+        routes = [*health.routes(), *webhook_routes(intake, intake_loop, settings)]
+        server = HttpServer(routes, listener) if listener else None
+
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("worker_started", url=connection.url, concurrency=settings.concurrency)
         notify(READY)
         async with asyncio.TaskGroup() as group:
-            side_tasks = [group.create_task(realtime.run()), group.create_task(sweep.run())]
+            side_tasks = [
+                group.create_task(each.run()) for each in (realtime, reconciliation, poll)
+            ]
             if server:
                 group.create_task(server.run())
             taking_in = group.create_task(intake_loop.run())
@@ -112,6 +132,8 @@ async def run(settings: Settings) -> None:
             for task in side_tasks:
                 task.cancel()
         log.info("worker_stopped")
+        if poll.wrong_schema:
+            raise poll.wrong_schema
 
 
 def make_session_loop(
@@ -127,24 +149,56 @@ def make_session_loop(
         processor.process,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,
-        poll_seconds=settings.poll_seconds,
+        poll_seconds=LOOP_POLL_SECONDS,
+        max_pause_seconds=settings.poll_seconds,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
         outage=outage,
     )
 
 
+async def check_start(
+    looks: QueueLooks, metadata: MetadataService, store: ObjectStore, queue: UploadQueue
+) -> None:
+    """Ask for all that the worker needs, and have uploads to its bucket announce themselves.
+
+    Raises:
+        UnavailableError: something is not there, or Supabase is in trouble.
+    """
+    await looks.look()
+    await metadata.check()
+    await store.check()
+    await queue.check()
+    try:
+        if await queue.share_settings():
+            log.warning("settings_shared", bucket=queue.bucket)
+    except WorkerError as error:  # where it may not, it reads the bucket every minute
+        log.warning("settings_not_shared", code=error.code)
+
+
 def make_listener(
-    connection: Connection, metadata: MetadataService, loop: ClaimLoop[ClaimedSession]
+    connection: Connection,
+    metadata: MetadataService,
+    loop: ClaimLoop[ClaimedSession],
+    intake_loop: ClaimLoop[ClaimedObject],
+    poll: Poll,
 ) -> RealtimeListener:
-    """Realtime, waking the claim loop."""
+    """Realtime, waking what has to look."""
 
     def wake(why: WakeReason) -> None:
-        if why in (WakeReason.GAP, WakeReason.DEAF):
-            metrics.realtime_lost(deaf=why is WakeReason.DEAF)
-        elif why is WakeReason.READY:
-            metrics.realtime_ready()
-        log.debug("insert_heard" if why is WakeReason.INSERT else "woken", why=str(why))
-        loop.wake()
+        log.debug(HEARD.get(why, "woken"), why=str(why))
+        if why is WakeReason.INSERT:
+            loop.wake()
+        elif why is WakeReason.UPLOAD:
+            intake_loop.wake()
+        elif why is WakeReason.MISSED:
+            poll.soon()
+        else:
+            if why is WakeReason.READY:
+                metrics.realtime_ready()
+            else:
+                metrics.realtime_lost(deaf=why is WakeReason.DEAF)
+            loop.wake()
+            intake_loop.wake()
 
     return RealtimeListener(connection.url, connection.key, metadata.ring_probe, wake)

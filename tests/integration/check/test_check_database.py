@@ -206,7 +206,7 @@ async def test_a_missing_bucket(own_stack: StackInfo) -> None:
     assert line.said == "Storage has no bucket 'no-such-bucket'."
     assert "C3D_BUCKET" in line.cure
     (trigger,) = found[Check.TRIGGER]
-    assert trigger.said == "The trigger announces another bucket than 'no-such-bucket'."
+    assert trigger.said == "The uploads of another bucket announce themselves: c3d-files."
 
 
 async def test_a_public_bucket(own_stack: StackInfo) -> None:

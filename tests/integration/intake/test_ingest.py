@@ -25,7 +25,7 @@ from tests.integration.uploads import (
     wait_over,
 )
 from worker.backend.object_store import ObjectDigest, ObjectStore
-from worker.backend.upload_queue import Outcome
+from worker.backend.queued_uploads import Outcome
 from worker.intake.ingest import make_ingest, object_name
 from worker.local.announcing import announce_uploads
 from worker.settings import DEFAULT_BUCKET

@@ -20,7 +20,7 @@ from tests.integration.uploads import (
     sweep_of,
 )
 from worker.backend.object_store import ObjectDigest, ObjectStore
-from worker.backend.upload_queue import Outcome
+from worker.backend.queued_uploads import Outcome
 from worker.settings import DEFAULT_BUCKET
 
 
@@ -98,9 +98,11 @@ async def test_the_same_recording_again_is_a_hit_and_not_a_session(
 
 async def test_of_the_same_recording_the_first_upload_gets_the_session(harness: Harness) -> None:
     first = await harness.upload(RECORDING, "P002/b.c3d")
+    sweep = sweep_of(harness)
+    await sweep.sweep()
     for path in ("P001/a.c3d", "P003/c.c3d"):
         await harness.upload(RECORDING, path)
-    await sweep_of(harness, concurrency=1).sweep()
+    await sweep.sweep()
     (session,) = await sessions(harness)
     assert (session["file_path"], session["patient_id"]) == (first, "P002")
 

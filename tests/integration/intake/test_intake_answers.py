@@ -24,7 +24,7 @@ from tests.integration.uploads import (
     sweep_of,
     wait_over,
 )
-from worker.backend.upload_queue import Outcome
+from worker.backend.queued_uploads import Outcome
 from worker.errors import UnavailableError
 
 
@@ -44,7 +44,7 @@ async def emptied(exchange: Exchange) -> web.StreamResponse:
 
 @pytest.mark.parametrize(
     "function",
-    ["announce_objects", "claim_objects", "take_object", "finish_object", "release_objects"],
+    ["announce_objects", "claim_objects", "take_objects", "finish_object", "release_objects"],
 )
 async def test_an_empty_answer_costs_no_upload(harness: Harness, function: str) -> None:
     await harness.upload(numbered(1), "P001/a.c3d")

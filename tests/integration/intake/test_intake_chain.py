@@ -1,4 +1,4 @@
-"""The whole chain on real parts: upload, trigger, pg_net, webhook, session, Realtime, row."""
+"""The whole chain on real parts: upload, trigger, bell, session, Realtime, row."""
 
 from __future__ import annotations
 
@@ -34,29 +34,43 @@ async def until_sessions(harness: Harness, number: int, *, seconds: float = 30.0
 
 
 async def test_an_upload_alone_makes_session_and_row(harness: Harness, tmp_path: Path) -> None:
-    webhook = await announce_uploads(harness.stack)
-    async with harness.worker(tmp_path, POLL_SECONDS=NEVER, **webhook) as worker:
+    await harness.announces(harness.bucket)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER) as worker:  # no port, no webhook
         await worker.until("realtime_ready")
         path = await harness.upload(RECORDING, "P005/planted-name.c3d")
-        await worker.until("insert_heard")
+        await worker.until("upload_heard")
         await until_sessions(harness, 1)
         await worker.stop()
     (session,) = await sessions(harness)
     assert (session["file_path"], session["patient_id"]) == (path, "P005")
     technical = await harness.technical(session["id"])
     assert technical == read_metadata(RECORDING, len(RECORDING)).row()
+
+
+async def test_a_webhook_is_answered_before_anything_is_downloaded(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.announces(harness.bucket)
+    webhook = await announce_uploads(harness.stack)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER, **webhook) as worker:
+        await worker.until("realtime_ready")
+        await harness.upload(RECORDING)
+        await worker.until("webhook_heard")
+        await until_sessions(harness, 1)
+        await worker.stop()
+    (session,) = await sessions(harness)
     (answer,) = await harness.database.fetch(
         "select status_code, content from net._http_response where created > $1",
         session["created_at"] - timedelta(minutes=1),
     )
-    assert (answer["status_code"], answer["content"]) == (202, '{"outcome":"waiting"}')
+    assert answer["status_code"] == 202
 
 
 async def test_an_overwrite_gets_its_own_row_and_leaves_the_first(
     harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(harness.stack)
-    async with harness.worker(tmp_path, **webhook) as worker:
+    await harness.announces(harness.bucket)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER) as worker:
         await worker.until("realtime_ready")
         path = await harness.upload(numbered(1))
         await until_sessions(harness, 1)
@@ -66,36 +80,31 @@ async def test_an_overwrite_gets_its_own_row_and_leaves_the_first(
     assert (await sessions(harness))[0] == first
 
 
-async def test_fifty_uploads_at_once_are_all_announced_or_found(
-    harness: Harness, tmp_path: Path
-) -> None:
-    webhook = await announce_uploads(harness.stack)
-    async with harness.worker(tmp_path, **webhook) as worker:
+async def test_fifty_uploads_at_once_are_all_taken_in(harness: Harness, tmp_path: Path) -> None:
+    await harness.announces(harness.bucket)
+    async with harness.worker(tmp_path, POLL_SECONDS=NEVER) as worker:
         await worker.until("realtime_ready")
         await asyncio.gather(*(harness.upload(numbered(number)) for number in range(50)))
         await until_sessions(harness, 50, seconds=60)
     assert [row[1] for row in await register(harness)] == ["session"] * 50
 
 
-async def test_what_came_while_the_webhook_was_down_is_found_by_the_sweep(
+async def test_what_came_while_no_worker_ran_waits_in_the_queue(
     harness: Harness, tmp_path: Path
 ) -> None:
-    webhook = await announce_uploads(harness.stack)
-    async with harness.worker(tmp_path, **webhook) as worker:
-        await worker.until("realtime_ready")
-        await harness.upload(numbered(0))
-        await until_sessions(harness, 1)
-        assert await worker.stop() == 0
-    for number in range(1, 20):
-        await harness.upload(numbered(number))  # announced to a port where nobody listens
-    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1", **webhook):
+    await harness.announces(harness.bucket)
+    for number in range(20):
+        await harness.upload(numbered(number))
+    async with harness.worker(tmp_path):
         await until_sessions(harness, 20)
     assert [row[1] for row in await register(harness)] == ["session"] * 20
 
 
-async def test_without_a_webhook_the_sweep_alone_does_it(harness: Harness, tmp_path: Path) -> None:
+async def test_what_no_trigger_announces_is_found_in_the_bucket(
+    harness: Harness, tmp_path: Path
+) -> None:
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
-        await worker.until("bucket_swept")
+        await worker.until("bucket_reconciled")
         await harness.upload(RECORDING)
         await until_sessions(harness, 1)
 
@@ -120,7 +129,7 @@ async def test_the_claim_of_a_killed_worker_runs_out(harness: Harness, tmp_path:
     await dead.announce(await object_of(harness, path))
     assert len(await dead.claim(uuid4(), limit=1)) == 1
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="1") as worker:
-        await worker.until("bucket_swept")
+        await worker.until("bucket_reconciled")
         assert [row[1] for row in await register(harness)] == ["taking"]
         await wait_over(harness)
         await until_sessions(harness, 1)

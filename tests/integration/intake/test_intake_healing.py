@@ -11,12 +11,13 @@ from tests.integration.harness import Harness
 from tests.integration.uploads import (
     NEVER,
     RECORDING,
-    intake_of,
     numbered,
     object_of,
     sessions,
+    settings_of,
     sweep_of,
 )
+from worker.intake.factory import make_intake
 from worker.settings import DEFAULT_BUCKET
 
 
@@ -38,8 +39,8 @@ async def test_a_session_that_failed_for_want_of_its_object_is_read_from_the_new
     await fail(harness, session, code)
     path = await harness.upload(RECORDING, "P005/again.c3d")
     woken: list[None] = []
-    intake = intake_of(harness)
-    object.__setattr__(intake, "requeued", lambda: woken.append(None))
+    settings = settings_of(harness.stack)
+    intake = make_intake(harness.connection, settings, lambda: woken.append(None))
     taken = await intake.take_now(await object_of(harness, path))
     assert taken is not None
     assert taken.session == session

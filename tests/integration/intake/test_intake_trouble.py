@@ -26,7 +26,7 @@ from tests.integration.uploads import (
     wait_over,
 )
 from worker.backend.object_store import ObjectDigest, ObjectStore
-from worker.backend.upload_queue import Outcome
+from worker.backend.queued_uploads import Outcome
 from worker.errors import UnavailableError
 from worker.intake.intake import MAX_SIZE_ATTEMPTS
 

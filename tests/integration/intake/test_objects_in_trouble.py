@@ -14,8 +14,8 @@ from worker.backend.installation import Installation
 from worker.backend.object_store import ObjectStore
 from worker.backend.queue_report import QueueReports
 from worker.errors import DiskFullError, SchemaRefusesError, UnavailableError
-from worker.intake.bucket_sweep import BucketSweep
 from worker.intake.factory import make_intake, make_intake_loop
+from worker.intake.reconciliation import Reconciliation
 from worker.local.migrated import connected
 from worker.queueing.outage import OutageCheck
 from worker.settings import DEFAULT_BUCKET
@@ -30,11 +30,13 @@ async def test_sixteen_odd_objects_delay_the_one_behind_them_for_seconds(harness
     async with Proxy(harness.stack).serve() as proxy, connected(proxy.stack) as connection:
         settings = settings_of(proxy.stack, concurrency=2)
         intake = make_intake(connection, settings)
-        await BucketSweep(intake.queue, lambda: None, every_seconds=0).sweep()
+        await Reconciliation(intake.queue, lambda: None, every_seconds=0).reconcile()
         await harness.upload(numbered(99), "P001/whole.c3d")
-        await BucketSweep(intake.queue, lambda: None, every_seconds=0).sweep()
+        await Reconciliation(intake.queue, lambda: None, every_seconds=0).reconcile()
         outage = OutageCheck(
-            intake.store, QueueReports(connection.supabase), Installation(connection)
+            ObjectStore(connection, DEFAULT_BUCKET),
+            QueueReports(connection.supabase),
+            Installation(connection),
         )
         loop = make_intake_loop(intake, settings, outage=outage)
         with proxy.trouble(f"{OBJECTS}P001/odd", say(400, TROUBLE)):

@@ -23,7 +23,7 @@ from tests.integration.uploads import (
     sweep_of,
     wait_over,
 )
-from worker.backend.upload_queue import Outcome
+from worker.backend.queued_uploads import Outcome
 from worker.check.findings import Check, Verdict
 from worker.errors import SchemaRefusesError
 from worker.local.postgres import SUPERUSER, as_role

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from tests.faults.rules import say
 from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.uploads import (
     RECORDING,
-    behind,
     intake_of,
     numbered,
     object_of,
     register,
     sweep_of,
 )
-from worker.backend.upload_queue import ClaimedObject
-from worker.intake.bucket_sweep import BucketSweep
+from worker.backend.queued_uploads import ClaimedObject
 from worker.intake.intake import Intake
 from worker.settings import DEFAULT_BUCKET
 
@@ -85,20 +81,6 @@ async def test_what_is_gone_keeps_nothing_from_the_claim_that_meets_it(harness: 
     found = await harness.database.fetch(claim, uuid4(), DEFAULT_BUCKET, AT_ONCE, LEASE_SECONDS)
     assert len(found) == 1
     assert found[0]["object_id"] is not None
-
-
-async def test_a_sweep_that_fails_wakes_the_intake_for_what_is_due_already(
-    harness: Harness,
-) -> None:
-    woken = asyncio.Event()
-    async with behind(harness) as (proxy, sweep):
-        with proxy.trouble("^/rest/v1/rpc/announce_objects$", say(503)):
-            passes = BucketSweep(sweep.intake.queue, woken.set, every_seconds=60)
-            running = asyncio.create_task(passes.run())
-            async with asyncio.timeout(20):
-                await woken.wait()
-            running.cancel()
-    assert passes.trouble is not None
 
 
 async def test_a_repeated_claim_renews_its_lease(harness: Harness) -> None:

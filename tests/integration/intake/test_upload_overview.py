@@ -20,7 +20,7 @@ from tests.integration.uploads import (
     sweep_of,
     wait_over,
 )
-from worker.backend.upload_queue import ClaimedObject, Outcome
+from worker.backend.queued_uploads import ClaimedObject, Outcome
 from worker.errors import UnavailableError
 from worker.intake.intake import Intake
 from worker.settings import DEFAULT_BUCKET

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.webhooks import SECRET, Endpoint, body_of, signed
-from worker.backend.upload_queue import Outcome, UploadQueue
+from worker.backend.queued_uploads import Outcome
+from worker.backend.upload_queue import UploadQueue
 from worker.settings import DEFAULT_BUCKET
 
 MEANT = {202, 400, 401, 413}

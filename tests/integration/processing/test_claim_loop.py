@@ -16,8 +16,8 @@ from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.errors import NotC3DError
-from worker.processing.batch_completer import BatchCompleter
 from worker.processing.session_queue import SessionQueue
+from worker.queueing.batcher import Batcher
 from worker.queueing.claim_loop import ClaimLoop
 
 pytestmark = pytest.mark.contract  # holds on any Supabase
@@ -243,4 +243,4 @@ async def test_a_stop_gives_back_what_does_not_finish_in_time(
 async def _complete(metadata: MetadataService, session: ClaimedSession) -> Completion:
     technical = {"channel_count": 0, "channel_names": []}
     finished = Finished(session, technical, session.file_hash, game={})
-    return await BatchCompleter(metadata).complete(finished)
+    return await Batcher(metadata.complete_many).end(finished)

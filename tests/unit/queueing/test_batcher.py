@@ -11,7 +11,7 @@ import pytest
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Finished
 from worker.errors import RejectedError, UnavailableError, WorkerError
-from worker.processing.batch_completer import LINGER_SECONDS, MAX_BATCH, BatchCompleter
+from worker.queueing.batcher import LINGER_SECONDS, MAX_BATCH, Batcher
 
 
 class Calls(MetadataService):
@@ -43,19 +43,19 @@ def finished() -> Finished:
 
 async def test_one_alone_is_sent_at_once() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     async with asyncio.timeout(LINGER_SECONDS / 2):
-        assert await completer.complete(finished()) is Completion.COMPLETED
+        assert await completer.end(finished()) is Completion.COMPLETED
     assert calls.sizes == [1]
 
 
 async def test_one_waits_for_those_expecting_but_not_for_long() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     with completer.expecting():
-        first = asyncio.create_task(completer.complete(finished()))
+        first = asyncio.create_task(completer.end(finished()))
         await asyncio.sleep(LINGER_SECONDS / 4)
-        second = asyncio.create_task(completer.complete(finished()))
+        second = asyncio.create_task(completer.end(finished()))
         await asyncio.sleep(LINGER_SECONDS / 4)
         assert calls.sizes == []
         await asyncio.gather(first, second)  # although one is still under way
@@ -64,9 +64,9 @@ async def test_one_waits_for_those_expecting_but_not_for_long() -> None:
 
 async def test_the_last_one_expecting_ends_the_waiting() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     with completer.expecting():
-        first = asyncio.create_task(completer.complete(finished()))
+        first = asyncio.create_task(completer.end(finished()))
         await asyncio.sleep(0)
     async with asyncio.timeout(LINGER_SECONDS / 2):
         await first
@@ -74,43 +74,41 @@ async def test_the_last_one_expecting_ends_the_waiting() -> None:
 
 async def test_a_call_carries_no_more_than_its_most() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
-    many = [completer.complete(finished()) for _ in range(2 * MAX_BATCH + 1)]
+    completer = Batcher(calls.complete_many)
+    many = [completer.end(finished()) for _ in range(2 * MAX_BATCH + 1)]
     assert set(await asyncio.gather(*many)) == {Completion.COMPLETED}
     assert calls.sizes == [MAX_BATCH, MAX_BATCH, 1]
 
 
 async def test_one_that_is_rejected_costs_no_other() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     bad, good = finished(), finished()
     calls.rejected.add(bad.session)
-    outcomes = await asyncio.gather(
-        completer.complete(bad), completer.complete(good), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(completer.end(bad), completer.end(good), return_exceptions=True)
     assert isinstance(outcomes[0], RejectedError)
     assert outcomes[1] is Completion.COMPLETED
 
 
 async def test_trouble_is_everybodys_and_the_next_call_is_made() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     calls.trouble = UnavailableError("Away.")
     outcomes = await asyncio.gather(
-        *(completer.complete(finished()) for _ in range(3)), return_exceptions=True
+        *(completer.end(finished()) for _ in range(3)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
     calls.trouble = None
-    assert await completer.complete(finished()) is Completion.COMPLETED
+    assert await completer.end(finished()) is Completion.COMPLETED
 
 
 async def test_one_that_fails_its_call_blames_no_other() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     bad, *good = [finished() for _ in range(5)]
     calls.poison.add(bad.session)
     outcomes = await asyncio.gather(
-        *(completer.complete(each) for each in (bad, *good)), return_exceptions=True
+        *(completer.end(each) for each in (bad, *good)), return_exceptions=True
     )
     assert isinstance(outcomes[0], UnavailableError)
     assert outcomes[1:] == [Completion.COMPLETED] * 4
@@ -118,20 +116,18 @@ async def test_one_that_fails_its_call_blames_no_other() -> None:
 
 async def test_who_is_told_to_wait_asks_no_more() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     calls.trouble = UnavailableError("Slow down.", retry_after=5.0)
-    await asyncio.gather(
-        *(completer.complete(finished()) for _ in range(3)), return_exceptions=True
-    )
+    await asyncio.gather(*(completer.end(finished()) for _ in range(3)), return_exceptions=True)
     assert calls.sizes == [3]
 
 
 async def test_one_that_is_cancelled_is_not_sent() -> None:
     calls = Calls()
-    completer = BatchCompleter(calls)
+    completer = Batcher(calls.complete_many)
     with completer.expecting():
-        dropped = asyncio.create_task(completer.complete(finished()))
-        kept = asyncio.create_task(completer.complete(finished()))
+        dropped = asyncio.create_task(completer.end(finished()))
+        kept = asyncio.create_task(completer.end(finished()))
         await asyncio.sleep(0)
         dropped.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,53 @@
+-- One look says whether there is anything to do.
+--
+-- Reason: Realtime promises nothing, so each worker reads both queues now and then. Reading them is
+-- one cheap call, and an idle project pays for no more.
+
+set local lock_timeout = '5s';
+
+create or replace function public.look_at_queues(bucket text, every_file boolean)
+returns table (
+  schema_version text,
+  sessions_due boolean,
+  uploads_due boolean,
+  announcing boolean,  -- a trigger announces the uploads of this bucket
+  missed bigint,  -- the last bell of an upload that could not be noted
+  patients_awaited boolean  -- sessions wait for patients that may be entered by now
+)
+language plpgsql  -- which, unlike sql, may call what a later migration makes
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  schema_version := public.schema_version();
+  sessions_due := exists (
+    select
+    from public.therapy_sessions as s
+    where s.processing_status in ('pending', 'processing')
+      and coalesce(s.processing_due_at, '-infinity') <= now()
+      and not exists (
+        select from public.set_aside as aside
+        where aside.session_id = s.id and aside.until > now()
+      )
+  );
+  uploads_due := exists (
+    select
+    from public.storage_intake as i
+    where i.outcome in ('waiting', 'taking')
+      and i.due_at <= now()
+      and i.bucket_id = look_at_queues.bucket
+  );
+  announcing := public.is_announcing(look_at_queues.bucket, look_at_queues.every_file);
+  missed := (select max(b.id) from public.worker_bells as b where b.kind = 'missed');
+  patients_awaited := exists (
+    select from public.therapy_sessions as s where s.patient_code is not null
+  );
+  return next;
+end
+$$;
+
+revoke execute on function public.look_at_queues(text, boolean) from public, anon, authenticated;
+grant execute on function public.look_at_queues(text, boolean) to service_role;
+comment on function public.look_at_queues(text, boolean) is
+  'Whether sessions and uploads of this bucket are due, whether a trigger announces its uploads, and what else a worker has to look after. Changes nothing.';
