@@ -46,7 +46,7 @@ async def test_a_private_channel_hears_a_bell(harness: Harness) -> None:
 
 
 async def first_heard(harness: Harness, heard: asyncio.Queue[int]) -> bool:
-    """Ring until one's own bell is heard; others may ring too."""
+    """Insert bells until one of them is heard; others may insert theirs."""
     for _ in range(BELLS):
         wanted = await harness.database.fetchval(RING)
         try:
