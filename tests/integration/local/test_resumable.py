@@ -114,6 +114,7 @@ async def test_strangers_and_the_buckets_rules_are_asked_first(
     assert (await tus.begin(bucket.id, "a.c3d", 1, **stranger)).status_code == 403
     where = (await tus.begin(bucket.id, "a.c3d", 1)).headers["Location"]
     assert (await tus.send(where, 0, b"x", **stranger)).status_code == 403
+    assert (await tus.ask(where)).headers["Upload-Offset"] == "0"
     await client.storage.update_bucket(bucket.id, {"public": False, "file_size_limit": 10})
     assert (await tus.begin(bucket.id, "b.c3d", 11)).status_code == 413
     await client.storage.update_bucket(
