@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from worker.local.postgres import SUPERUSER, as_role
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -34,3 +36,11 @@ async def execute(url: str, sql: str) -> None:
     """Run a script as role postgres."""
     async with connected(url) as connection:
         await connection.execute(sql)
+
+
+async def forget_versioning(url: str) -> None:
+    """Make storage.objects what it was before Storage 1.70, which brought versions of objects."""
+    await execute(
+        as_role(url, SUPERUSER),
+        "alter table storage.objects drop column archived_at, drop column is_delete_marker",
+    )

@@ -16,7 +16,7 @@ from yarl import URL
 from worker.local import keys
 from worker.local.outgoing import outgoing
 from worker.local.postgres import SUPERUSER, as_role
-from worker.local.realtime.server import realtime
+from worker.local.realtime.server import Realtime, realtime
 from worker.local.storage.access import Access
 from worker.local.storage.files import CHUNK, Files
 from worker.local.storage.routes import add_storage
@@ -29,8 +29,8 @@ _CLOSE_SECONDS: Final = 2.0  # for requests that are still running
 @asynccontextmanager
 async def gateway(
     listener: socket.socket, database_url: str, postgrest_url: str, objects: Path
-) -> AsyncIterator[None]:
-    """Serve the API on a bound socket until the block ends.
+) -> AsyncIterator[Realtime]:
+    """Serve the API on a bound socket until the block ends; yield its Realtime.
 
     Args:
         listener: the bound socket.
@@ -58,7 +58,7 @@ async def gateway(
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
-            yield
+            yield changes
         finally:
             await changes.close_sockets()
             await runner.cleanup()

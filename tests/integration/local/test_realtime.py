@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -19,14 +17,11 @@ from realtime.types import RealtimeChannelBroadcastConfig
 
 from tests.conftest import RunningStack
 from tests.integration.databases import execute
+from tests.integration.local.phoenix import BOUNDED, SYSTEM_OK, Client, Message, connected
 from worker.local import keys
 from worker.local.stack import StackInfo
 
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-Message = dict[str, Any]
-SYSTEM_OK = "Subscribed to PostgreSQL"
-BOUNDED = 5  # seconds
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
@@ -47,47 +42,6 @@ async def tables(stack: StackInfo) -> AsyncIterator[None]:
     )
     yield
     await execute(stack.database_url, "drop table heard, unheard")
-
-
-class Client:
-    """A client that shows every message."""
-
-    def __init__(self, socket: websockets.ClientConnection) -> None:
-        self._socket = socket
-
-    async def say(self, event: str, /, topic: str = "realtime:t", **payload: Any) -> None:
-        message = {"event": event, "topic": topic, "payload": payload, "ref": "7", "join_ref": "1"}
-        await self._socket.send(json.dumps(message))
-
-    async def hear(self, within: float = BOUNDED) -> Message:
-        message: Message = json.loads(await asyncio.wait_for(self._socket.recv(), within))
-        return message
-
-    async def join(
-        self,
-        /,
-        table: str = "heard",
-        *,
-        event: str = "*",
-        token: str | None = None,
-        **broadcast: bool,
-    ) -> Message:
-        wish = {"event": event, "schema": "public", "table": table}
-        config = {"broadcast": broadcast, "postgres_changes": [wish] if table else []}
-        await self.say("phx_join", config=config, **({"access_token": token} if token else {}))
-        return await self.hear()
-
-    async def subscribe(self, **how: Any) -> None:
-        assert (await self.join(**how))["payload"]["status"] == "ok"
-        assert (await self.hear())["payload"]["message"] == SYSTEM_OK
-
-
-@asynccontextmanager
-async def connected(stack: StackInfo, key: str = "") -> AsyncIterator[Client]:
-    address = stack.url.replace("http", "ws")
-    query = f"apikey={key or stack.secret_key}&vsn=1.0.0"
-    async with websockets.connect(f"{address}/realtime/v1/websocket?{query}") as socket:
-        yield Client(socket)
 
 
 @pytest.fixture

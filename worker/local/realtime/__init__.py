@@ -1,4 +1,5 @@
 """A stand-in for Supabase Realtime: database changes and broadcast over Phoenix channels.
 
-It leaves out presence, private channels and tokens that expire while joined.
+Private channels are for the service key, as in a project without policies on `realtime.messages`.
+It leaves out presence, those policies and tokens that expire while joined.
 """

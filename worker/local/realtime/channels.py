@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from worker.local import keys
+from worker.local.realtime.allowed import Allowed, RefusedError
 from worker.local.realtime.pgoutput import Kind, Relation
 
 _ids = itertools.count(1)
@@ -44,6 +45,7 @@ class Channel:
     topic: str
     join_ref: str | None
     claims: dict[str, Any]  # of the JWT that it joined with
+    private: bool  # a private and a public channel of one topic do not hear each other
     hears_itself: bool  # whether it gets its own broadcasts
     acknowledges: bool  # whether its broadcasts are answered
     bindings: list[Binding]
@@ -58,10 +60,15 @@ class Channel:
             topic=message["topic"],
             join_ref=message.get("ref"),
             claims=claims,
+            private=bool(config.get("private")),
             hears_itself=bool(broadcast.get("self")),
             acknowledges=bool(broadcast.get("ack")),
             bindings=[_binding(wanted) for wanted in config.get("postgres_changes") or []],
         )
+
+    def hears(self, other: Channel) -> bool:
+        """Return whether what is broadcast on the other channel is for this one too."""
+        return (self.topic, self.private) == (other.topic, other.private)
 
     @property
     def name(self) -> str:
@@ -72,24 +79,32 @@ class Channel:
 class Socket:
     """One client: its websocket, and the channels it joined."""
 
-    def __init__(self, websocket: web.WebSocketResponse, claims: dict[str, Any]) -> None:
+    def __init__(
+        self, websocket: web.WebSocketResponse, claims: dict[str, Any], allowed: Allowed
+    ) -> None:
         """`claims` are those of the key with which the client connected."""
         self._websocket = websocket
         self._claims = claims
+        self._allowed = allowed
         self.channels: dict[str, Channel] = {}
 
     async def join(self, message: dict[str, Any]) -> Channel | None:
-        """Answer `phx_join`; return the channel, or None where the token is refused."""
+        """Answer `phx_join`; return the channel, or None where it is refused."""
         topic, token = message["topic"], message["payload"].get("access_token")
         try:
             claims = keys.claims_of(keys.translate(token)) if token else self._claims
+            channel = Channel.joined(message, claims)
+            self._allowed.check(channel.name, claims.get("role"), private=channel.private)
         except keys.InvalidTokenError as error:
             await self.reply(message, {"reason": f"InvalidJWTToken: {error}"}, status="error")
+            return None
+        except RefusedError as error:
+            await self.reply(message, {"reason": str(error)}, status="error")
             return None
         if (before := self.channels.get(topic)) is not None:
             # Clients mistake this for the end of the new channel, but Phoenix sends it.
             await self.send(topic, "phx_close", {}, ref=before.join_ref)
-        channel = self.channels[topic] = Channel.joined(message, claims)
+        self.channels[topic] = channel
         echoes = [{"id": binding.id, **binding.echo} for binding in channel.bindings]
         await self.reply(message, {"postgres_changes": echoes})
         return channel

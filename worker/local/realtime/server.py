@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 
 from worker.local import keys
 from worker.local.postgres import DATABASE_ERRORS
+from worker.local.realtime.allowed import Allowed
 from worker.local.realtime.channels import Binding, Channel, Socket
 from worker.local.realtime.events import event_data
 from worker.local.realtime.feed import Feed
@@ -55,6 +56,7 @@ class Realtime:
     def __init__(self, feed: Feed, tables: Tables) -> None:
         """`feed` yields the changes, which `deliver` passes on; `tables` decides who gets them."""
         self.feed = feed
+        self.allowed = Allowed()
         self._tables = tables
         self._sockets: set[Socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +69,7 @@ class Realtime:
             return web.Response(status=403)
         websocket = web.WebSocketResponse(heartbeat=30)
         await websocket.prepare(request)
-        socket = Socket(websocket, claims)
+        socket = Socket(websocket, claims, self.allowed)
         self._sockets.add(socket)
         try:
             async for frame in websocket:
@@ -112,7 +114,10 @@ class Realtime:
 
     async def _broadcast(self, sender: Socket, channel: Channel, message: dict[str, Any]) -> None:
         for socket in list(self._sockets):
-            if channel.topic in socket.channels and (socket is not sender or channel.hears_itself):
+            theirs = socket.channels.get(channel.topic)
+            if theirs is None or not theirs.hears(channel):
+                continue
+            if socket is not sender or channel.hears_itself:
                 await socket.send(channel.topic, "broadcast", message["payload"], ref=None)
         if channel.acknowledges:
             await sender.reply(message, {})

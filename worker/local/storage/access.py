@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,8 +12,10 @@ import asyncpg
 from aiohttp import web
 
 from worker.local import keys
+from worker.local.storage.errors import StorageError
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Claims: TypeAlias = Mapping[str, Any]  # of a JWT: who acts
 
 _BECOME_CALLER = """
 select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)
@@ -26,10 +28,13 @@ class Access:
 
     pool: asyncpg.Pool[asyncpg.Record]
 
-    @asynccontextmanager
-    async def as_caller(self, request: web.Request) -> AsyncIterator[Connection]:
+    def as_caller(self, request: web.Request) -> AbstractAsyncContextManager[Connection]:
         """Open a transaction in the role and with the claims of the request's JWT."""
-        claims = keys.claims_of(keys.token_of(request))
+        return self.acting_as(caller_of(request))
+
+    @asynccontextmanager
+    async def acting_as(self, claims: Claims) -> AsyncIterator[Connection]:
+        """Open a transaction in the role that the claims name, and with them."""
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(_BECOME_CALLER, claims.get("role", "anon"), json.dumps(claims))
             yield connection
@@ -41,7 +46,26 @@ class Access:
             yield connection
 
 
-def owner_of(request: web.Request) -> str | None:
-    """Return the id of the user who makes the request; None for a service key."""
-    subject: Any = keys.claims_of(keys.token_of(request)).get("sub")
-    return str(subject) if subject else None
+def caller_of(request: web.Request) -> Claims:
+    """Return the claims of the request's JWT."""
+    return keys.claims_of(keys.token_of(request))
+
+
+def signer_of(request: web.Request) -> Claims:
+    """Return the claims of the token in a signed URL, which replaces the key.
+
+    Raises:
+        StorageError: the token is not of this stack, has expired, or is for another object.
+    """
+    try:
+        claims = keys.claims_of(request.query.get("token", ""))
+    except keys.InvalidTokenError as error:
+        raise StorageError(400, "InvalidJWT", str(error)) from error
+    if claims.get("url") != key_of(request):
+        raise StorageError(400, "InvalidSignature", "The url do not match the signature")
+    return claims
+
+
+def key_of(request: web.Request) -> str:
+    """Return the bucket and name of the object that the request is about, with a slash between."""
+    return f"{request.match_info['bucket']}/{request.match_info['name']}"

@@ -12,7 +12,7 @@ import asyncpg
 from aiohttp import web
 
 from worker.local import keys
-from worker.local.storage.access import Access, Connection
+from worker.local.storage.access import Access, Connection, key_of, signer_of
 from worker.local.storage.errors import StorageError, bucket_missing, object_missing
 from worker.local.storage.files import CHUNK, Files, Version
 
@@ -47,12 +47,7 @@ class Downloads:
 
     async def signed(self, request: web.Request) -> web.StreamResponse:
         """GET /object/sign/{bucket}/{name}?token=…: the token replaces the key."""
-        try:
-            claims = keys.claims_of(request.query.get("token", ""))
-        except keys.InvalidTokenError as error:
-            raise StorageError(400, "InvalidJWT", str(error)) from error
-        if claims.get("url") != _key(request):
-            raise StorageError(400, "InvalidSignature", "The url do not match the signature")
+        signer_of(request)
         async with self.access.as_itself() as connection:
             found = await _object(connection, request)
         return await self._send(request, found)
@@ -80,7 +75,7 @@ class Downloads:
         payload: dict[str, Any] = await request.json()
         async with self.access.as_caller(request) as connection:
             await _object(connection, request)
-        return web.json_response({"signedURL": _signed_url(_key(request), payload)})
+        return web.json_response({"signedURL": _signed_url(key_of(request), payload)})
 
     async def sign_many(self, request: web.Request) -> web.Response:
         """POST /object/sign/{bucket}: an answer for every path, found or not."""
@@ -141,10 +136,6 @@ def _metadata(found: asyncpg.Record) -> dict[str, Any]:
     # NULL in a row that SQL wrote.
     metadata: dict[str, Any] = json.loads(found["metadata"] or "{}")
     return metadata
-
-
-def _key(request: web.Request) -> str:
-    return f"{request.match_info['bucket']}/{request.match_info['name']}"
 
 
 def _signed_url(key: str, payload: dict[str, Any]) -> str:

@@ -33,6 +33,13 @@ class StorageError(Exception):
         shown = self.status if self.status in _SHOWN_STATUSES else 400
         return web.json_response(body, status=shown)
 
+    def plain(self) -> web.Response:
+        """Return the response as the resumable endpoints give it: the true status, and a text."""
+        return web.Response(text=self.message, status=self.status)
+
+
+Shown = Callable[[StorageError], web.Response]
+
 
 def object_missing() -> StorageError:
     """Return the error for an object that does not exist, or that the caller may not see."""
@@ -44,18 +51,18 @@ def bucket_missing() -> StorageError:
     return StorageError(404, "Bucket not found", "Bucket not found")
 
 
-def answering(handler: Handler) -> Handler:
-    """Wrap a handler so that what it raises becomes Storage's response."""
+def answering(handler: Handler, shown: Shown = StorageError.response) -> Handler:
+    """Wrap a handler so that what it raises becomes Storage's response, in the format `shown`."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except StorageError as error:
-            return error.response()
+            return shown(error)
         except (KeyError, ValueError) as error:
-            return StorageError(400, "InvalidRequest", f"malformed request: {error}").response()
+            return shown(StorageError(400, "InvalidRequest", f"malformed request: {error}"))
         except (InvalidTokenError, *DATABASE_ERRORS) as error:
-            return _translated(error).response()
+            return shown(_translated(error))
 
     return answer
 

@@ -63,6 +63,27 @@ class Files:
             raise
         return Received(size, md5.hexdigest())
 
+    async def append(self, version: Version, chunks: AsyncIterator[bytes], *, limit: int) -> None:
+        """Write the chunks behind what is there; after a failure those that arrived remain.
+
+        Raises:
+            StorageError: more than `limit` bytes would be there.
+        """
+        with self._path(version).open("ab") as file:
+            async for chunk in chunks:
+                _check_size(file.tell() + len(chunk), limit)
+                await asyncio.to_thread(file.write, chunk)
+
+    def create(self, version: Version) -> None:
+        """Make a version without bytes, for `append`."""
+        path = self._path(version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def size(self, version: Version) -> int:
+        """Return how many bytes of a version are there."""
+        return self._path(version).stat().st_size
+
     def open(self, version: Version) -> BinaryIO:
         """Open the bytes of a version.
 

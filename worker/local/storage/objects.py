@@ -12,6 +12,7 @@ from aiohttp import web
 from worker.local.storage.access import Access, Connection
 from worker.local.storage.errors import object_missing
 from worker.local.storage.files import Files, Version
+from worker.local.storage.rows import check_key
 
 _SORTABLE: Final = ("name", "created_at", "updated_at", "last_accessed_at")
 
@@ -118,6 +119,7 @@ class Objects:
 
 async def _from_to(request: web.Request) -> tuple[Version, Version]:
     payload: dict[str, Any] = await request.json()
+    check_key(payload["destinationKey"])
     bucket = payload["bucketId"]
     target_bucket = payload.get("destinationBucket") or bucket
     return (

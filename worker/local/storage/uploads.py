@@ -1,38 +1,22 @@
-"""The endpoints for uploads: first the bytes on disk, then one row, at which triggers fire.
-
-As in the real service: before it accepts a byte, it inserts a row and rolls back, to check whether
-the caller may write; at the commit `metadata` is complete; an overwrite changes `version`.
-"""
+"""The endpoints for uploads in one request: by key, and by a URL that was signed before."""
 
 from __future__ import annotations
 
 import json
-import re
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
-import asyncpg
 from aiohttp import BodyPartReader, web
 
-from worker.local.storage.access import Access, Connection, owner_of
-from worker.local.storage.errors import StorageError, bucket_missing, object_missing
-from worker.local.storage.files import CHUNK, Files, Version
+from worker.local import keys
+from worker.local.storage.access import Access, Claims, caller_of, key_of, signer_of
+from worker.local.storage.errors import StorageError, object_missing
+from worker.local.storage.files import CHUNK, Files
+from worker.local.storage.rows import Content, Rows, Upload
 
-# Storage's own rule: a few ASCII characters only.
-_VALID_KEY: Final = re.compile(r"[\w/!\-.*'() &$@=;:+,?]+", re.ASCII)
-
-_INSERT = """
-insert into storage.objects (bucket_id, name, metadata, user_metadata, version, owner, owner_id)
-values ($1, $2, $3, $4, $5, $6::uuid, $6::text)
-"""
-_REPLACE = """
-on conflict (bucket_id, name) do update set
-  metadata = excluded.metadata, user_metadata = excluded.user_metadata,
-  version = excluded.version, owner = excluded.owner, owner_id = excluded.owner_id,
-  updated_at = now()
-"""
+_SIGNED_SECONDS: Final = 2 * 3600  # that a URL for an upload is valid
 
 
 @dataclass
@@ -45,113 +29,78 @@ class _Incoming:
     user_metadata: dict[str, Any] = field(default_factory=dict)
 
 
-class _RollBack(Exception):  # noqa: N818 - a signal, not an error
-    """Roll back a transaction that only checked something."""
-
-
 @dataclass(frozen=True)
 class Uploads:
     """The endpoints for uploads."""
 
     access: Access
     files: Files
+    rows: Rows
 
     async def upload(self, request: web.Request) -> web.Response:
         """POST /object/{bucket}/{name}, with `x-upsert: true` over an existing object."""
-        return await self._store(
-            request, replace=request.headers.get("x-upsert", "").lower() == "true"
-        )
+        return await self._stored(request, caller_of(request), replaces=wants_to_replace(request))
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT /object/{bucket}/{name}: only over an existing object."""
         async with self.access.as_caller(request) as connection:
-            if await _current(connection, request) is None:
+            if not await connection.fetchval(
+                "select exists (select from storage.objects where bucket_id = $1 and name = $2)",
+                request.match_info["bucket"],
+                request.match_info["name"],
+            ):
                 raise object_missing()
-        return await self._store(request, replace=True)
+        return await self._stored(request, caller_of(request), replaces=True)
 
-    async def _store(self, request: web.Request, *, replace: bool) -> web.Response:
-        bucket, name = request.match_info["bucket"], request.match_info["name"]
-        if not _VALID_KEY.fullmatch(name):
-            raise StorageError(400, "InvalidKey", f"Invalid key: {name}")
-        rules = await self._bucket(bucket)
-        version = Version(bucket, name, str(uuid.uuid4()))
-        await self._check_access(request, version, replace=replace)
-        incoming = await _incoming(request)
-        _check_type(incoming.mimetype, rules["allowed_mime_types"])
-        received = await self.files.receive(
-            version, incoming.chunks, limit=rules["file_size_limit"]
-        )
-        metadata = {
-            "eTag": f'"{received.md5}"',
-            "size": received.size,
-            "mimetype": incoming.mimetype,
-            "cacheControl": incoming.cache_control,
-            "contentLength": received.size,
-            "httpStatusCode": 200,
+    async def sign(self, request: web.Request) -> web.Response:
+        """POST /object/upload/sign/{bucket}/{name}: a URL by which anybody can upload it.
+
+        The signer must be allowed to; with `x-upsert: true` the upload may overwrite.
+        """
+        upload = await self._admit(request, caller_of(request), replaces=wants_to_replace(request))
+        claims = {
+            "url": key_of(request),
+            "upsert": upload.replaces,
+            "owner": upload.writer.get("sub"),
         }
-        try:
-            async with self.access.as_caller(request) as connection:
-                before = await _current(connection, request)
-                identity = await _write(
-                    connection, request, version, metadata, incoming.user_metadata, replace=replace
-                )
-        except BaseException:
-            self.files.remove(version)
-            raise
-        if before is not None:
-            self.files.remove(Version(bucket, name, before))
-        return web.json_response({"Id": str(identity), "Key": f"{bucket}/{name}"})
+        token = keys.sign(claims, seconds=_SIGNED_SECONDS)
+        url = f"/object/upload/sign/{quote(key_of(request))}?token={token}"
+        return web.json_response({"url": url, "token": token})
 
-    async def _bucket(self, bucket: str) -> asyncpg.Record:
-        async with self.access.as_itself() as connection:
-            row = await connection.fetchrow(
-                "select file_size_limit, allowed_mime_types from storage.buckets where id = $1",
-                bucket,
-            )
-        if row is None:
-            raise bucket_missing()
-        return row
+    async def signed(self, request: web.Request) -> web.Response:
+        """PUT /object/upload/sign/{bucket}/{name}?token=…: the token replaces the key."""
+        signer = signer_of(request)
+        writer = {
+            "role": "service_role",
+            "sub": signer["owner"],
+        }  # what is allowed was asked before
+        return await self._stored(request, writer, replaces=signer["upsert"])
 
-    async def _check_access(self, request: web.Request, version: Version, *, replace: bool) -> None:
-        try:
-            async with self.access.as_caller(request) as connection:
-                await _write(connection, request, version, None, {}, replace=replace)
-                raise _RollBack  # noqa: TRY301 - leaving the block is what rolls back
-        except _RollBack:
-            pass
+    async def _admit(self, request: web.Request, writer: Claims, *, replaces: bool) -> Upload:
+        bucket, name = request.match_info["bucket"], request.match_info["name"]
+        return await self.rows.admit(writer, bucket, name, replaces=replaces)
 
-
-async def _current(connection: Connection, request: web.Request) -> str | None:
-    version: str | None = await connection.fetchval(
-        "select version from storage.objects where bucket_id = $1 and name = $2",
-        request.match_info["bucket"],
-        request.match_info["name"],
-    )
-    return version
+    async def _stored(
+        self, request: web.Request, writer: Claims, *, replaces: bool
+    ) -> web.Response:
+        upload = await self._admit(request, writer, replaces=replaces)
+        incoming = await _incoming(request)
+        upload.check_type(incoming.mimetype)
+        received = await self.files.receive(upload.version, incoming.chunks, limit=upload.limit)
+        content = Content(
+            size=received.size,
+            etag=f'"{received.md5}"',
+            mimetype=incoming.mimetype,
+            cache_control=incoming.cache_control,
+            user_metadata=incoming.user_metadata,
+        )
+        identity = await self.rows.commit(upload, content)
+        return web.json_response({"Id": str(identity), "Key": key_of(request)})
 
 
-async def _write(
-    connection: Connection,
-    request: web.Request,
-    version: Version,
-    metadata: dict[str, Any] | None,
-    user_metadata: dict[str, Any],
-    *,
-    replace: bool,
-) -> uuid.UUID:
-    if metadata is not None:
-        now = await connection.fetchval("""select to_jsonb(now()) #>> '{}'""")
-        metadata = {**metadata, "lastModified": now}
-    identity: uuid.UUID = await connection.fetchval(
-        f"{_INSERT} {_REPLACE if replace else ''} returning id",
-        version.bucket,
-        version.name,
-        None if metadata is None else json.dumps(metadata),
-        json.dumps(user_metadata),
-        version.version,
-        owner_of(request),
-    )
-    return identity
+def wants_to_replace(request: web.Request) -> bool:
+    """Return whether the request asks to overwrite an object that exists."""
+    return request.headers.get("x-upsert", "").lower() == "true"
 
 
 async def _incoming(request: web.Request) -> _Incoming:
@@ -176,9 +125,3 @@ async def _incoming(request: web.Request) -> _Incoming:
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     while chunk := await part.read_chunk(CHUNK):
         yield chunk
-
-
-def _check_type(mimetype: str, allowed: list[str] | None) -> None:
-    kinds = (mimetype, f"{mimetype.partition('/')[0]}/*", "*/*")
-    if allowed and not any(kind in allowed for kind in kinds):
-        raise StorageError(415, "invalid_mime_type", f"mime type {mimetype} is not supported")
