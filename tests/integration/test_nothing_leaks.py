@@ -72,6 +72,7 @@ async def lines(worker: WorkerProcess) -> str:
 
 
 async def test_nothing_planted_gets_out(harness: Harness, tmp_path: Path) -> None:
+    await harness.announces(harness.bucket)
     webhook = await announce_uploads(harness.stack)
     planted = (NAME, harness.stack.secret_key, webhook["WEBHOOK_SECRET"])
     quick = {"POLL_SECONDS": "1", "BUCKET_SWEEP_SECONDS": "1", "MAX_ATTEMPTS": "2"}
@@ -95,7 +96,7 @@ async def test_nothing_planted_gets_out(harness: Harness, tmp_path: Path) -> Non
         "session_done",
         "supabase_unavailable",
         "object_put_off",
-        "bucket_sweep_failed",
+        "poll_failed",
     ):
         assert event in logged
     said = [logged, metrics, ready, checked, complained, *(str(row["content"]) for row in answers)]

@@ -38,7 +38,6 @@ from worker.service.queue_stats import QueueStats
 from worker.settings import Settings
 
 LOOP_POLL_SECONDS = 600.0  # the poll wakes the loop when sessions are due
-HEARD = {WakeReason.INSERT: "insert_heard", WakeReason.UPLOAD: "upload_heard"}
 
 log = structlog.get_logger(__name__)
 
@@ -186,14 +185,17 @@ def make_listener(
     """Realtime, waking what has to look."""
 
     def wake(why: WakeReason) -> None:
-        log.debug(HEARD.get(why, "woken"), why=str(why))
         if why is WakeReason.INSERT:
+            log.debug("insert_heard")
             loop.wake()
         elif why is WakeReason.UPLOAD:
+            log.debug("upload_heard")
             intake_loop.wake()
         elif why is WakeReason.MISSED:
+            log.debug("missed_upload_heard")
             poll.soon()
         else:
+            log.debug("woken", why=str(why))
             if why is WakeReason.READY:
                 metrics.realtime_ready()
             else:

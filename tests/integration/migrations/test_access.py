@@ -65,6 +65,14 @@ CALLS = {
         "object_path": "no/such.c3d",
         "size_bytes": 1,
     },
+    "find_copy": {
+        "session": "00000000-0000-4000-8000-000000000000",
+        "claim": "00000000-0000-4000-8000-000000000000",
+        "bucket": "no-such-bucket",
+    },
+    "take_objects": {"takes": []},
+    "note_uploads": {"objects": [], "every_file": True},
+    "is_announcing": {"bucket": "no-such-bucket", "every_file": False},
     "count_cache_hit": {"session": "00000000-0000-4000-8000-000000000000"},
     "cached_statistics": {"file_hash": "ab" * 32, "version": 1},
     "cache_statistics": {"file_hash": "ab" * 32, "statistics": {"version": 1}},
@@ -218,9 +226,11 @@ async def test_the_worker_calls_every_function_through_the_api(
     async with client_with(migrated_stack, migrated_stack.secret_key) as client:
         answer = await client.post(f"/rpc/{function}", json=CALLS[function])
     assert answer.status_code == 200, answer.text
-    none_left = [{"waiting": 0, "due": 0, "taking": 0}]
-    none_requeued = [{"requeued": 0, "last_session": None}]
-    assert answer.json() in ([], "lost", "missing", False, None, none_left, none_requeued)
+    none_left = {"waiting": 0, "due": 0, "taking": 0}
+    none_requeued = {"requeued": 0, "last_session": None}
+    none_relinked = {"result": "missing", "patient_changed": False}
+    rows = ([], [none_left], [none_requeued], [none_relinked])
+    assert answer.json() in (*rows, "lost", "missing", 0, False, None)
 
 
 def strangers_client(stack: StackInfo) -> httpx.AsyncClient:

@@ -175,7 +175,7 @@ async def test_a_loop_that_stands_still_is_neither_healthy_nor_ready(harness: Ha
     [
         ("sessions", ("loop", "_trouble")),
         ("uploads", ("intake", "_trouble")),
-        ("bucket_sweep", ("bucket_sweep", "trouble")),
+        ("reconciliation", ("reconciliation", "trouble")),
     ],
 )
 async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_ready(
@@ -184,7 +184,7 @@ async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_rea
     watcher = watcher_of(harness.connection, harness.stack)
     monkeypatch.setattr(getattr(watcher.health, of[0]), of[1], UnavailableError("Away."))
     status, said = await watcher.readiness()
-    parts = {name: said[name] for name in ("sessions", "uploads", "bucket_sweep")}
+    parts = {name: said[name] for name in ("sessions", "uploads", "reconciliation")}
     assert status == 503
     assert parts.pop(part) == "paused: supabase_unavailable"
     assert set(parts.values()) == {"turning"}
@@ -192,6 +192,7 @@ async def test_what_is_paused_is_named_and_leaves_the_worker_healthy_and_not_rea
 
 
 async def test_a_worker_counts_what_it_did(harness: Harness, tmp_path: Path) -> None:
+    await harness.announces(harness.bucket)
     webhook = await announce_uploads(harness.stack, secret=SECRET)
     async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS="0", **webhook) as worker:
         await worker.until("realtime_ready")

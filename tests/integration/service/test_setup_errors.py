@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.command_line import command
 from tests.integration.harness import Harness
+from worker.backend.connection import Connection
 from worker.backend.metadata_service import MetadataService
+from worker.backend.object_store import ObjectStore
+from worker.backend.queue_look import SCHEMA_VERSION, QueueLooks
+from worker.backend.upload_queue import UploadQueue
 from worker.errors import MigrationMissingError
 from worker.local.stack import StackInfo
+from worker.service.run import check_start
+from worker.settings import DEFAULT_BUCKET
 
 
 async def _run(stack: StackInfo, folder: Path, **settings: str) -> str:
@@ -23,12 +31,16 @@ async def _run(stack: StackInfo, folder: Path, **settings: str) -> str:
     return said
 
 
-async def _until(service: MetadataService, *, missing: bool) -> None:
+async def _until(connection: Connection, *, missing: bool) -> None:
     """Wait for PostgREST to read its schema anew."""
+    supabase = connection.supabase
+    queue = UploadQueue(supabase, DEFAULT_BUCKET, lease_seconds=60, every_file=False)
+    looks = QueueLooks(supabase, DEFAULT_BUCKET, every_file=False)
+    store = ObjectStore(connection, DEFAULT_BUCKET)
     async with asyncio.timeout(10):
         while True:
             try:
-                await service.check()
+                await check_start(looks, MetadataService(supabase), store, queue)
             except MigrationMissingError:
                 if missing:
                     return
@@ -92,25 +104,24 @@ async def test_a_key_that_may_not_do_the_work(migrated_stack: StackInfo, tmp_pat
             "alter function public.hidden(uuid[], uuid[], integer) rename to extend_lease",
         ),
         (
-            "alter function public.try_session() rename to hidden",
-            "alter function public.hidden() rename to try_session",
+            "alter function public.schema_version() rename to hidden",
+            "alter function public.hidden() rename to schema_version",
         ),
         (
-            "alter function public.retake_objects rename to hidden",
-            "alter function public.hidden rename to retake_objects",
+            "alter function public.take_objects rename to hidden",
+            "alter function public.hidden rename to take_objects",
         ),
     ],
     ids=["sessions", "technical data", "functions", "the last migration", "uploads"],
 )
 async def test_a_missing_migration(harness: Harness, tmp_path: Path, hide: str, show: str) -> None:
-    service = MetadataService(harness.connection.supabase)
     await harness.database.execute(hide)
     try:
-        await _until(service, missing=True)
+        await _until(harness.connection, missing=True)
         said = await _run(harness.stack, tmp_path)
     finally:
         await harness.database.execute(show)
-        await _until(service, missing=False)
+        await _until(harness.connection, missing=False)
     assert said.startswith("migration_missing: ")
     assert "supabase db push" in said
 
@@ -119,3 +130,32 @@ async def test_a_missing_bucket(migrated_stack: StackInfo, tmp_path: Path) -> No
     said = await _run(migrated_stack, tmp_path, C3D_BUCKET="no-such-bucket")
     assert said.startswith("bucket_missing: ")
     assert "'no-such-bucket'" in said
+
+
+async def test_functions_of_another_version(harness: Harness, tmp_path: Path) -> None:
+    async with _other_version(harness):
+        said = await _run(harness.stack, tmp_path)
+    assert said.startswith("schema_version: The database has version 20990101000000 ")
+    assert SCHEMA_VERSION in said
+
+
+async def test_functions_that_become_anothers_while_it_runs(
+    harness: Harness, tmp_path: Path
+) -> None:
+    async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
+        await worker.until("worker_started")
+        async with _other_version(harness):
+            await worker.until("schema_version")
+            await worker.until("worker_stopped")
+            assert await worker.process.wait() == 2
+
+
+@asynccontextmanager
+async def _other_version(harness: Harness) -> AsyncIterator[None]:
+    replaced = """create or replace function public.schema_version() returns text
+                  language sql immutable set search_path = '' as $$ select '{}' $$"""
+    await harness.database.execute(replaced.format("20990101000000"))
+    try:
+        yield
+    finally:
+        await harness.database.execute(replaced.format(SCHEMA_VERSION))
