@@ -44,7 +44,7 @@ begin
       ('file_path', 'text', '{character varying}', true),
       ('file_hash', 'text', '{character varying}', true),
       ('file_size_bytes', 'integer', '{bigint}', true),
-      ('patient_id', 'text', '{character varying}', false),
+      ('patient_id', 'text', '{character varying, uuid}', false),
       ('processing_status', 'text', '{character varying}', false),
       ('original_filename', 'text', '{character varying}', true),
       ('game_metadata', 'jsonb', '{}', false),
@@ -69,22 +69,22 @@ begin
           wanted.name, sessions, wanted.type
         );
       end if;
+    elsif wanted.name = 'id' and old_type <> 'uuid' then
+      return next format(
+        'id is %s and has to be uuid, because everything refers to it. This project cannot change that: keep the table under another name, and its sessions stay as they are.',
+        old_type
+      );
     elsif old_type <> wanted.type and old_type <> all (wanted.also_right) then
       return next format(
         '%1$I is %2$s and has to be %3$s: alter table public.therapy_sessions alter column %1$I drop default, alter column %1$I type %3$s using %1$I::text::%3$s.',
         wanted.name, old_type, wanted.type
       );
-    elsif wanted.required then
+    elsif wanted.required and wanted.name <> 'original_filename' then  -- the path gives that one
       execute format('select count(*) from public.therapy_sessions where %I is null', wanted.name)
         into affected;
       if affected > 0 then
         return next format(
-          case wanted.name
-            when 'original_filename' then
-              '%2$s of %3$s sessions have no %1$I: update public.therapy_sessions set original_filename = regexp_replace(file_path, ''^.*/'', '''') where original_filename is null.'
-            else
-              '%2$s of %3$s sessions have no %1$I: fill it or delete them, select * from public.therapy_sessions where %1$I is null.'
-          end,
+          '%2$s of %3$s sessions have no %1$I: fill it or delete them, select * from public.therapy_sessions where %1$I is null.',
           wanted.name, affected, sessions
         );
       end if;
@@ -113,6 +113,51 @@ as $$
   having count(*) > 0
 $$;
 
+-- What this project will make may be there already, and somebody else's. Its own tables and views are
+-- known by a column, its own functions by their empty search_path.
+create or replace function pg_temp.name_problems()
+returns setof text
+language sql
+as $$
+  select format(
+    '%1$I is not this project''s: alter %2$s public.%1$I rename to %3$I;',
+    c.relname, case c.relkind when 'v' then 'view' else 'table' end, c.relname || '_before'
+  )
+  from (values
+    ('set_aside', 'times'), ('worker_bells', 'rung_at'), ('worker_settings', 'only_row'),
+    ('storage_intake', 'outcome'), ('session_overview', 'urgency'), ('upload_overview', 'urgency')
+  ) as ours (name, mark)
+  join pg_class as c on c.relname = ours.name and c.relnamespace = 'public'::regnamespace
+  where not exists (
+    select from pg_attribute as a where a.attrelid = c.oid and a.attname = ours.mark
+  )
+  union all
+  select format(
+    'The function %1$s is not this project''s: alter function %1$s rename to %2$I;',
+    p.oid::regprocedure, p.proname || '_before'
+  )
+  from pg_proc as p
+  where p.pronamespace = 'public'::regnamespace
+    and not coalesce(p.proconfig, '{}') @> array['search_path=""']
+    and p.proname in (
+    'accept_foreign_session', 'announce_object', 'announce_objects', 'announce_upload',
+    'cache_statistics', 'cached_statistics', 'claim_objects', 'claim_sessions', 'code_of',
+    'complete_session', 'complete_sessions', 'count_cache_hit', 'count_pending_objects',
+    'create_session', 'differing_values', 'end_of_object', 'explain_refusal', 'extend_lease',
+    'extend_object_leases', 'fail_session', 'fail_worn_out', 'fault_of_completion', 'fill_patients',
+    'find_copy', 'find_patient', 'find_session', 'finish_object', 'forget_measurement',
+    'has_object', 'installation_report', 'invalidate_statistics', 'is_announcing', 'is_current',
+    'is_live', 'is_outage', 'is_path_hash', 'is_rule_of', 'is_trouble', 'is_upload',
+    'look_at_queues', 'lower_file_hash', 'note_uploads', 'object_path_in', 'patient_lookup',
+    'patient_type', 'queue_report', 'release_objects', 'release_sessions', 'relink_session',
+    'requeue_session', 'requeue_sessions', 'retake_objects', 'ring_probe', 'schema_version',
+    'send_upload_webhook', 'set_aside_session', 'set_patient', 'share_settings', 'size_said',
+    'start_abandoned', 'start_sessions', 'start_waiting', 'take_object', 'take_objects',
+    'technical_columns', 'touch_therapy_session', 'try_session', 'webhook_report',
+    'write_technical_row'
+    )
+$$;
+
 create or replace function pg_temp.check_therapy_sessions()
 returns void
 language plpgsql
@@ -129,6 +174,8 @@ begin
     select pg_temp.column_problems() as problem
     union all
     select pg_temp.hash_problems()
+    union all
+    select pg_temp.name_problems()
   ) as found;
   if problems is not null then
     raise exception 'public.therapy_sessions cannot be taken over yet, and nothing was changed. Repair each of these, then push again:%',
@@ -138,7 +185,9 @@ end
 $$;
 
 select pg_temp.check_therapy_sessions();
-drop function pg_temp.check_therapy_sessions(), pg_temp.column_problems(), pg_temp.hash_problems();
+drop function
+  pg_temp.check_therapy_sessions(), pg_temp.column_problems(), pg_temp.hash_problems(),
+  pg_temp.name_problems();
 
 -- Columns: added where they are missing, filled, then constrained ----------------------------
 -- A time that was not recorded stays NULL; only new rows get a default.

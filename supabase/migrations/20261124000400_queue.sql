@@ -115,13 +115,19 @@ begin
     raise notice 'Replaced % on therapy_sessions: %', rule.conname, rule.definition;
   end loop;
 
-  -- Also a session that is processing without a claim: no worker reads it any more.
+  -- Whoever sets a session to processing without a claim is another program: it has it for a day.
+  update public.therapy_sessions
+  set processing_due_at = coalesce(updated_at, created_at, now()) + interval '1 day'
+  where processing_status = 'processing' and processing_claim is null and processing_due_at is null;
+
   update public.therapy_sessions
   set
     processing_status = 'pending',
     processing_error = format('legacy_status: The session said %s before the queue was installed. A worker reads it again.', quote_literal(processing_status))
   where processing_status not in ('pending', 'processing', 'completed', 'failed', 'skipped')
-    or (processing_status = 'processing' and processing_claim is null);
+    or (
+      processing_status = 'processing' and processing_claim is null and processing_due_at < now()
+    );
   get diagnostics put_back = row_count;
   if put_back > 0 then
     raise notice '% sessions of an old or unknown state are pending; processing_error keeps what they said.', put_back;

@@ -16,12 +16,15 @@ create or replace function public.claim_sessions(
   batch_size integer,
   lease_seconds integer,
   max_attempts integer,
-  with_abandoned boolean default true
+  with_abandoned boolean default true,
+  bucket text default null
 )
 returns table (
   id uuid,
   file_path text,
+  object_path text,  -- where it lies in the bucket
   file_hash text,
+  hash_measured boolean,  -- by a worker; another program may have written anything
   file_size_bytes bigint,
   original_filename text,
   processing_attempts integer,
@@ -75,7 +78,9 @@ begin
   select
     s.id,
     s.file_path::text,
+    public.object_path_in(claim_sessions.bucket, s.file_path),
     s.file_hash::text,
+    s.hash_measured_at is not null,
     s.file_size_bytes::bigint,
     s.original_filename::text,
     s.processing_attempts,
@@ -87,10 +92,10 @@ begin
 end
 $$;
 
-revoke execute on function public.claim_sessions(uuid, integer, integer, integer, boolean)
+revoke execute on function public.claim_sessions(uuid, integer, integer, integer, boolean, text)
   from public, anon, authenticated;
-grant execute on function public.claim_sessions(uuid, integer, integer, integer, boolean) to service_role;
-comment on function public.claim_sessions(uuid, integer, integer, integer, boolean) is
+grant execute on function public.claim_sessions(uuid, integer, integer, integer, boolean, text) to service_role;
+comment on function public.claim_sessions(uuid, integer, integer, integer, boolean, text) is
   'Claims sessions for the caller, the longest due first, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails.';
 
 -- Its steps ----------------------------------------------------------------------------------

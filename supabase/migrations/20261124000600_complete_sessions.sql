@@ -52,6 +52,31 @@ grant execute on function public.write_technical_row(uuid, jsonb) to service_rol
 comment on function public.write_technical_row(uuid, jsonb) is
   'Writes what a recording says, in place of what an earlier reading wrote. A step of complete_session.';
 
+create or replace function public.differing_values(session uuid, technical jsonb)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select string_agg(format(' %s was %s.', before.key, before.value), '' order by before.key)
+  from public.c3d_technical_data as t
+  cross join jsonb_each(to_jsonb(t)) as before
+  cross join jsonb_each(
+    to_jsonb(jsonb_populate_record(null::public.c3d_technical_data, differing_values.technical))
+  ) as found
+  where t.session_id = differing_values.session
+    and before.key = any (public.technical_columns())
+    and before.key = found.key
+    and before.value <> 'null'
+    and before.value <> found.value
+$$;
+
+revoke execute on function public.differing_values(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.differing_values(uuid, jsonb) to service_role;
+comment on function public.differing_values(uuid, jsonb) is
+  'The values of the session''s technical row that the recording says otherwise, in words; empty: none. A step of complete_session.';
+
 -- One session --------------------------------------------------------------------------------
 
 create or replace function public.fault_of_completion(
@@ -113,6 +138,7 @@ declare
   );
   claimed public.therapy_sessions;
   right_hash text;
+  replaced text := '';
   kept jsonb := jsonb_build_object('channel_statistics', complete_session.statistics);
   twin uuid;
 begin
@@ -141,19 +167,35 @@ begin
     return 'lost';
   end if;
 
-  -- The old system hashed path and size. Such a text gives way to the measured SHA-256.
+  -- A hash that no worker has measured gives way to the measured one, and says so if it looked as
+  -- if it were that of a content.
   right_hash := case
-    when claimed.file_hash ~ '^[0-9a-f]{64}$' then claimed.file_hash
-    else complete_session.content_hash
+    when claimed.hash_measured_at is null then complete_session.content_hash
+    else claimed.file_hash
   end;
+  if right_hash <> claimed.file_hash
+    and claimed.file_hash ~ '^[0-9a-f]{64}$'
+    and not public.is_path_hash(claimed.file_hash, claimed.file_path, claimed.file_size_bytes)
+  then
+    replaced := format(' file_hash was %s.', claimed.file_hash);
+  end if;
+  if claimed.hash_measured_at is null then  -- nor has one read the file
+    replaced := replaced || coalesce(
+      public.differing_values(complete_session.session, complete_session.technical), ''
+    );
+  end if;
 
   begin
     update public.therapy_sessions as s
     set
       processing_status = 'completed',
       processing_due_at = null,
-      processing_error = null,
+      processing_error = nullif(
+        'replaced: What another program had written was not what the file says.' || replaced,
+        'replaced: What another program had written was not what the file says.'
+      ),
       file_hash = right_hash,
+      hash_measured_at = coalesce(s.hash_measured_at, clock_timestamp()),
       game_metadata = case jsonb_typeof(coalesce(s.game_metadata, 'null'))
         when 'null' then coalesce(complete_session.game, '{}')
         when 'object'

@@ -102,11 +102,8 @@ begin
         else
           s.processing_status = 'completed'
           and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d')
-          and exists (
-            select
-            from public.c3d_technical_data as t
-            where t.session_id = s.id and t.extracted_at is null
-          )
+          and s.hash_measured_at is null  -- no worker has read it
+          and exists (select from public.c3d_technical_data as t where t.session_id = s.id)
       end
     order by s.id
     limit requeue_sessions.batch_size

@@ -6,18 +6,6 @@
 -- every session alike. Only the database can name the column, the rule or the trigger.
 
 set local lock_timeout = '5s';
-set local client_min_messages = warning;
-
-alter table public.therapy_sessions add column if not exists patient_code text;
-
-set local client_min_messages = notice;
-
-comment on column public.therapy_sessions.patient_code is
-  'The patient''s code, as the path says it, while no such patient is known: patient_id is filled as soon as there is one. Empty otherwise.';
-
-create index if not exists therapy_sessions_patient_code
-  on public.therapy_sessions (patient_code) where patient_code is not null;
-
 -- Rules --------------------------------------------------------------------------------------
 
 -- Whether a constraint or a unique index is one of therapy_sessions over this column, alone or with others.
@@ -114,7 +102,8 @@ create or replace function public.create_session(
   file_size_bytes bigint,
   original_filename text,
   patient text default null,
-  status text default 'pending'
+  status text default 'pending',
+  measured boolean default false  -- file_hash is that of the content, beyond doubt
 )
 returns table (
   session_id uuid,
@@ -128,7 +117,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  patient_id text := create_session.patient;
+  patient_id text := (select p.patient from public.find_patient(create_session.patient) as p);
   state text;
   message text;
   relation text;
@@ -142,17 +131,22 @@ begin
 
   for attempt in 1..3 loop
     begin
-      insert into public.therapy_sessions as s (
-        file_path, file_hash, file_size_bytes, original_filename,
-        patient_id, patient_code, processing_status
+      execute format(
+        'insert into public.therapy_sessions as s (
+           file_path, file_hash, file_size_bytes, original_filename,
+           patient_id, patient_code, processing_status, hash_measured_at
+         )
+         values ($1, $2, $3, $4, $5::%s, $6, $7, $8)
+         returning s.id',
+        public.patient_type()
       )
-      values (
+      into session_id
+      using
         create_session.file_path, create_session.file_hash, create_session.file_size_bytes,
         create_session.original_filename,
         patient_id, case when patient_id is null then create_session.patient end,
-        create_session.status
-      )
-      returning s.id into session_id;
+        create_session.status,
+        case when create_session.measured then clock_timestamp() end;
       if session_id is null then
         raise exception 'A trigger before the insert leaves the row out'
           using errcode = 'triggered_action_exception';
@@ -215,8 +209,8 @@ begin
 end
 $$;
 
-revoke execute on function public.create_session(text, text, bigint, text, text, text) from public, anon, authenticated;
-grant execute on function public.create_session(text, text, bigint, text, text, text) to service_role;
-comment on function public.create_session(text, text, bigint, text, text, text) is
+revoke execute on function public.create_session(text, text, bigint, text, text, text, boolean) from public, anon, authenticated;
+grant execute on function public.create_session(text, text, bigint, text, text, text, boolean) to service_role;
+comment on function public.create_session(text, text, bigint, text, text, text, boolean) is
   'Makes the session of a file, or finds the one with its hash. Where the table takes none, it says why: patient_unknown, path_held or schema_refuses. A patient that is not known yet is left empty where that is allowed, and filled later.';
 

@@ -13,38 +13,37 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
-  known record;
+  lookup record;
+  found text := 's.patient_code';
   waiting record;
   filled bigint := 0;
 begin
   set constraints all immediate;  -- so that each refusal costs one session
 
-  select c.confrelid::regclass as relation, r.relnamespace as namespace, a.attname as code into known
-  from pg_catalog.pg_constraint as c
-  join pg_catalog.pg_class as r on r.oid = c.confrelid
-  join pg_catalog.pg_attribute as a on a.attrelid = c.confrelid and a.attnum = c.confkey[1]
-  join pg_catalog.pg_attribute as p on p.attrelid = c.conrelid and p.attname = 'patient_id'
-  where c.conrelid = 'public.therapy_sessions'::regclass
-    and c.contype = 'f'
-    and c.conkey = array[p.attnum];
+  select * into lookup from public.patient_lookup();
+  if lookup.readable then  -- a code of two patients is nobody's
+    found := format(
+      '(select min(p.%I::text) from %s as p where p.%I::text = s.patient_code having count(*) = 1)',
+      lookup.key_column, lookup.relation, lookup.code_column
+    );
+  elsif public.patient_type() = 'uuid' then
+    return 0;  -- only a lookup can tell whose it is
+  end if;
 
   -- In no order, so that those which cannot be filled yet hold up no others. Who may not read the
   -- patients asks their foreign key.
   for waiting in execute format(
-    'select s.id from public.therapy_sessions as s where s.patient_code is not null %s order by random() limit $1 for update of s skip locked',
-    case
-      when has_schema_privilege(known.namespace, 'usage')
-        and has_column_privilege(known.relation::oid, known.code, 'select') then format(
-        'and exists (select from %s as p where p.%I::text = s.patient_code)',
-        known.relation, known.code
-      )
-    end
+    'select s.id, %1$s as patient from public.therapy_sessions as s where s.patient_code is not null and %1$s is not null order by random() limit $1 for update of s skip locked',
+    found
   ) using fill_patients.batch_size
   loop
     begin
-      update public.therapy_sessions as s
-      set patient_id = coalesce(s.patient_id, s.patient_code), patient_code = null
-      where s.id = waiting.id;
+      execute format(
+        'update public.therapy_sessions as s
+         set patient_id = coalesce(s.patient_id, $2::%s), patient_code = null
+         where s.id = $1',
+        public.patient_type()
+      ) using waiting.id, waiting.patient;
       filled := filled + 1;
     exception when assert_failure or others then
       exit when sqlstate = '55P03';  -- somebody else has the patient locked: the next call

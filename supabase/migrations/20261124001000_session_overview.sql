@@ -79,7 +79,7 @@ select
   end as waiting_since,
   case when s.processing_status = 'pending' then s.processing_due_at end as next_attempt_at,
   s.created_at as uploaded_at,
-  t.extracted_at as read_at,
+  case when s.hash_measured_at is not null then t.extracted_at end as read_at,
   s.file_path,
   s.id as session_id
 from public.therapy_sessions as s

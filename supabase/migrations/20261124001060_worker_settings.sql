@@ -9,6 +9,12 @@ create table if not exists public.worker_settings (
   only_row boolean primary key default true,
   bucket text default 'c3d-files',
   every_file boolean not null default false,
+  patients text,
+  patient_code_column text,
+  patient_key_column text,
+  constraint patients_whole check (
+    num_nonnulls(patients, patient_code_column, patient_key_column) in (0, 3)
+  ),
   constraint there_is_one_row check (only_row)
 );
 
@@ -19,12 +25,18 @@ revoke all on public.worker_settings from public, anon, authenticated;
 grant select, update on public.worker_settings to service_role;
 
 comment on table public.worker_settings is
-  'One row: of which uploads the trigger announce_upload tells the workers. A worker sets it to its own settings when it starts.';
+  'One row: of which uploads the trigger announce_upload tells the workers, and where patients are looked up. A worker sets bucket and every_file to its own settings when it starts.';
 comment on column public.worker_settings.only_row is 'Always true: there is one row.';
 comment on column public.worker_settings.bucket is
   'The bucket of the recordings, as C3D_BUCKET. Empty: no upload is announced, and no worker changes that; for projects where other programs make the sessions.';
 comment on column public.worker_settings.every_file is
   'Whether files other than .c3d get a session too, as OTHER_FILES=skip.';
+comment on column public.worker_settings.patients is
+  'The table of patients, such as public.patients. Empty: the one that therapy_sessions.patient_id refers to, if any.';
+comment on column public.worker_settings.patient_code_column is
+  'Its column with the code that paths name, such as patient_code.';
+comment on column public.worker_settings.patient_key_column is
+  'Its column that therapy_sessions.patient_id holds, such as id.';
 
 create or replace function public.share_settings(bucket text, every_file boolean)
 returns boolean

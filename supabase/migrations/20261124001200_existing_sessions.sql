@@ -5,11 +5,15 @@
 
 set local lock_timeout = '5s';
 
--- Finds a session of the old system by its path; sessions with a SHA-256 are not in it.
-create index if not exists therapy_sessions_without_content_hash
-on public.therapy_sessions (file_path) where file_hash !~ '^[0-9a-f]{64}$';
+-- Finds a session of another program by its path; those whose content is known are not in it.
+create index if not exists therapy_sessions_unmeasured
+on public.therapy_sessions (file_path) where hash_measured_at is null;
 
-create or replace function public.find_session(file_hash text, file_path text)
+create or replace function public.find_session(
+  file_hash text,
+  file_path text,
+  bucket text default null
+)
 returns table (session_id uuid, session_path text, status text, taken_in boolean)
 language sql
 stable
@@ -21,17 +25,19 @@ as $$
     from public.therapy_sessions as s
     where s.file_hash = lower(find_session.file_hash)
     union all
-    -- The old system hashed path and size: there the path says whose object it is, until that
-    -- object was taken in. Whatever comes to the path later is another recording.
+    -- What another program says of the content proves nothing: there the path says whose object it
+    -- is, until that object was taken in. Whatever comes to the path later is another recording.
     select s.id, s.file_path, s.processing_status, 2
     from public.therapy_sessions as s
-    where s.file_path = find_session.file_path
-      and s.file_hash !~ '^[0-9a-f]{64}$'
+    where s.file_path in (
+        find_session.file_path, find_session.bucket || '/' || find_session.file_path
+      )
+      and s.hash_measured_at is null
       and not exists (select from public.storage_intake as i where i.session_id = s.id)
   )
   select
     candidates.id,
-    candidates.file_path::text,
+    public.object_path_in(find_session.bucket, candidates.file_path),
     candidates.processing_status::text,
     exists (
       select
@@ -43,34 +49,10 @@ as $$
   limit 1
 $$;
 
-revoke execute on function public.find_session(text, text) from public, anon, authenticated;
-grant execute on function public.find_session(text, text) to service_role;
-comment on function public.find_session(text, text) is
-  'The session that has a content already, if any, and whether its own upload was taken in before. A session of the old system is found by its path.';
-
--- Whether an object is in the bucket under this name.
-create or replace function public.has_object(bucket text, object_path text)
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  return exists (
-    select
-    from storage.objects as o
-    where o.bucket_id = has_object.bucket
-      and o.name = has_object.object_path
-      and public.is_live(to_jsonb(o))
-  );
-end
-$$;
-
-revoke execute on function public.has_object(text, text) from public, anon, authenticated;
-grant execute on function public.has_object(text, text) to service_role;
-comment on function public.has_object(text, text) is
-  'Whether the bucket has an object of this name.';
+revoke execute on function public.find_session(text, text, text) from public, anon, authenticated;
+grant execute on function public.find_session(text, text, text) to service_role;
+comment on function public.find_session(text, text, text) is
+  'The session that has a content already, if any, where its object lies, and whether its own upload was taken in before. A session whose content nobody has measured is found by its path, with the bucket''s name before it or without.';
 
 -- A recording that was moved to another patient's folder was filed under the wrong one: its session
 -- gets that folder's patient, unless somebody has given it another than its old folder's.
@@ -89,6 +71,9 @@ set search_path = ''
 as $$
 declare
   existing public.therapy_sessions;
+  lies_at text;
+  new_path text;
+  new_patient text;
   needs_it boolean;
   is_moved boolean;
 begin
@@ -112,13 +97,19 @@ begin
     ) or (
       existing.processing_status = 'skipped' and relink_session.object_path ilike '%.c3d'
     );
-  is_moved := existing.file_path <> relink_session.object_path
-    and not public.has_object(relink_session.bucket, existing.file_path);
+  lies_at := public.object_path_in(relink_session.bucket, existing.file_path);
+  is_moved := lies_at <> relink_session.object_path
+    and not public.has_object(relink_session.bucket, lies_at);
+  new_path := case  -- in the spelling of whoever wrote it
+    when lies_at = relink_session.object_path then existing.file_path
+    when lies_at = existing.file_path then relink_session.object_path
+    else relink_session.bucket || '/' || relink_session.object_path
+  end;
 
   if needs_it then
     update public.therapy_sessions as s
     set
-      file_path = relink_session.object_path,
+      file_path = new_path,
       file_size_bytes = relink_session.size_bytes,
       processing_status = 'pending',
       processing_attempts = 0,
@@ -129,25 +120,31 @@ begin
     where s.id = relink_session.session;
   elsif is_moved then
     update public.therapy_sessions as s
-    set file_path = relink_session.object_path
+    set file_path = new_path
     where s.id = relink_session.session;
   end if;
   result := case when needs_it then 'requeued' when is_moved then 'relinked' else 'kept' end;
 
-  patient_changed := is_moved
+  patient_changed := coalesce(
+    is_moved
     and relink_session.patient <> coalesce(relink_session.patient_before, '')
-    and coalesce(existing.patient_id::text, existing.patient_code)
-      is not distinct from relink_session.patient_before;
-  patient_changed := coalesce(patient_changed, false);
+    and (
+      existing.patient_code = relink_session.patient_before
+      or existing.patient_id::text = (
+        select p.patient from public.find_patient(relink_session.patient_before) as p
+      )
+      or num_nonnulls(
+        existing.patient_id, existing.patient_code, relink_session.patient_before
+      ) = 0
+    ),
+    false
+  );
   if patient_changed then
+    new_patient := (select p.patient from public.find_patient(relink_session.patient) as p);
     begin
-      update public.therapy_sessions as s
-      set patient_id = relink_session.patient, patient_code = null
-      where s.id = relink_session.session;
+      perform public.set_patient(relink_session.session, new_patient, relink_session.patient);
     exception when foreign_key_violation then  -- there is no such patient yet: filled later
-      update public.therapy_sessions as s
-      set patient_id = null, patient_code = relink_session.patient
-      where s.id = relink_session.session;
+      perform public.set_patient(relink_session.session, null, relink_session.patient);
     end;
   end if;
   return next;
@@ -159,6 +156,27 @@ revoke execute on function public.relink_session(uuid, text, text, bigint, text,
 grant execute on function public.relink_session(uuid, text, text, bigint, text, text) to service_role;
 comment on function public.relink_session(uuid, text, text, bigint, text, text) is
   'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone gets the new path, and the patient of the new folder where it had that of the old one: relinked. Any other: kept. Missing: there is no such session.';
+
+create or replace function public.set_patient(session uuid, patient text, code text)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  execute format(
+    'update public.therapy_sessions as s
+     set patient_id = $2::%s, patient_code = case when $2 is null then $3 end
+     where s.id = $1',
+    public.patient_type()
+  ) using set_patient.session, set_patient.patient, set_patient.code;
+end
+$$;
+
+revoke execute on function public.set_patient(uuid, text, text) from public, anon, authenticated;
+grant execute on function public.set_patient(uuid, text, text) to service_role;
+comment on function public.set_patient(uuid, text, text) is
+  'Gives a session a patient, or the code to wait for. A step of relink_session.';
 
 -- A session whose object was deleted while a copy of it remains is read from the copy.
 create or replace function public.find_copy(session uuid, claim uuid, bucket text)
@@ -176,7 +194,7 @@ begin
   join public.therapy_sessions as s on s.id = i.session_id
   where i.session_id = find_copy.session
     and i.bucket_id = find_copy.bucket
-    and i.object_path <> s.file_path
+    and i.object_path <> public.object_path_in(find_copy.bucket, s.file_path)
     and public.is_current(i.object_id, i.version)
   order by i.taken_at desc
   limit 1;
@@ -185,7 +203,10 @@ begin
   end if;
 
   update public.therapy_sessions as s
-  set file_path = copy
+  set file_path = case
+    when s.file_path = public.object_path_in(find_copy.bucket, s.file_path) then copy
+    else find_copy.bucket || '/' || copy
+  end
   where s.id = find_copy.session
     and s.processing_claim = find_copy.claim
     and s.processing_status = 'processing';

@@ -112,7 +112,7 @@ begin
   else
     -- Locked, so that nobody deletes it while it is written down; one that is deleted is not it.
     loop
-      select * into known from public.find_session(take_object.file_hash, upload.object_path);
+      select * into known from public.find_session(take_object.file_hash, upload.object_path, upload.bucket_id);
       exit when not found;
       perform from public.therapy_sessions as s where s.id = known.session_id for no key update;
       exit when found;
@@ -125,7 +125,8 @@ begin
         take_object.size_bytes,
         regexp_replace(upload.object_path, '^.*/', ''),
         take_object.patient,
-        case when take_object.recording then 'pending' else 'skipped' end
+        case when take_object.recording then 'pending' else 'skipped' end,
+        measured => true
       );
       if made.code is not null then
         outcome := 'waiting';

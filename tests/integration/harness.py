@@ -78,6 +78,7 @@ class Harness:
         path: str | None = None,
         file_hash: str | None = None,
         size: int | None = None,
+        measured: bool = True,
     ) -> UUID:
         """Create a session, of an uploaded object unless told otherwise."""
         path = path or f"P005/{uuid4()}.c3d"
@@ -88,6 +89,7 @@ class Harness:
             file_hash=file_hash or hashlib.sha256(content).hexdigest(),
             file_size_bytes=len(content) if size is None else size,
             original_filename=path.rsplit("/", 1)[-1],
+            measured=measured,
         )
         session, created = await MetadataService(self.connection.supabase).create_session(new)
         assert created

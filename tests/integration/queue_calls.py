@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -30,6 +31,7 @@ async def add(database: Connection, **values: Any) -> UUID:
         "file_hash": hashed,
         "file_size_bytes": 1000,
         "original_filename": f"{hashed[:8]}.c3d",
+        "hash_measured_at": datetime.now(UTC),
         **values,
     }
     columns = ", ".join(row)

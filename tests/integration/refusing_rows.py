@@ -19,7 +19,8 @@ create trigger refuse before update on therapy_sessions
 for each row when (old.patient_id = 'P7' and {when}) execute function refuse();
 """
 WEAR_OUT: Final = """
-update therapy_sessions set processing_status = 'processing', processing_attempts = $2
+update therapy_sessions set processing_status = 'processing', processing_attempts = $2,
+  processing_claim = gen_random_uuid()
 where id = $1
 """
 TWO_COLUMNS: Final = """

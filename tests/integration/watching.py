@@ -72,7 +72,7 @@ def watcher_of(
     settings, metadata = settings_of(stack), MetadataService(connection.supabase)
     intake = make_intake(connection, settings)
     sessions: ClaimLoop[ClaimedSession] = ClaimLoop(
-        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts),
+        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts, settings.c3d_bucket),
         _process,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,

@@ -71,9 +71,11 @@ class MetadataService:
             raise refusal
         return UUID(row["session_id"]), row["created"]
 
-    async def find_session(self, file_hash: str, file_path: str) -> KnownSession | None:
-        """Find the session that holds a content; one of the old system is found by its path."""
-        arguments = {"file_hash": file_hash, "file_path": file_path}
+    async def find_session(
+        self, file_hash: str, file_path: str, bucket: str
+    ) -> KnownSession | None:
+        """Find the session that holds a content; one of another program is found by its path."""
+        arguments = {"file_hash": file_hash, "file_path": file_path, "bucket": bucket}
         found = await rest.rows(self._supabase.rpc("find_session", arguments))
         if not found:
             return None
@@ -91,6 +93,7 @@ class MetadataService:
         lease_seconds: int,
         max_attempts: int,
         with_abandoned: bool = True,
+        bucket: str | None = None,
     ) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
@@ -102,13 +105,16 @@ class MetadataService:
             "lease_seconds": lease_seconds,
             "max_attempts": max_attempts,
             "with_abandoned": with_abandoned,
+            "bucket": bucket,
         }
         return [
             ClaimedSession(
                 id=UUID(row["id"]),
                 claim=claim,
                 file_path=row["file_path"],
+                object_path=row["object_path"],
                 file_hash=row["file_hash"],
+                hash_measured=row["hash_measured"],
                 file_size_bytes=row["file_size_bytes"],
                 attempt=row["processing_attempts"],
                 abandoned=row["abandoned"],

@@ -38,6 +38,7 @@ class NewSession:
     original_filename: str
     patient: str | None = None  # the patient's code
     status: str = "pending"  # or `skipped`, where there is no C3D to read
+    measured: bool = False  # file_hash is that of the content, beyond doubt
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `create_session`."""
@@ -61,7 +62,9 @@ class ClaimedSession:
     id: UUID
     claim: UUID
     file_path: str
+    object_path: str  # in the bucket
     file_hash: str
+    hash_measured: bool  # by a worker; another program may have written anything
     file_size_bytes: int
     attempt: int
     abandoned: bool  # its last lease ran out: it may be what its worker died of

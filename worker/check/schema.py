@@ -65,6 +65,14 @@ MIGRATIONS = (
         ),
     ),
     Migration(
+        "20261124000410_content_hash.sql",
+        functions=("is_path_hash",),
+        hidden=("forget_measurement",),
+        columns=("hash_measured_at",),
+    ),
+    Migration("20261124000420_other_programs.sql", hidden=("accept_foreign_session",)),
+    Migration("20261124000440_object_paths.sql", functions=("has_object", "object_path_in")),
+    Migration(
         "20261124000450_set_aside.sql",
         relations=("set_aside",),
         functions=("is_trouble", "is_outage", "set_aside_session"),
@@ -84,6 +92,7 @@ MIGRATIONS = (
         functions=(
             "technical_columns",
             "write_technical_row",
+            "differing_values",
             "fault_of_completion",
             "complete_session",
             "complete_sessions",
@@ -98,9 +107,13 @@ MIGRATIONS = (
         functions=("requeue_session", "requeue_sessions"),
     ),
     Migration(
+        "20261124000940_patients.sql",
+        functions=("patient_lookup", "patient_type", "find_patient"),
+        columns=("patient_code",),
+    ),
+    Migration(
         "20261124000950_create_session.sql",
         functions=("is_rule_of", "explain_refusal", "create_session"),
-        columns=("patient_code",),
     ),
     Migration("20261124000960_fill_patients.sql", functions=("fill_patients",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
@@ -137,7 +150,7 @@ MIGRATIONS = (
     ),
     Migration(
         "20261124001200_existing_sessions.sql",
-        functions=("find_session", "has_object", "relink_session", "find_copy"),
+        functions=("find_session", "relink_session", "set_patient", "find_copy"),
     ),
     Migration(
         "20261124001220_take_objects.sql",

@@ -54,7 +54,7 @@ class Ingest:
         """
         path = self._path(file, patient)
         digest = await asyncio.to_thread(_sha256, file)
-        known = await self.metadata.find_session(digest, path)
+        known = await self.metadata.find_session(digest, path, self.intake.queue.bucket)
         if known and known.status not in HEALABLE:
             await self.cache.hit(known.id)
             return IntakeResult(Outcome.DUPLICATE, known.id)

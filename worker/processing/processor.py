@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -40,7 +39,6 @@ from worker.processing.stopwatch import Stopwatch
 from worker.queueing.batcher import Batcher
 from worker.settings import Settings
 
-SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MEGABYTE = 1_000_000
 MAX_REMEMBERED = 1000  # sessions whose rows refused to be completed
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
@@ -131,7 +129,7 @@ class Processor:
             if copy is None:
                 raise
             log.info("copy_found", session=str(session.id))
-            return await self._read(replace(session, file_path=copy), watch)
+            return await self._read(replace(session, object_path=copy), watch)
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         start_only = self._start_is_enough(session)
@@ -158,18 +156,17 @@ class Processor:
     def _start_is_enough(self, session: ClaimedSession) -> bool:
         """Whether less than the whole object is to be fetched.
 
-        Not where the start is the whole, nor where the session has no content hash: its hash is
-        to be replaced by a measured one.
+        Not where the start is the whole, nor where nobody has measured the session's hash yet.
         """
         return (
             self._settings.read_mode == "header"
             and session.file_size_bytes > PREFIX_BYTES
-            and SHA256.fullmatch(session.file_hash) is not None
+            and session.hash_measured
         )
 
     async def _start(self, session: ClaimedSession, file: BinaryIO) -> None:
         """Fetch the metadata; the rest of the file is a hole, so that its length is right."""
-        path, size = session.file_path, session.file_size_bytes
+        path, size = session.object_path, session.file_size_bytes
         await self._store.fetch_start(path, file, max_bytes=PREFIX_BYTES, size=size)
         file.truncate(size)
 
@@ -177,14 +174,13 @@ class Processor:
         """Fetch the object, hold its size and hash against the session's, return its hash."""
         max_bytes = self._settings.max_file_mb * MEGABYTE
         measured = await self._store.fetch(
-            session.file_path, file, size=session.file_size_bytes, max_bytes=max_bytes
+            session.object_path, file, size=session.file_size_bytes, max_bytes=max_bytes
         )
-        # A legacy hash of something else than the content cannot be checked; completing
-        # replaces it by the one measured.
-        claimed = session.file_hash
-        if SHA256.fullmatch(claimed) and claimed.lower() != measured:
+        # What another program wrote proves nothing; completing replaces it by the one measured.
+        if session.hash_measured and session.file_hash != measured:
             raise HashMismatchError(
-                f"{session.file_path} has the SHA-256 {measured}, its session says {claimed}."
+                f"{session.object_path} has the SHA-256 {measured}, "
+                f"its session says {session.file_hash}."
             )
         return measured
 

@@ -18,6 +18,7 @@ class SessionQueue:
     metadata: MetadataService
     lease_seconds: int
     max_attempts: int
+    bucket: str
     kind: str = "session"
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
@@ -28,6 +29,7 @@ class SessionQueue:
             lease_seconds=self.lease_seconds,
             max_attempts=self.max_attempts,
             with_abandoned=with_abandoned,
+            bucket=self.bucket,
         )
 
     async def extend(self, items: Sequence[ClaimedSession]) -> dict[UUID, bool]:

@@ -144,7 +144,7 @@ def make_session_loop(
 ) -> ClaimLoop[ClaimedSession]:
     """The claim loop of the queue of sessions."""
     return ClaimLoop(
-        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts),
+        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts, settings.c3d_bucket),
         processor.process,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,

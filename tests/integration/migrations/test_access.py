@@ -86,7 +86,12 @@ CALLS = {
 # What they answer the worker is another test's matter.
 REPORTS = ("queue_report", "installation_report", "webhook_report", "try_session", "ring_probe")
 SETTINGS = "worker_settings"  # one row, which stays one
-OF_THE_TABLE = ("lower_file_hash()", "touch_therapy_session()")  # called by its triggers
+OF_THE_TABLE = (  # called by its triggers
+    "lower_file_hash()",
+    "touch_therapy_session()",
+    "forget_measurement()",
+    "accept_foreign_session()",
+)
 # Called by the trigger alone: as its owner, because uploads come from every role.
 OF_THE_TRIGGER = ("announce_upload()", "send_upload_webhook(text,jsonb,jsonb)")
 AS_THEIR_OWNER = ("announce_upload()", "webhook_report()")  # because of Vault

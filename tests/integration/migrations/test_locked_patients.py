@@ -92,7 +92,8 @@ async def test_a_claim_passes_the_worn_out_ones_by(
 ) -> None:
     _, others = await sessions(owner)
     await owner.execute(
-        "update therapy_sessions set processing_status = 'processing', processing_attempts = $1"
+        "update therapy_sessions set processing_status = 'processing', processing_attempts = $1,"
+        " processing_claim = gen_random_uuid()"
         " where patient_id = 'P7'",
         MAX_ATTEMPTS,
     )

@@ -78,6 +78,7 @@ async def test_a_new_project_gets_the_two_tables_column_for_column(migrated_data
         ("therapy_sessions", "processing_abandoned"): ("boolean", True),
         ("therapy_sessions", "processing_queued_at"): (instant, False),
         ("therapy_sessions", "read_mode"): ("text", False),
+        ("therapy_sessions", "hash_measured_at"): ("timestamp with time zone", False),
         ("therapy_sessions", "patient_code"): ("text", False),
         ("c3d_technical_data", "session_id"): ("uuid", True),
         ("c3d_technical_data", "original_sampling_rate"): ("real", False),
@@ -131,7 +132,7 @@ async def test_looking_for_a_content_never_reads_the_whole_table(migrated_databa
             "select n || '.c3d', md5('a' || n) || md5('b' || n), n, n || '.c3d' "
             "from generate_series(1, 5000) as n"
         )
-        old = await add(database, file_path="old.c3d", file_hash="path:old")
+        old = await add(database, file_path="old.c3d", file_hash="path:old", hash_measured_at=None)
         await database.execute("reset role; analyze therapy_sessions; set role service_role")
         for call in (
             "find_session($1, '1.c3d')",

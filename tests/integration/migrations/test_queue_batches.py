@@ -90,7 +90,10 @@ async def test_without_a_measured_hash_the_session_says_so(database: Connection)
 
 
 async def test_a_hash_that_is_none_cannot_be_left_unmeasured(database: Connection) -> None:
-    session, claim_id = await add(database, file_hash="path-and-size"), uuid4()
+    session, claim_id = (
+        await add(database, file_hash="path-and-size", hash_measured_at=None),
+        uuid4(),
+    )
     await claim(database, claim_id)
     answers = await complete(database, finished(session, claim_id, content_hash=None))
     assert answers[session][0] == "rejected"
@@ -116,7 +119,10 @@ async def test_a_session_that_somebody_has_locked_keeps_back_no_other(
 async def test_content_that_somebody_else_is_writing_is_waited_for_a_second_at_most(
     database: Connection, second: Connection
 ) -> None:
-    twin, other = await add(database, file_hash="path and size"), await add(database)
+    twin, other = (
+        await add(database, file_hash="path and size", hash_measured_at=None),
+        await add(database),
+    )
     claim_id = uuid4()
     await claim(database, claim_id)
     batch = [

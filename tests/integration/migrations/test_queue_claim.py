@@ -40,11 +40,15 @@ async def test_claiming_returns_what_a_worker_needs_to_know(database: Connection
     found = await row(database, session)
     said = dict(claimed)
     assert said.pop("abandoned") is False
+    assert said.pop("object_path") == "P005/a.c3d"
+    assert said.pop("hash_measured") is True
     assert said == {name: found[name] for name in said}
     assert list(claimed.keys()) == [
         "id",
         "file_path",
+        "object_path",
         "file_hash",
+        "hash_measured",
         "file_size_bytes",
         "original_filename",
         "processing_attempts",

@@ -191,7 +191,10 @@ async def test_a_session_requeued_by_two_people_at_once_is_requeued_once(
 async def test_of_two_sessions_with_one_content_one_completes_and_one_names_it(
     database: Connection, second: Connection, queue_url: str
 ) -> None:
-    sessions = [await add(database, file_hash=f"path {number}") for number in range(2)]
+    sessions = [
+        await add(database, file_hash=f"path {number}", hash_measured_at=None)
+        for number in range(2)
+    ]
     claim_id = uuid4()
     await claim(database, claim_id)
     async with database.transaction():
@@ -207,7 +210,10 @@ async def test_of_two_sessions_with_one_content_one_completes_and_one_names_it(
 async def test_content_whose_other_session_was_not_completed_after_all_is_no_duplicate(
     database: Connection, second: Connection, queue_url: str
 ) -> None:
-    sessions = [await add(database, file_hash=f"path {number}") for number in range(2)]
+    sessions = [
+        await add(database, file_hash=f"path {number}", hash_measured_at=None)
+        for number in range(2)
+    ]
     claim_id = uuid4()
     await claim(database, claim_id)
     transaction = database.transaction()

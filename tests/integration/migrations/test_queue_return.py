@@ -177,6 +177,24 @@ async def test_updated_at_is_kept_beside_columns_whose_type_has_no_equality(
         assert (await row(owner, session))["updated_at"] > before["updated_at"]
 
 
-async def test_a_state_outside_the_five_is_refused(database: Connection) -> None:
-    with pytest.raises(Exception, match="processing_status_is_known"):
-        await add(database, processing_status="done")
+async def test_a_state_outside_the_five_is_read_and_its_word_is_kept(database: Connection) -> None:
+    session = await add(database, processing_status="completed")
+    await database.execute("update therapy_sessions set processing_status = 'reprocessing'")
+    found = await row(database, session)
+    assert (found["processing_status"], found["processing_attempts"]) == ("pending", 0)
+    assert found["processing_error"].startswith("other_status: Another program set the status 'rep")
+    assert await claim(database, uuid4()) == [session]
+
+
+async def test_what_another_program_sets_to_processing_is_its_own_for_a_day(
+    database: Connection,
+) -> None:
+    inserted = await add(database, processing_status="processing")
+    updated = await add(database)
+    await database.execute(
+        "update therapy_sessions set processing_status = 'processing' where id = $1", updated
+    )
+    assert await claim(database, uuid4()) == []
+    for session in (inserted, updated):
+        await backdate(database, session, 0)
+        assert await claim(database, uuid4()) == [session]

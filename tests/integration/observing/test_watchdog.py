@@ -146,7 +146,7 @@ async def test_a_turn_that_never_ends_falls_silent(
 
     watchdog = Watchdog(max_silence_seconds=GAP)
     loop = ClaimLoop(
-        Stuck(MetadataService(harness.connection.supabase), lease_seconds=5, max_attempts=5),
+        Stuck(MetadataService(harness.connection.supabase), 5, 5, harness.bucket),
         process,
         slots=4,
         lease_seconds=5,

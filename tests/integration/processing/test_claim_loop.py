@@ -39,7 +39,7 @@ async def _looping(
     """A claim loop with shorter times than the settings allow people."""
     metadata = metadata or MetadataService(harness.connection.supabase)
     loop = ClaimLoop(
-        SessionQueue(metadata, lease_seconds=LEASE, max_attempts=3),
+        SessionQueue(metadata, LEASE, 3, harness.bucket),
         process,
         slots=SLOTS,
         lease_seconds=LEASE,

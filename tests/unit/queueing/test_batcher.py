@@ -37,7 +37,17 @@ class Calls(MetadataService):
 
 
 def finished() -> Finished:
-    session = ClaimedSession(uuid4(), uuid4(), "P005/a.c3d", "0" * 64, 1000, 1, abandoned=False)
+    session = ClaimedSession(
+        id=uuid4(),
+        claim=uuid4(),
+        file_path="P005/a.c3d",
+        object_path="P005/a.c3d",
+        file_hash="0" * 64,
+        hash_measured=True,
+        file_size_bytes=1000,
+        attempt=1,
+        abandoned=False,
+    )
     return Finished(session, {}, "0" * 64, {})
 
 
