@@ -124,35 +124,6 @@ async def test_other_programs_may_write_a_content_hash_in_upper_case(
             assert found["session_id"] == other
 
 
-async def test_looking_for_a_content_never_reads_the_whole_table(migrated_database: str) -> None:
-    async with connected(migrated_database, role="service_role") as database:
-        await database.execute(
-            "insert into therapy_sessions "
-            "(file_path, file_hash, file_size_bytes, original_filename) "
-            "select n || '.c3d', md5('a' || n) || md5('b' || n), n, n || '.c3d' "
-            "from generate_series(1, 5000) as n"
-        )
-        old = await add(database, file_path="old.c3d", file_hash="path:old", hash_measured_at=None)
-        await database.execute("reset role; analyze therapy_sessions; set role service_role")
-        for call in (
-            "find_session($1, '1.c3d')",
-            "cached_statistics($1, 1)",
-            "cache_statistics($1, jsonb '{\"version\": 1}')",
-            "invalidate_statistics($1)",
-        ):
-            async with database.transaction():
-                await database.fetch(f"select * from {call}", "AB" * 32)
-                scans = await database.fetchval(
-                    "select seq_scan from pg_stat_xact_user_tables "
-                    "where relname = 'therapy_sessions'"
-                )
-            assert scans == 0, call
-        found = await database.fetchval(
-            "select session_id from find_session($1, 'old.c3d')", "ab" * 32
-        )
-        assert found == old
-
-
 async def test_the_technical_row_goes_with_its_session(migrated_database: str) -> None:
     async with connected(migrated_database) as database:
         session = await add(database)
