@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from tests.integration.databases import Connection, connected
-from tests.integration.queue_calls import (
+from tests.integration.queue_calls import (, technical_row
     add,
     complete,
     held,
