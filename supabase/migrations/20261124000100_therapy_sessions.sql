@@ -211,17 +211,36 @@ alter table public.therapy_sessions
 
 set local client_min_messages = notice;
 
-update public.therapy_sessions
-set original_filename = regexp_replace(file_path, '^.*/', '')
-where original_filename is null;
+-- To fill in is not to change a session, so no trigger of the table sees it: updated_at stays.
+do $$
+declare
+  enabled name[] := array(
+    select tgname from pg_trigger
+    where tgrelid = 'public.therapy_sessions'::regclass and not tgisinternal and tgenabled = 'O'
+  );
+  trigger_name name;
+begin
+  foreach trigger_name in array enabled loop
+    execute format('alter table public.therapy_sessions disable trigger %I', trigger_name);
+  end loop;
 
-update public.therapy_sessions
-set processing_status = 'pending'
-where processing_status is null;
+  update public.therapy_sessions
+  set original_filename = regexp_replace(file_path, '^.*/', '')
+  where original_filename is null;
 
-update public.therapy_sessions
-set file_hash = lower(file_hash)
-where file_hash ~* '^[0-9a-f]{64}$' and file_hash <> lower(file_hash);
+  update public.therapy_sessions
+  set processing_status = 'pending'
+  where processing_status is null;
+
+  update public.therapy_sessions
+  set file_hash = lower(file_hash)
+  where file_hash ~* '^[0-9a-f]{64}$' and file_hash <> lower(file_hash);
+
+  foreach trigger_name in array enabled loop
+    execute format('alter table public.therapy_sessions enable trigger %I', trigger_name);
+  end loop;
+end
+$$;
 
 alter table public.therapy_sessions
   alter id set default gen_random_uuid(), alter id set not null,

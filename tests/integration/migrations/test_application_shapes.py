@@ -1,0 +1,144 @@
+"""Each `therapy_sessions` that the application has had is taken over, value by value, or stops."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import CreateDatabase
+from tests.integration.application.shapes import (
+    FIRST,
+    JSONB_NAMES,
+    MIGRATABLE,
+    NEWEST,
+    SCHEMA,
+    Shape,
+)
+from tests.integration.databases import execute, rows
+from tests.integration.legacy_shapes import TECHNICAL_COLUMNS
+from tests.integration.migrating import forget, push, refused
+from worker.local.packages import Packages
+from worker.local.postgres import SUPERUSER, as_role
+
+TABLES = """
+select c.relname as name from pg_class as c
+where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by 1
+"""
+POLICIES = """
+select schemaname, tablename, policyname, roles::text, cmd, qual, with_check from pg_policies
+where policyname !~ 'service_role$' order by 1, 2, 3
+"""
+TECHNICAL = """
+select to_jsonb(t) - 'session_id' - 'extracted_at' as values, s.id::text
+from c3d_technical_data as t join therapy_sessions as s on s.id = t.session_id
+"""
+Table = dict[str, dict[str, Any]]  # its rows, by their keys
+
+
+@pytest.fixture(params=MIGRATABLE, ids=lambda shape: shape.name)
+def shape(request: pytest.FixtureRequest) -> Shape:
+    found: Shape = request.param
+    return found
+
+
+async def tables(url: str) -> dict[str, Table]:
+    """Return every row of every table."""
+    found: dict[str, Table] = {}
+    for table in await rows(url, TABLES):
+        read = await rows(url, f"select to_jsonb(t) as row from public.{table['name']} as t")
+        each = [json.loads(row["row"]) for row in read]
+        found[table["name"]] = {row.get("id", row.get("session_id", "")): row for row in each}
+    return found
+
+
+def said(value: Any) -> Any:
+    """Return a technical value, or None where the application had none."""
+    return None if value in (0, []) else value
+
+
+async def test_every_value_is_kept(
+    blank_database: CreateDatabase, packages: Packages, shape: Shape
+) -> None:
+    url = await blank_database()
+    await shape.make(url)
+    before, policies = await tables(url), await rows(url, POLICIES)
+    push(url, packages)
+    after = await tables(url)
+
+    sessions = before.pop("therapy_sessions")
+    technical = before.pop("c3d_technical_data", {})
+    assert {name: after[name] for name in before} == before
+    assert {id_: after["c3d_technical_data"][id_] for id_ in technical} == technical
+    assert await rows(url, POLICIES) == policies
+    assert len(sessions) == len(shape.uploads)
+    for id_, old in sessions.items():
+        new = after["therapy_sessions"][id_]
+        moved = {name: said(old.pop(name)) for name in TECHNICAL_COLUMNS if name in old}
+        if any(moved.values()):
+            row = after["c3d_technical_data"][id_]
+            assert {name: row[name] for name in moved} == moved
+            assert row["extracted_at"] is None
+        if new["processing_status"] != old["processing_status"]:
+            assert new["processing_status"] == "pending"
+            assert old.pop("processing_status") in {"processing", "reprocessing", "completed"}
+            old.pop("updated_at")
+        if not old.get("original_filename"):
+            assert new["original_filename"] == old["file_path"].rpartition("/")[2]
+            old.pop("original_filename", None)
+        assert {name: new[name] for name in old} == old
+
+
+async def test_pushed_again_nothing_changes(
+    blank_database: CreateDatabase, packages: Packages, shape: Shape
+) -> None:
+    url = await blank_database()
+    await shape.make(url)
+    push(url, packages)
+    before = await tables(url)
+    await forget(url)
+    push(url, packages)
+    assert await tables(url) == before
+
+
+async def test_names_of_channels_as_jsonb_stop_it_and_it_goes_on_after_the_cure(
+    blank_database: CreateDatabase, packages: Packages
+) -> None:
+    url = await blank_database()
+    await JSONB_NAMES.make(url)
+    before = await rows(url, "select * from c3d_technical_data order by session_id")
+    assert "its channel_names are not text[]. Rename that table" in refused(url, packages)
+    assert await rows(url, "select * from c3d_technical_data order by session_id") == before
+    await execute(url, "alter table c3d_technical_data rename to c3d_technical_data_before")
+    push(url, packages)
+    assert await rows(url, "select * from c3d_technical_data_before order by session_id") == before
+
+
+async def test_one_recording_uploaded_twice_stops_it_and_it_goes_on_after_the_cure(
+    blank_database: CreateDatabase, packages: Packages
+) -> None:
+    url = await blank_database()
+    await FIRST.make(url)
+    twice = "update therapy_sessions set file_hash = (select min(file_hash) from therapy_sessions)"
+    await execute(url, f"{twice} where file_hash = (select max(file_hash) from therapy_sessions)")
+    sessions = len(FIRST.uploads)
+    said = refused(url, packages)
+    assert f"2 of {sessions} sessions share their file_hash with another: keep one of each" in said
+    await execute(
+        url,
+        "delete from therapy_sessions as s using therapy_sessions as t"
+        " where s.file_hash = t.file_hash and s.id > t.id",
+    )
+    push(url, packages)
+
+
+async def test_policies_of_storage_stand_in_nothings_way(
+    blank_database: CreateDatabase, packages: Packages
+) -> None:
+    url = await blank_database()
+    await NEWEST.make(url)
+    await execute(as_role(url, SUPERUSER), (SCHEMA / "storage.sql").read_text())
+    before = await rows(url, POLICIES)
+    push(url, packages)
+    assert await rows(url, POLICIES) == before
