@@ -27,10 +27,11 @@ create temporary table uploaded (
   uploaded_at timestamptz, rate real, seconds real, samples integer, channels integer, names text[]
 )
 """
+_Values = tuple[float, float, int, int, list[str]]  # rate, seconds, samples, channels, names
 # What it writes of a file that it read, and of one that it could not read.
-_READ: Final = (990.0, 4.5, 4455, 2, ["CH1", "CH2"])
-_INVENTED: Final = (1000.0, 0.5, 1, 0, [])
-_NOTHING: Final = (0.0, 0.0, 0, 0, [])
+_READ: Final[_Values] = (990.0, 4.5, 4455, 2, ["CH1", "CH2"])
+_INVENTED: Final[_Values] = (1000.0, 0.5, 1, 0, [])
+_NOTHING: Final[_Values] = (0.0, 0.0, 0, 0, [])
 
 Hash = Callable[["Upload"], str]
 

@@ -7,12 +7,7 @@ import hashlib
 import pytest
 
 from tests.integration.databases import Connection, connected
-from tests.integration.queue_calls import (, technical_row
-    add,
-    complete,
-    held,
-    row,
-)
+from tests.integration.queue_calls import add, complete, held, row, technical_row
 
 
 async def test_a_hash_that_is_no_content_hash_is_replaced_by_the_measured_one(

@@ -1,0 +1,1 @@
+update public.worker_settings set bucket = null;

@@ -1,0 +1,177 @@
+"""What the application asks of the API is answered after the migration as it was before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.application.adopting import Adopted, adopting, apply_page
+from tests.integration.application.client import PEOPLE, SERVICE, THERAPIST, Answer
+from tests.integration.application.shapes import NEWEST, Upload, of_path_and_size
+from worker.local.packages import Packages
+
+PATHS = ",".join(f'"{each.file_path}"' for each in NEWEST.uploads[:4])
+SESSIONS = "therapy_sessions?select=id,session_code,processed_at,performance_scores(overall_score)"
+EMBEDDED = (
+    "patients?select=patient_code,therapy_sessions(processed_at)&order=patient_code"
+    "&therapy_sessions.order=processed_at"
+)
+READS = (
+    f"{SESSIONS}&file_path=in.({PATHS})&order=file_path",
+    EMBEDDED,
+    "therapy_sessions?select=id&patient_id=eq.{patient}&order=id",
+    "emg_statistics?select=session_id,channel_name,rms&order=session_id",
+    "export_history?select=session_id,therapy_sessions(session_code)&order=session_id",
+)
+ANSWERED_TO_ALL = ["therapist", "other therapist", "researcher", "admin", "service"]
+MINE = Upload(41)  # of P002, a patient of the other therapist's
+YOURS = Upload(40)  # of P001, a patient of the therapist's
+COLUMNS = "select=session_code,file_path,patient_id,processing_status,game_metadata"
+
+
+@pytest_asyncio.fixture
+async def adopted(tmp_path: Path) -> AsyncIterator[Adopted]:
+    """The application's project of today, not yet migrated."""
+    async with adopting(NEWEST, tmp_path) as found:
+        await found.application.until_served(EMBEDDED)
+        yield found
+
+
+async def reads(adopted: Adopted) -> dict[str, list[Answer]]:
+    """Return what everybody is answered."""
+    patient = await patient_of(adopted, "P001")
+    return {
+        name: [await adopted.application.ask(who, what.format(patient=patient)) for what in READS]
+        for name, who in PEOPLE.items()
+    }
+
+
+async def patient_of(adopted: Adopted, code: str) -> str:
+    query = "select id::text from patients where patient_code = $1"
+    return str(await adopted.harness.database.fetchval(query, code))
+
+
+async def new_session(adopted: Adopted, upload: Upload) -> dict[str, Any]:
+    """Return the row that the application inserts for an upload."""
+    return {
+        "session_code": f"{upload.code}S{upload.number:03}",
+        "file_path": upload.file_path,
+        "file_hash": of_path_and_size(upload),
+        "file_size_bytes": len(upload.content),
+        "patient_id": await patient_of(adopted, upload.code),
+        "therapist_id": THERAPIST,
+        "processing_status": "processing",
+    }
+
+
+async def writes(adopted: Adopted, who: str) -> list[Answer]:
+    """Insert a session, take it through its states and delete it; return all answers."""
+    row = await new_session(adopted, YOURS)
+    one = f"therapy_sessions?{COLUMNS}&session_code=eq.{row['session_code']}"
+    changes = (
+        {"processing_status": "processing"},
+        {"processing_status": "reprocessing"},
+        {"game_metadata": {"technical_data": {"sampling_rate": 990}}},
+        {"processing_status": "completed", "processed_at": "2026-11-27T08:00:00Z"},
+    )
+    ask = adopted.application.ask
+    return [
+        await ask(who, f"therapy_sessions?{COLUMNS}", method="POST", values=row),
+        *[await ask(who, one, method="PATCH", values=change) for change in changes],
+        await ask(who, one, method="DELETE"),
+    ]
+
+
+def said(answer: Answer) -> Answer:
+    """Return an answer without the status, which the worker's rules may have changed."""
+    rows = answer.body if isinstance(answer.body, list) else []
+    for row in rows:
+        row.pop("processing_status", None)
+    return answer
+
+
+async def test_everybody_reads_the_same_before_and_after(
+    adopted: Adopted, packages: Packages
+) -> None:
+    before = await reads(adopted)
+    for name in ANSWERED_TO_ALL:
+        assert [answer.status for answer in before[name]] == [200] * len(READS)
+    theirs = {name: [answer.counted for answer in before[name]] for name in ANSWERED_TO_ALL}
+    assert theirs["therapist"] == ["2", "1", "5", "5", "2"]
+    assert theirs["other therapist"] == ["2", "1", "0", "5", "2"]
+    assert (
+        theirs["researcher"] == theirs["admin"] == theirs["service"] == ["4", "2", "5", "10", "4"]
+    )
+    await adopted.migrate(packages)
+    assert await reads(adopted) == before
+
+
+@pytest.mark.parametrize("who", ["therapist", "admin", "service", "researcher", "other therapist"])
+async def test_everybody_writes_the_same_before_and_after(
+    adopted: Adopted, packages: Packages, who: str
+) -> None:
+    before = await writes(adopted, PEOPLE[who])
+    await adopted.migrate(packages)
+    after = await writes(adopted, PEOPLE[who])
+    if who in {"therapist", "admin", "service"}:
+        assert [answer.status for answer in before] == [201, 200, 200, 200, 200, 200]
+        statuses = [answer.body[0]["processing_status"] for answer in after]
+        # What it finishes itself, a worker still has to read.
+        assert statuses == ["processing", "processing", "pending", "pending", "pending", "pending"]
+    else:
+        assert before[0].status == 403
+    assert [said(answer) for answer in after] == [said(answer) for answer in before]
+
+
+async def test_a_session_that_the_application_finishes_itself_is_read_and_stays_one(
+    adopted: Adopted, packages: Packages
+) -> None:
+    await adopted.migrate(packages)
+    await apply_page(adopted.stack, "sessions_by_the_application")
+    ask, row = adopted.application.ask, await new_session(adopted, YOURS)
+    one = f"therapy_sessions?session_code=eq.{row['session_code']}"
+    async with adopted.worker(BUCKET_SWEEP_SECONDS="0"):
+        await adopted.upload([YOURS])
+        inserted = await ask(THERAPIST, "therapy_sessions", method="POST", values=row)
+        assert inserted.status == 201, inserted.body
+        cache = {"analytics_cache": {"rms": 0.5}, "cache_hits": 1}
+        assert (await ask(SERVICE, one, method="PATCH", values=cache)).status == 200
+        finished = {"processing_status": "completed", "game_metadata": {"level": "2"}}
+        assert (await ask(THERAPIST, one, method="PATCH", values=finished)).status == 200
+        async with asyncio.timeout(20.0):
+            while (await adopted.sessions())[YOURS.path]["hash_measured_at"] is None:
+                await asyncio.sleep(0.1)
+    await adopted.assert_read(YOURS)
+    (read,) = (await ask(THERAPIST, one)).body
+    assert read["processing_error"] is None
+    assert read["analytics_cache"]["rms"] == 0.5
+    assert read["game_metadata"]["level"] == "2"
+    score = {"session_id": read["id"], "overall_score": 90}
+    assert (await ask(SERVICE, "performance_scores", method="POST", values=score)).status == 201
+    again = {"processing_status": "reprocessing"}
+    async with adopted.worker(BUCKET_SWEEP_SECONDS="0") as worker:
+        assert (await ask(THERAPIST, one, method="PATCH", values=again)).status == 200
+        await worker.until("session_done")
+    await adopted.assert_read(YOURS)
+
+
+async def test_a_session_that_the_application_is_at_is_nobody_elses_for_a_day(
+    adopted: Adopted, packages: Packages
+) -> None:
+    await adopted.migrate(packages)
+    row = await new_session(adopted, YOURS)
+    await adopted.application.ask(THERAPIST, "therapy_sessions", method="POST", values=row)
+    claim = "select file_path from claim_sessions(gen_random_uuid(), 99, 60, 5)"
+    database = adopted.harness.database
+    assert YOURS.file_path not in [each["file_path"] for each in await database.fetch(claim)]
+    await database.execute(
+        "update therapy_sessions set processing_due_at = processing_due_at - interval '1 day'"
+        " where file_path = $1",
+        YOURS.file_path,
+    )
+    assert YOURS.file_path in [each["file_path"] for each in await database.fetch(claim)]
