@@ -24,6 +24,8 @@ from worker.local.packages import Packages
 from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
 
+SQL = DOCS / "sql"
+
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -99,4 +101,4 @@ async def adopting(shape: Shape, folder: Path) -> AsyncIterator[Adopted]:
 
 async def apply_page(stack: StackInfo, name: str) -> None:
     """Run a file of docs/sql as the project's owner."""
-    await execute(stack.database_url, (DOCS / "sql" / f"{name}.sql").read_text())
+    await execute(stack.database_url, (SQL / f"{name}.sql").read_text())
