@@ -60,6 +60,12 @@ async def trial_of(adopted: Adopted) -> Finding:
 @pytest.mark.parametrize("shape", MIGRATABLE, ids=lambda shape: shape.name)
 async def test_every_session_whose_object_is_there_is_read(adopted: Adopted) -> None:
     uploads = adopted.shape.uploads
+    had_values = {
+        row["file_path"].removeprefix(f"{BUCKET}/")
+        for row in await adopted.harness.database.fetch(
+            "select file_path from therapy_sessions join c3d_technical_data on session_id = id"
+        )
+    }
     await adopted.command("requeue", "--migrated", "--reason", "read again")
     await adopted.command("requeue", "--failed", "--reason", "read again")
     async with adopted.worker():
@@ -69,6 +75,8 @@ async def test_every_session_whose_object_is_there_is_read(adopted: Adopted) -> 
     for each in uploads:
         await adopted.assert_read(each)
         assert sessions[each.path]["file_path"] == each.file_path
+        error = sessions[each.path]["processing_error"]
+        assert bool(error) == (each.path in had_values), error
     assert await adopted.uploads() == {
         path: ("session", row["id"]) for path, row in sessions.items()
     }
@@ -110,14 +118,23 @@ async def test_uploads_wait_for_a_required_column_and_are_taken_in_once_it_is_fi
 
 
 @pytest.mark.parametrize("shape", [NEWEST], ids=["newest"])
-async def test_the_trigger_numbers_the_sessions_of_each_patient(adopted: Adopted) -> None:
+async def test_the_trigger_numbers_the_sessions_of_each_patient_who_is_known(
+    adopted: Adopted,
+) -> None:
     await apply_page(adopted.stack, "session_code_trigger")
     stranger = "P009/Ghostly_Emg_of_nobody.c3d"
     await adopted.harness.upload(Upload(30).content, stranger)
     await adopted.upload(NEW)
+    database = adopted.harness.database
     async with adopted.worker():
         await until_all_is_read(adopted)
-    sessions = await adopted.sessions()
+        sessions = await adopted.sessions()
+        entered = await database.fetchval(
+            "insert into patients (patient_code) values ('P009') returning id"
+        )
+        async with asyncio.timeout(20.0):
+            while (await adopted.sessions())[stranger]["patient_id"] != entered:
+                await asyncio.sleep(0.1)
     codes = sorted(sessions[each.path]["session_code"] for each in NEW)
     assert codes == ["P001S009", "P001S010", "P002S010", "P002S011"]
     assert len(sessions[stranger]["session_code"]) == len("00000000-0000-4000-8000-000000000000")

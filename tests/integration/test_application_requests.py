@@ -29,8 +29,7 @@ READS = (
     "export_history?select=session_id,therapy_sessions(session_code)&order=session_id",
 )
 ANSWERED_TO_ALL = ["therapist", "other therapist", "researcher", "admin", "service"]
-MINE = Upload(41)  # of P002, a patient of the other therapist's
-YOURS = Upload(40)  # of P001, a patient of the therapist's
+NEW = Upload(40)  # of P001, a patient of the therapist's
 COLUMNS = "select=session_code,file_path,patient_id,processing_status,game_metadata"
 
 
@@ -71,7 +70,7 @@ async def new_session(adopted: Adopted, upload: Upload) -> dict[str, Any]:
 
 async def writes(adopted: Adopted, who: str) -> list[Answer]:
     """Insert a session, take it through its states and delete it; return all answers."""
-    row = await new_session(adopted, YOURS)
+    row = await new_session(adopted, NEW)
     one = f"therapy_sessions?{COLUMNS}&session_code=eq.{row['session_code']}"
     changes = (
         {"processing_status": "processing"},
@@ -133,10 +132,10 @@ async def test_a_session_that_the_application_finishes_itself_is_read_and_stays_
 ) -> None:
     await adopted.migrate(packages)
     await apply_page(adopted.stack, "sessions_by_the_application")
-    ask, row = adopted.application.ask, await new_session(adopted, YOURS)
+    ask, row = adopted.application.ask, await new_session(adopted, NEW)
     one = f"therapy_sessions?session_code=eq.{row['session_code']}"
     async with adopted.worker(BUCKET_SWEEP_SECONDS="0"):
-        await adopted.upload([YOURS])
+        await adopted.upload([NEW])
         inserted = await ask(THERAPIST, "therapy_sessions", method="POST", values=row)
         assert inserted.status == 201, inserted.body
         cache = {"analytics_cache": {"rms": 0.5}, "cache_hits": 1}
@@ -144,9 +143,9 @@ async def test_a_session_that_the_application_finishes_itself_is_read_and_stays_
         finished = {"processing_status": "completed", "game_metadata": {"level": "2"}}
         assert (await ask(THERAPIST, one, method="PATCH", values=finished)).status == 200
         async with asyncio.timeout(20.0):
-            while (await adopted.sessions())[YOURS.path]["hash_measured_at"] is None:
+            while (await adopted.sessions())[NEW.path]["hash_measured_at"] is None:
                 await asyncio.sleep(0.1)
-    await adopted.assert_read(YOURS)
+    await adopted.assert_read(NEW)
     (read,) = (await ask(THERAPIST, one)).body
     assert read["processing_error"] is None
     assert read["analytics_cache"]["rms"] == 0.5
@@ -157,21 +156,43 @@ async def test_a_session_that_the_application_finishes_itself_is_read_and_stays_
     async with adopted.worker(BUCKET_SWEEP_SECONDS="0") as worker:
         assert (await ask(THERAPIST, one, method="PATCH", values=again)).status == 200
         await worker.until("session_done")
-    await adopted.assert_read(YOURS)
+    await adopted.assert_read(NEW)
 
 
 async def test_a_session_that_the_application_is_at_is_nobody_elses_for_a_day(
     adopted: Adopted, packages: Packages
 ) -> None:
     await adopted.migrate(packages)
-    row = await new_session(adopted, YOURS)
+    row = await new_session(adopted, NEW)
     await adopted.application.ask(THERAPIST, "therapy_sessions", method="POST", values=row)
     claim = "select file_path from claim_sessions(gen_random_uuid(), 99, 60, 5)"
     database = adopted.harness.database
-    assert YOURS.file_path not in [each["file_path"] for each in await database.fetch(claim)]
+    assert NEW.file_path not in [each["file_path"] for each in await database.fetch(claim)]
     await database.execute(
         "update therapy_sessions set processing_due_at = processing_due_at - interval '1 day'"
         " where file_path = $1",
-        YOURS.file_path,
+        NEW.file_path,
     )
-    assert YOURS.file_path in [each["file_path"] for each in await database.fetch(claim)]
+    assert NEW.file_path in [each["file_path"] for each in await database.fetch(claim)]
+
+
+async def test_where_both_make_the_session_the_applications_is_told_as_a_duplicate(
+    adopted: Adopted, packages: Packages
+) -> None:
+    await adopted.migrate(packages)
+    await apply_page(adopted.stack, "session_code_default")
+    row = {**await new_session(adopted, NEW), "processing_status": "pending"}
+    async with adopted.worker() as worker:
+        await adopted.upload([NEW])
+        await worker.until("object_taken")
+        await adopted.application.ask(THERAPIST, "therapy_sessions", method="POST", values=row)
+        async with asyncio.timeout(20.0):
+            while not (
+                found := await adopted.harness.database.fetch(
+                    "select processing_error from therapy_sessions"
+                    " where file_path = $1 and processing_status = 'failed'",
+                    NEW.file_path,
+                )
+            ):
+                await asyncio.sleep(0.1)
+    assert found[0]["processing_error"].startswith("duplicate_content: Session ")

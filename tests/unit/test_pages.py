@@ -85,6 +85,11 @@ def test_every_snippet_stands_in_the_page_with_its_result(snippet: Path) -> None
     assert block in _read(DOCS / "dashboard.md"), "Run: .venv/bin/python docs/run_snippets.py"
 
 
+@pytest.mark.parametrize("statement", sorted((DOCS / "sql").glob("*.sql")), ids=lambda p: p.stem)
+def test_every_statement_of_the_worked_example_stands_in_it(statement: Path) -> None:
+    assert f"```sql\n{_read(statement)}```\n" in _read(DOCS / "migrating.md")
+
+
 def test_the_readme_lists_every_command_and_no_page_another() -> None:
     commands = {
         each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands

@@ -14,7 +14,7 @@ import httpx
 from docs.run_snippets import DOCS
 from tests.conftest import PROJECT, RunningStack
 from tests.integration.application.client import Application
-from tests.integration.application.shapes import BUCKET, Shape, Upload
+from tests.integration.application.shapes import BUCKET, Shape, Upload, of_content
 from tests.integration.command_line import command
 from tests.integration.databases import execute
 from tests.integration.harness import Harness, harness_of
@@ -81,6 +81,10 @@ class Adopted:
         row = (await self.sessions())[upload.path]
         assert row["processing_status"] == "completed", row["processing_error"]
         assert row["hash_measured_at"] is not None
+        assert row["file_hash"] == of_content(upload)
+        said = row["processing_error"] or "replaced: "
+        assert said.startswith("replaced: ")
+        assert "file_hash" not in said  # a hash of the path said nothing of the content
         expected = read_metadata(upload.content, len(upload.content)).row()
         assert await self.harness.technical(row["id"]) == expected
 

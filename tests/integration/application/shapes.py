@@ -19,7 +19,7 @@ from tests.integration.uploads import numbered
 BUCKET: Final = "c3d-examples"  # the application's, whose name begins each of its paths
 SCHEMA: Final = Path(__file__).parent / "schema"
 CODES: Final = ("P001", "P002")  # of patients
-FIRST_UPLOAD: Final = datetime(2025, 9, 1, 9, 30, tzinfo=UTC)
+UPLOADED_FROM: Final = datetime(2025, 9, 1, 9, 30, tzinfo=UTC)
 
 _UPLOADED: Final = """
 create temporary table uploaded (
@@ -116,7 +116,7 @@ class Shape:
                         len(each.content),
                         each.code,
                         each.status,
-                        FIRST_UPLOAD + timedelta(minutes=each.number),
+                        UPLOADED_FROM + timedelta(minutes=each.number),
                         *(_READ, _INVENTED, _NOTHING)[each.number % 3],
                     )
                     for each in self.uploads

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import CreateDatabase
+from tests.integration.application.adopting import SQL
 from tests.integration.application.shapes import (
     FIRST,
     JSONB_NAMES,
@@ -45,12 +46,15 @@ def shape(request: pytest.FixtureRequest) -> Shape:
 
 async def tables(url: str) -> dict[str, Table]:
     """Return every row of every table."""
-    found: dict[str, Table] = {}
-    for table in await rows(url, TABLES):
-        read = await rows(url, f"select to_jsonb(t) as row from public.{table['name']} as t")
-        each = [json.loads(row["row"]) for row in read]
-        found[table["name"]] = {row.get("id", row.get("session_id", "")): row for row in each}
-    return found
+    names = [each["name"] for each in await rows(url, TABLES)]
+    return {name: await table(url, f"public.{name}") for name in names}
+
+
+async def table(url: str, name: str) -> Table:
+    """Return every row of a table."""
+    read = await rows(url, f"select to_jsonb(t) as row from {name} as t")
+    found = [json.loads(each["row"]) for each in read]
+    return {row.get("id", row.get("session_id", "")): row for row in found}
 
 
 def said(value: Any) -> Any:
@@ -64,10 +68,12 @@ async def test_every_value_is_kept(
     url = await blank_database()
     await shape.make(url)
     before, policies = await tables(url), await rows(url, POLICIES)
+    await execute(url, (SQL / "keep_a_copy.sql").read_text())
     push(url, packages)
     after = await tables(url)
 
     sessions = before.pop("therapy_sessions")
+    assert await table(url, "backup.therapy_sessions") == sessions
     technical = before.pop("c3d_technical_data", {})
     assert {name: after[name] for name in before} == before
     assert {id_: after["c3d_technical_data"][id_] for id_ in technical} == technical

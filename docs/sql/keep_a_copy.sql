@@ -1,0 +1,2 @@
+create schema backup;
+create table backup.therapy_sessions as table public.therapy_sessions;
