@@ -26,7 +26,9 @@ async def failed(harness: Harness, code: str = "c3d_truncated") -> UUID:
 
 
 async def migrated(harness: Harness, **values: str) -> UUID:
-    session = await add(harness.database, processing_status="completed", **values)
+    session = await add(
+        harness.database, processing_status="completed", hash_measured_at=None, **values
+    )
     await harness.database.execute(
         "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "
         "values ($1, 33, null)",
@@ -118,7 +120,7 @@ async def test_migrated_sessions_with_a_c3d_are_requeued(harness: Harness, tmp_p
     table = await migrated(harness, file_path="P005/a.csv", original_filename="a.csv")
     read = await migrated(harness)
     await harness.database.execute(
-        "update public.c3d_technical_data set extracted_at = now() where session_id = $1", read
+        "update public.therapy_sessions set hash_measured_at = now() where id = $1", read
     )
     code, printed, _ = await command(harness.stack, tmp_path, "requeue", "--migrated")
     assert (code, printed) == (0, "2 migrated sessions requeued.\n")
@@ -136,7 +138,8 @@ async def test_old_values_stay_where_reading_fails_and_give_way_where_it_succeed
 ) -> None:
     good, bad = await harness.session(RECORDING), await harness.session(b"no recording")
     await harness.database.execute(
-        "update public.therapy_sessions set processing_status = 'completed'"
+        "update public.therapy_sessions set processing_status = 'completed';"
+        "update public.therapy_sessions set hash_measured_at = null"
     )
     await harness.database.execute(
         "insert into public.c3d_technical_data (session_id, sampling_rate, extracted_at) "

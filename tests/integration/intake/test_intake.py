@@ -180,7 +180,9 @@ async def test_a_session_that_a_person_made_is_its_objects_session_and_not_a_hit
 
 
 async def test_a_session_of_the_old_system_is_known_by_its_path(harness: Harness) -> None:
-    session = await harness.session(RECORDING, file_hash="hash of path and size", path="P1/a.c3d")
+    session = await harness.session(
+        RECORDING, file_hash="hash of path and size", path="P1/a.c3d", measured=False
+    )
     sweep = sweep_of(harness)
     await sweep.sweep()
     assert await register(harness) == [("P1/a.c3d", "session", session)]
