@@ -101,7 +101,7 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
-  wanted public.worker_settings;
+  wanted record;  -- without a table's type, which to know could wait for that table, or fail
   bell text := 'upload';
   replaced jsonb;
 begin
@@ -115,7 +115,7 @@ begin
   end if;
 
   begin
-    select s.* into wanted from public.worker_settings as s;
+    select s.bucket, s.every_file into wanted from public.worker_settings as s;
     if wanted.bucket is distinct from new.bucket_id
       or not public.is_upload(new.name, wanted.every_file)
       or not public.is_live(to_jsonb(new))
