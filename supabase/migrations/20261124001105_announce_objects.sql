@@ -105,7 +105,9 @@ begin
         and not exists (
           select
           from public.storage_intake as i
-          where i.object_id = page.id and i.version = page.version and i.object_path = page.name
+          where i.object_id = page.id
+            and i.version = page.version
+            and (i.bucket_id, i.object_path) = (announce_objects.bucket, page.name)
         )
     )
   into page_size, last_name, unknown

@@ -39,6 +39,7 @@ class Reconciliation:
         self._announcing = False
         self._missed: int | None = None
         self._after = ""  # the last name that this pass has seen; a failure begins no new one
+        self._missed_before: int | None = None  # this pass: it sees the uploads missed until then
         self.trouble: WorkerError | None = None  # what the last pass met
 
     def note(self, *, announcing: bool, missed: int | None) -> None:
@@ -55,7 +56,6 @@ class Reconciliation:
         """Pass over the bucket until cancelled."""
         failures = 0
         while self._every_seconds:
-            self._wanted.clear()
             self.trouble = await self._attempt()
             if self.trouble:
                 failures += 1
@@ -77,9 +77,12 @@ class Reconciliation:
         Raises:
             UnavailableError: Supabase is in trouble.
         """
-        announced, missed = 0, self._missed
+        if not self._after:
+            self._wanted.clear()
+            self._missed_before = self._missed
+        announced = 0
         while True:
-            found, last_name = await self._queue.announce_page(self._after, missed)
+            found, last_name = await self._queue.announce_page(self._after, self._missed_before)
             announced += found
             if found:
                 self._wake_intake()
