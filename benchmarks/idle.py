@@ -29,7 +29,7 @@ class Idleness:
 
 async def measure(run: Run) -> None:
     """Compare with the straightforward worker, which looks every second."""
-    # As it is without further settings: with the sweep of the bucket, so of an empty one.
+    # As it is without further settings: uploads announce themselves, so the bucket is read hourly.
     every = Settings.model_fields["bucket_sweep_seconds"].default
     async with (
         open_harness(run.subfolder("idle")) as harness,
