@@ -90,7 +90,7 @@ async def _populate(
     async with connected(stack) as connection:
         for path, content in uploads().items():
             await connection.supabase.storage.from_(DEFAULT_BUCKET).upload(path, content)
-    settings = {"BUCKET_SWEEP_SECONDS": "1", "CONCURRENCY": "1", "MAX_FILE_MB": "12"}
+    settings = {"CONCURRENCY": "1", "MAX_FILE_MB": "12"}
     async with worker_process(stack, folder, **settings) as worker:
         for _ in range(sum(path.endswith(".c3d") for path in uploads())):
             await worker.until("object_taken")

@@ -115,11 +115,12 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(
         30, ge=1, le=3600, validation_alias=AliasChoices("POLL_SECONDS", "SWEEP_SECONDS")
     )
-    """How often the table is read whatever Realtime says: the longest a lost event delays."""
+    """How often both queues are read whatever Realtime says: the longest a lost event delays."""
 
     bucket_sweep_seconds: float = Field(60, ge=0, le=86400)
-    """How often the bucket is searched for uploads that no webhook announced; 0: only when a
-    webhook could not be served. With 0 and no webhook, sessions are made by other programs."""
+    """How often the bucket is read while uploads to it do not announce themselves; while they do,
+    it is read at the start, after a missed one and every hour. 0: it is never read, so uploads
+    from before the trigger, or missed by it, wait for `c3d-worker backfill`."""
 
     read_mode: Literal["verify", "header"] = "verify"
     """`verify` downloads the whole recording and compares its hash. `header` asks for its first
@@ -150,8 +151,8 @@ class Settings(BaseSettings):
     """The port of them all; 0: nothing is served. Workers on one machine need one each."""
 
     webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
-    """Signs the uploads' webhooks (`whsec_…`). Without it none is served: the sweep of the
-    bucket finds every upload."""
+    """Signs the uploads' webhooks (`whsec_…`). Without it none is served, and none is needed:
+    uploads announce themselves over Realtime."""
 
     patient_id_pattern: Annotated[str, AfterValidator(_pattern)] = "^(P[0-9]+)/"
     """Finds the patient's code in an object's path: the group, or the whole match without one."""

@@ -5,7 +5,7 @@ select
   case
     when i.outcome = 'duplicate' then 'same content as ' || s.file_path
     when i.outcome is null and o.name not ilike '%.c3d' then 'its name does not end in .c3d'
-    when i.outcome is null then 'waits for the next sweep of the bucket'
+    when i.outcome is null then 'a worker notes it when it next reads the bucket'
     when i.outcome = 'taking' then 'a worker is downloading it'
     else i.detail
   end as why

@@ -1,7 +1,7 @@
 -- Sessions get the patients that were not known when they were made.
 --
 -- Reason: a patient is often entered after the first recording was uploaded. Until then the session
--- has the patient's code alone, and whoever sweeps the bucket gives it the patient.
+-- has the patient's code alone, and the poll of a worker gives it the patient.
 
 set local lock_timeout = '5s';
 

@@ -49,7 +49,7 @@ $$;
 revoke execute on function public.webhook_report() from public, anon, authenticated;
 grant execute on function public.webhook_report() to service_role;
 comment on function public.webhook_report() is
-  'Where Vault says that uploads are announced, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
+  'Where Vault says that webhooks of uploads go, whether its secret is well formed, and the SHA-256 of that secret. Never the secret.';
 
 -- Everything else ----------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class UploadQueue:
     async def claim(
         self, claim: UUID, *, limit: int, with_abandoned: bool = False
     ) -> list[ClaimedObject]:
-        """Claim up to `limit` uploads that are due, the longest due first."""
+        """Claim up to `limit` uploads that are due: the newest, and those longest due."""
         del with_abandoned
         return await self._claim(claim, batch_size=limit)
 

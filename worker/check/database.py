@@ -11,6 +11,7 @@ from worker.backend.realtime_connection import BELLS
 from worker.check.findings import Check, Finding, bad, good, warning
 from worker.check.schema import FUNCTIONS
 
+CONSEQUENCE = "uploads and new sessions wait for the poll."
 MAX_SKEW_SECONDS = 60.0  # well below the 5 minutes at which webhooks are refused
 
 
@@ -28,12 +29,12 @@ def clock(report: Report) -> Finding:
 
 
 def publication(report: Report) -> Finding:
-    """Judge whether Realtime announces new sessions."""
+    """Judge whether Realtime announces uploads and new sessions."""
     found = report.values["publication"]
     if not found:
         return bad(
             Check.PUBLICATION,
-            "There is no publication supabase_realtime: new sessions wait for the poll.",
+            f"There is no publication supabase_realtime: {CONSEQUENCE}",
             "In the SQL editor: create publication supabase_realtime for table "
             "public.therapy_sessions, public.worker_bells;",
         )
@@ -41,13 +42,13 @@ def publication(report: Report) -> Finding:
         if not held:
             return bad(
                 Check.PUBLICATION,
-                f"supabase_realtime does not hold {table}: new sessions wait for the poll.",
+                f"supabase_realtime does not hold {table}: {CONSEQUENCE}",
                 f"In the SQL editor: alter publication supabase_realtime add table public.{table};",
             )
     if not found["inserts"]:
         return bad(
             Check.PUBLICATION,
-            "supabase_realtime sends no inserts: new sessions wait for the poll.",
+            f"supabase_realtime sends no inserts: {CONSEQUENCE}",
             "In the SQL editor: alter publication supabase_realtime set (publish = 'insert, "
             "update, delete, truncate');",
         )

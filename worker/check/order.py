@@ -14,8 +14,9 @@ from worker.check.database import access, clock, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, warning, well
 from worker.check.machine import temporary_folder
 from worker.check.schema import schema
+from worker.check.upload_trigger import trigger
 from worker.check.uploads import trial, uploads
-from worker.check.webhook import trigger, webhook
+from worker.check.webhook import webhook
 from worker.errors import KeyRefusedError, MigrationMissingError, UnavailableError, WorkerError
 from worker.settings import Settings
 
@@ -124,7 +125,7 @@ async def _realtime(connection: Connection, found: list[Finding], *, served: boo
         return [
             bad(
                 Check.REALTIME,
-                f"Inserts are not heard ({error}): new sessions wait for the poll.",
+                f"Inserts are not heard ({error}): uploads and new sessions wait for the poll.",
                 "Look at Realtime's settings and logs in the dashboard, and at proxies that "
                 "refuse WebSockets.",
             )

@@ -1,4 +1,4 @@
-"""The webhook, which is optional: from the trigger on Storage to this worker's secret."""
+"""The webhook, which no worker needs: whether Vault and this worker's secret fit each other."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from worker.backend.installation import Report
 from worker.check.findings import Check, Finding, bad, good, note, warning
 from worker.settings import Settings
 
-TRIGGER_MIGRATION = "20261124001300_upload_trigger.sql"
 INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")  # how private names end
 VAULT = "In the SQL editor: select vault.create_secret("
 URL_CURE = (
     "Put a TLS proxy before the worker (deploy/Caddyfile) and store its address as the secret "
-    "c3d_webhook_url in Vault, or remove both secrets there and let the sweep do it."
+    "c3d_webhook_url in Vault, or remove both secrets there: the worker needs no webhook."
 )
 
 
@@ -33,58 +32,21 @@ def webhook(report: Report, settings: Settings) -> Finding:
             "Enable the extension supabase_vault (Database, Extensions), or remove WEBHOOK_SECRET.",
         )
     if not url and not digest:
-        return _none_announced(settings)
+        return _none_sent(settings)
     if not url or not digest:
         name, example = (
             ("c3d_webhook_secret", "whsec_…") if url else ("c3d_webhook_url", "https://…")
         )
         return bad(
             Check.WEBHOOK,
-            f"Vault lacks {name}: no upload is announced.",
+            f"Vault lacks {name}: no webhook is sent.",
             f"{VAULT}'{example}', '{name}');",
         )
     return (
-        _refused(report.values, settings)
-        or _unreachable(report.values, settings)
-        or good(Check.WEBHOOK, f"Uploads are announced to {url}, signed with this worker's secret.")
+        _unreachable(report.values, settings)
+        or _refused(report.values, settings)
+        or good(Check.WEBHOOK, f"Webhooks go to {url}, signed with this worker's secret.")
     )
-
-
-def trigger(report: Report, settings: Settings) -> Finding:
-    """Judge whether uploads to the bucket fire the trigger."""
-    found, wanted = report.values["upload_trigger"], settings.webhook_secret is not None
-    if not found or not found["enabled"]:
-        said = f"Uploads fire no trigger: announce_upload on storage.objects is {_gone(found)}."
-        cure = f"Run {TRIGGER_MIGRATION} in the SQL editor again."
-        return bad(Check.TRIGGER, said, cure) if wanted else warning(Check.TRIGGER, said, cure)
-    return _other_settings(report.values["settings"] or {}, settings) or good(
-        Check.TRIGGER, f"Uploads to {settings.c3d_bucket} announce themselves."
-    )
-
-
-def _other_settings(shared: Mapping[str, Any], settings: Settings) -> Finding | None:
-    """Return what the trigger announces in place of this worker's uploads, if it does."""
-    bucket = shared.get("bucket")
-    if bucket is None:
-        return warning(
-            Check.TRIGGER,
-            "worker_settings.bucket is empty: no upload announces itself.",
-            "Unless other programs make the sessions: in the table editor write this worker's "
-            f"bucket, {settings.c3d_bucket}, into worker_settings.",
-        )
-    if bucket != settings.c3d_bucket:
-        return warning(
-            Check.TRIGGER,
-            f"The uploads of another bucket announce themselves: {bucket}.",
-            f"Correct C3D_BUCKET, or start the worker: it makes that {settings.c3d_bucket}.",
-        )
-    if settings.other_files == "skip" and not shared["every_file"]:
-        return warning(
-            Check.TRIGGER,
-            "Only .c3d files announce themselves.",
-            "Start the worker: with OTHER_FILES=skip it makes that all files.",
-        )
-    return None
 
 
 def is_private(host: str) -> bool:
@@ -95,36 +57,26 @@ def is_private(host: str) -> bool:
         return "." not in host or host.endswith(INSIDE)
 
 
-def _gone(found: Mapping[str, Any] | None) -> str:
-    return "disabled" if found else "missing"
-
-
-def _none_announced(settings: Settings) -> Finding:
-    seconds = settings.bucket_sweep_seconds
-    if settings.webhook_secret:
-        return warning(
-            Check.WEBHOOK,
-            "This worker has a WEBHOOK_SECRET, but Vault does not say where uploads are announced.",
-            f"{VAULT}'https://…/webhooks/storage', 'c3d_webhook_url'); the secret likewise, as "
-            "'c3d_webhook_secret'. A webhook of the dashboard needs neither.",
-        )
-    if not seconds:
-        return warning(
-            Check.WEBHOOK,
-            "There is no webhook and no sweep of the bucket: uploads get no session by themselves.",
-            "Set BUCKET_SWEEP_SECONDS to 60, unless other programs create the sessions.",
-        )
-    return note(Check.WEBHOOK, f"no webhook: the sweep finds uploads every {seconds:g} s")
+def _none_sent(settings: Settings) -> Finding:
+    if settings.webhook_secret is None:
+        return note(Check.WEBHOOK, "none, and no worker needs one")
+    return warning(
+        Check.WEBHOOK,
+        "This worker has a WEBHOOK_SECRET, but Vault does not say where webhooks go.",
+        f"{VAULT}'https://…/webhooks/storage', 'c3d_webhook_url'); the secret likewise, as "
+        "'c3d_webhook_secret'. A webhook of the dashboard needs neither. Without any, remove "
+        "WEBHOOK_SECRET.",
+    )
 
 
 def _unreachable(values: Mapping[str, Any], settings: Settings) -> Finding | None:
-    """Return the reason why a webhook cannot arrive here, if there is one."""
+    """Return the reason why a webhook cannot arrive, if there is one."""
     parts = urlsplit(values["webhook"]["url"])
     lacking = [name for name in ("pg_net", "pgcrypto") if not values[name]]
     if lacking:
         return bad(
             Check.WEBHOOK,
-            f"{' and '.join(lacking)} not installed: no upload is announced.",
+            f"{' and '.join(lacking)} not installed: no webhook is sent.",
             f"In the SQL editor: create extension {lacking[0]}; or Database, Extensions.",
         )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -135,13 +87,13 @@ def _unreachable(values: Mapping[str, Any], settings: Settings) -> Finding | Non
         said = f"Supabase cannot reach {parts.hostname}: it is a private address."
         return bad(Check.WEBHOOK, said, URL_CURE)
     if parts.scheme == "http":
-        said = f"Uploads are announced to {parts.hostname} in clear text."
+        said = f"Webhooks go to {parts.hostname} in clear text."
         return warning(Check.WEBHOOK, said, "Use https (deploy/Caddyfile).")
     return None
 
 
 def _refused(values: Mapping[str, Any], settings: Settings) -> Finding | None:
-    """Return the reason why this worker would refuse a webhook, if there is one."""
+    """Return the reason why this worker would not take a webhook, if there is one."""
     found, ours = values["webhook"], settings.webhook_secret
     if not found["secret_well_formed"]:
         return bad(
@@ -151,10 +103,9 @@ def _refused(values: Mapping[str, Any], settings: Settings) -> Finding | None:
             "WEBHOOK_SECRET.",
         )
     if not ours:
-        return bad(
+        return note(
             Check.WEBHOOK,
-            f"Uploads are announced to {found['url']}, but this worker has no WEBHOOK_SECRET.",
-            "Set it to the c3d_webhook_secret of Vault, or remove both secrets there.",
+            f"webhooks go to {found['url']}; this worker takes none: it has no WEBHOOK_SECRET",
         )
     if hashlib.sha256(ours.get_secret_value().encode()).hexdigest() != found["secret_sha256"]:
         return bad(

@@ -1,7 +1,7 @@
 """The webhook: hears of uploads over HTTP, and notes them in the queue of uploads.
 
-An answer below 300 says that the upload is noted, or need not be. Whatever else is answered, the
-sweep of the bucket finds the upload.
+No worker needs it where uploads announce themselves. An answer below 300 says that the upload is
+noted, or need not be.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _ignored() -> Response:
 def _later(seconds: float | None) -> Response:
     response = _refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Supabase is in trouble. The sweep takes the upload in as soon as it can.",
+        "Supabase is in trouble. An upload that announced itself is taken in all the same.",
     )
     response.headers["Retry-After"] = str(ceil(seconds or RETRY_AFTER))
     return response

@@ -91,7 +91,7 @@ async def worker_process(
 ) -> AsyncIterator[WorkerProcess]:
     """Run a worker on `stack` until the block ends.
 
-    The worker does not sweep the bucket and serves no HTTP unless `settings` say so: the caller
+    The worker does not read the bucket and serves no HTTP unless `settings` say so: the caller
     decides what becomes a session, and several workers can run at once.
 
     Args:

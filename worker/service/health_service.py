@@ -53,7 +53,7 @@ class HealthService:
     async def readiness(self, _: Request) -> Response:
         """Say whether uploads and sessions are served.
 
-        Without Realtime the poll of the table finds them, so its loss is told and nothing more.
+        Without Realtime the poll finds them, so its loss is told and nothing more.
         """
         reachable = await self.stats.reachable()
         parts = {

@@ -171,7 +171,7 @@ async def check_start(
     try:
         if await queue.share_settings():
             log.warning("settings_shared", bucket=queue.bucket)
-    except WorkerError as error:  # where it may not, it reads the bucket every minute
+    except WorkerError as error:  # where it may not, it reads the bucket more often
         log.warning("settings_not_shared", code=error.code)
 
 

@@ -33,7 +33,7 @@ async def test_a_good_installation_has_nothing_to_cure(
     code, printed, complained = await command(own_stack, tmp_path, "check", MAX_FILE_MB="1")
     assert (code, complained) == (0, "")
     assert [line[0] for line in printed.splitlines()] == list("✓✓✓✓✓✓✓✓✓✓–✓✓")  # noqa: RUF001
-    assert "no webhook: the sweep finds uploads every 60 s" in printed
+    assert "none, and no worker needs one" in printed
 
 
 async def test_json_holds_every_finding(own_stack: StackInfo, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `c3d-worker check` finds between an upload and this worker's webhook."""
+"""What `c3d-worker check` finds between an upload and this worker: the trigger and the webhook."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.integration.checking import broken, found_in, settings_for, verdicts
 from tests.integration.migrating import MIGRATIONS as FOLDER
 from worker.backend.installation import Installation
 from worker.check.findings import Check, Verdict
+from worker.check.upload_trigger import TRIGGER_MIGRATION, trigger
 from worker.check.webhook import is_private, webhook
 from worker.local.announcing import WEBHOOK_SECRET
 from worker.local.migrated import connected
@@ -39,7 +40,7 @@ async def test_a_webhook_that_fits_this_worker(own_stack: StackInfo) -> None:
         found = await found_in(own_stack, webhook_secret=SecretStr(WEBHOOK_SECRET))
     assert verdicts(found) == {}
     assert found[Check.WEBHOOK][0].said == (
-        "Uploads are announced to https://worker.example.org/webhooks/storage, "
+        "Webhooks go to https://worker.example.org/webhooks/storage, "
         "signed with this worker's secret."
     )
 
@@ -48,7 +49,6 @@ async def test_a_webhook_that_fits_this_worker(own_stack: StackInfo) -> None:
     ("url", "in_the_vault", "ours", "said"),
     [
         (GOOD_URL, OTHER_SECRET, WEBHOOK_SECRET, "is not this worker's"),
-        (GOOD_URL, WEBHOOK_SECRET, None, "this worker has no WEBHOOK_SECRET"),
         (GOOD_URL, "a secret of another form", WEBHOOK_SECRET, "is not whsec_"),
         (GOOD_URL, None, WEBHOOK_SECRET, "Vault lacks c3d_webhook_secret"),
         (None, WEBHOOK_SECRET, WEBHOOK_SECRET, "Vault lacks c3d_webhook_url"),
@@ -74,10 +74,21 @@ async def test_a_secret_without_an_address_is_a_warning(own_stack: StackInfo) ->
     assert "vault.create_secret" in found[Check.WEBHOOK][0].cure
 
 
-async def test_neither_webhook_nor_sweep_is_a_warning(own_stack: StackInfo) -> None:
+async def test_uploads_that_announce_themselves_need_neither_webhook_nor_sweep(
+    own_stack: StackInfo,
+) -> None:
     found = await found_in(own_stack, bucket_sweep_seconds=0)
-    assert verdicts(found) == {Check.WEBHOOK: Verdict.WARNING}
-    assert "BUCKET_SWEEP_SECONDS" in found[Check.WEBHOOK][0].cure
+    assert verdicts(found) == {}
+    (line,) = found[Check.WEBHOOK]
+    assert (line.verdict, line.said) == (Verdict.NOTE, "none, and no worker needs one")
+    assert found[Check.TRIGGER][0].said == "Uploads to c3d-files announce themselves."
+
+
+async def test_a_webhook_may_be_for_another_receiver(own_stack: StackInfo) -> None:
+    async with in_vault(own_stack, GOOD_URL, WEBHOOK_SECRET):
+        found = await found_in(own_stack)
+    assert verdicts(found) == {}
+    assert "it has no WEBHOOK_SECRET" in found[Check.WEBHOOK][0].said
 
 
 @pytest.mark.parametrize(
@@ -127,20 +138,93 @@ def test_private_addresses_are_told_by_their_form(host: str, *, private: bool) -
     assert is_private(host) is private
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-async def test_a_missing_trigger_matters_where_a_webhook_is_wanted(
-    own_stack: StackInfo, *, wanted: bool
+NO_TRIGGER = (
+    "drop trigger announce_upload on storage.objects",
+    (FOLDER / TRIGGER_MIGRATION).read_text(),
+)
+DISABLED = (
+    "alter table storage.objects disable trigger announce_upload",
+    "alter table storage.objects enable trigger announce_upload",
+)
+EMPTY, ANOTHER = (
+    (
+        f"update public.worker_settings set bucket = {bucket}",
+        "update public.worker_settings set bucket = 'c3d-files'",
+    )
+    for bucket in ("null", "'another'")
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "sweep", "sent_by", "expected"),
+    [
+        (
+            NO_TRIGGER,
+            60,
+            None,
+            (Verdict.WARNING, "is missing; the worker reads the bucket every 60"),
+        ),
+        (
+            NO_TRIGGER,
+            60,
+            "vault",
+            (Verdict.BAD, "is missing; the worker reads the bucket every 60"),
+        ),
+        (NO_TRIGGER, 60, "dashboard", (Verdict.WARNING, "the worker reads the bucket every 60 s")),
+        (NO_TRIGGER, 0, None, (Verdict.BAD, "uploads get no session")),
+        (NO_TRIGGER, 0, "vault", (Verdict.BAD, "uploads get no session")),
+        (NO_TRIGGER, 0, "dashboard", (Verdict.WARNING, "only a webhook of the dashboard does it")),
+        (
+            DISABLED,
+            60,
+            None,
+            (Verdict.WARNING, "is disabled; the worker reads the bucket every 60"),
+        ),
+        (EMPTY, 60, None, (Verdict.WARNING, "announces itself; the worker reads the bucket every")),
+        (EMPTY, 60, "vault", (Verdict.WARNING, "announces itself; the worker reads the bucket")),
+        (EMPTY, 0, None, (Verdict.NOTE, "that is left to another program")),
+        (EMPTY, 0, "vault", (Verdict.WARNING, "announces itself; no webhook is sent")),
+        (EMPTY, 0, "dashboard", (Verdict.NOTE, "that is left to a webhook of the dashboard")),
+        (ANOTHER, 60, None, (Verdict.WARNING, "another bucket announce themselves: another")),
+        (ANOTHER, 0, None, (Verdict.WARNING, "another bucket announce themselves: another")),
+    ],
+)
+async def test_who_announces_uploads_where_the_trigger_does_not(
+    own_stack: StackInfo,
+    change: tuple[str, str],
+    sweep: int,
+    sent_by: str | None,
+    expected: tuple[Verdict, str],
 ) -> None:
-    show = (FOLDER / "20261124001300_upload_trigger.sql").read_text()
+    verdict, said = expected
+    stored = (GOOD_URL, WEBHOOK_SECRET) if sent_by == "vault" else (None, None)
     async with (
-        in_vault(own_stack, *((GOOD_URL, WEBHOOK_SECRET) if wanted else (None, None))),
-        broken(own_stack, "drop trigger announce_upload on storage.objects", show),
+        in_vault(own_stack, *stored),
+        broken(own_stack, *change),
+        connected(own_stack) as connection,
     ):
-        secret = SecretStr(WEBHOOK_SECRET) if wanted else None
-        found = await found_in(own_stack, webhook_secret=secret)
-    expected = Verdict.BAD if wanted else Verdict.WARNING
-    assert verdicts(found) == {Check.TRIGGER: expected}
-    assert "20261124001300_upload_trigger.sql" in found[Check.TRIGGER][0].cure
+        report = await Installation(connection).report()
+    secret = SecretStr(WEBHOOK_SECRET) if sent_by else None
+    settings = settings_for(own_stack, bucket_sweep_seconds=sweep, webhook_secret=secret)
+    line = trigger(report, settings)
+    assert line.verdict is verdict
+    assert said in line.said
+    assert bool(line.cure) is (verdict is not Verdict.NOTE)
+
+
+async def test_only_recordings_announce_themselves_where_every_file_is_wanted(
+    own_stack: StackInfo,
+) -> None:
+    found = await found_in(own_stack, other_files="skip")
+    assert verdicts(found) == {Check.TRIGGER: Verdict.WARNING}
+    assert found[Check.TRIGGER][0].said == "Only .c3d files announce themselves."
+
+
+async def test_the_cure_of_a_missing_trigger_names_its_migration(own_stack: StackInfo) -> None:
+    async with broken(own_stack, *NO_TRIGGER):
+        found = await found_in(own_stack)
+    assert verdicts(found) == {Check.TRIGGER: Verdict.WARNING}
+    assert TRIGGER_MIGRATION in found[Check.TRIGGER][0].cure
 
 
 async def test_pg_net_is_missed_where_a_webhook_is_wanted(own_stack: StackInfo) -> None:

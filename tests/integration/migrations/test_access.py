@@ -229,8 +229,8 @@ async def test_the_worker_calls_every_function_through_the_api(
     none_left = {"waiting": 0, "due": 0, "taking": 0}
     none_requeued = {"requeued": 0, "last_session": None}
     none_relinked = {"result": "missing", "patient_changed": False}
-    rows = ([], [none_left], [none_requeued], [none_relinked])
-    assert answer.json() in (*rows, "lost", "missing", 0, False, None)
+    answers = [[], [none_left], [none_requeued], [none_relinked], "lost", "missing", 0, None]
+    assert answer.json() in answers
 
 
 def strangers_client(stack: StackInfo) -> httpx.AsyncClient:
