@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -36,7 +37,7 @@ class Reconciliation:
         self._wake_intake = wake_intake
         self._every_seconds = every_seconds
         self._wanted = asyncio.Event()
-        self._announcing = False
+        self._announcing: bool | None = None  # nobody has said so yet
         self._missed: int | None = None
         self._after = ""  # the last name that this pass has seen; a failure begins no new one
         self._missed_before: int | None = None  # this pass: it sees the uploads missed until then
@@ -47,7 +48,8 @@ class Reconciliation:
 
         What was uploaded about the time of a change may have been announced by nobody.
         """
-        if announcing is not self._announcing or (missed and missed != self._missed):
+        has_changed = self._announcing is not None and announcing is not self._announcing
+        if has_changed or (missed and missed != self._missed):
             log.info("uploads_announced", announced=announcing, missed=missed is not None)
             self._wanted.set()
         self._announcing, self._missed = announcing, missed
@@ -94,13 +96,13 @@ class Reconciliation:
         """Wait until a pass is wanted, or `seconds`; longer while uploads announce themselves."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while not self._wanted.is_set():
-            most = max(seconds, ANNOUNCED_SECONDS) if self._announcing else seconds
-            try:
-                async with asyncio.timeout_at(began + most):
+        while not self._wanted.is_set() and loop.time() < (until := began + self._pause(seconds)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
                     await self._wanted.wait()
-            except TimeoutError:
-                return
+
+    def _pause(self, seconds: float) -> float:
+        return max(seconds, ANNOUNCED_SECONDS) if self._announcing else seconds
 
     async def _attempt(self) -> WorkerError | None:
         try:

@@ -105,10 +105,23 @@ def test_without_a_trigger_the_bucket_is_read_every_minute() -> None:
     assert bucket.times == [0, 60, 120, 180]
 
 
+def test_a_trigger_that_was_there_at_the_start_costs_no_second_pass() -> None:
+    bucket = Bucket()
+
+    async def story(reconciliation: Reconciliation) -> None:
+        await asyncio.sleep(1)
+        reconciliation.note(announcing=True, missed=None)
+        await asyncio.sleep(1.5 * HOUR)
+
+    told(bucket, story)
+    assert bucket.times == [0, 3600]
+
+
 def test_a_state_of_the_trigger_that_changes_has_the_bucket_read_at_once() -> None:
     bucket = Bucket()
 
     async def story(reconciliation: Reconciliation) -> None:
+        reconciliation.note(announcing=False, missed=None)
         await asyncio.sleep(10)
         reconciliation.note(announcing=True, missed=None)  # and now hourly
         await asyncio.sleep(2.5 * HOUR)
