@@ -9,7 +9,17 @@ from supabase import AsyncClient
 from worker.backend import rest
 from worker.errors import SchemaVersionError, UnavailableError
 
-SCHEMA_VERSION = "20261124001800"  # of the functions that this worker calls: `schema_version()`
+SCHEMA_VERSION = "20261124001700"  # of the functions that this worker calls: `schema_version()`
+
+
+def wrong_version(found: object) -> SchemaVersionError | None:
+    """Return the error of a database whose functions are of another version, if they are."""
+    if found == SCHEMA_VERSION:
+        return None
+    return SchemaVersionError(
+        f"The database has version {found} of this project's functions, "
+        f"and this worker is made for {SCHEMA_VERSION}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +49,8 @@ class QueueLooks:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         row = await rest.row(self._supabase.rpc("look_at_queues", self._which))
-        version = row.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise SchemaVersionError(
-                f"The database has version {version} of this project's functions, "
-                f"and this worker is made for {SCHEMA_VERSION}."
-            )
+        if error := wrong_version(row.get("schema_version")):
+            raise error
         try:
             return QueueLook(**{field.name: row[field.name] for field in fields(QueueLook)})
         except KeyError as error:
