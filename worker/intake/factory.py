@@ -22,6 +22,7 @@ from worker.queueing.outage import OutageCheck
 from worker.settings import Settings
 
 POLL_SECONDS = 600.0  # the worker's poll wakes the loop when uploads are due
+MAX_AHEAD = 2  # times the slots: a fresh upload is hashed after those that were claimed before it
 
 
 def make_intake(
@@ -57,6 +58,7 @@ def make_intake_loop(
         lease_seconds=settings.lease_seconds,
         poll_seconds=POLL_SECONDS,
         max_pause_seconds=settings.poll_seconds,
+        max_ahead=MAX_AHEAD,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
         outage=outage,
