@@ -160,8 +160,8 @@ grant execute on function public.relink_session(uuid, text, text, bigint, text, 
 comment on function public.relink_session(uuid, text, text, bigint, text, text) is
   'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone gets the new path, and the patient of the new folder where it had that of the old one: relinked. Any other: kept. Missing: there is no such session.';
 
--- A session whose object was deleted while a copy of it remains is read from the copy.
-create or replace function public.find_copy(session uuid, claim uuid, bucket text)
+-- A session whose object is gone or was changed while a copy of it remains is read from the copy.
+create or replace function public.find_copy(session uuid, claim uuid, bucket text, read_path text)
 returns text
 language plpgsql
 security invoker
@@ -169,18 +169,26 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
+  current_path text;
   copy text;
 begin
+  select s.file_path into current_path
+  from public.therapy_sessions as s
+  where s.id = find_copy.session
+    and s.processing_claim = find_copy.claim
+    and s.processing_status = 'processing';
+  if current_path <> find_copy.read_path then
+    return current_path;  -- it was moved meanwhile, and its upload was faster
+  end if;
+
   select i.object_path into copy
   from public.storage_intake as i
-  join public.therapy_sessions as s on s.id = i.session_id
   where i.session_id = find_copy.session
     and i.bucket_id = find_copy.bucket
-    and i.object_path <> s.file_path
     and public.is_current(i.object_id, i.version)
-  order by i.taken_at desc
+  order by i.object_path <> current_path, i.taken_at desc
   limit 1;
-  if not found then
+  if copy is null or copy = current_path then  -- or its own object is what it was
     return null;
   end if;
 
@@ -190,10 +198,15 @@ begin
     and s.processing_claim = find_copy.claim
     and s.processing_status = 'processing';
   return case when found then copy end;
+exception when assert_failure or others then
+  if public.is_trouble(sqlstate) then
+    raise;
+  end if;
+  return null;  -- a rule of the row refuses another path
 end
 $$;
 
-revoke execute on function public.find_copy(uuid, uuid, text) from public, anon, authenticated;
-grant execute on function public.find_copy(uuid, uuid, text) to service_role;
-comment on function public.find_copy(uuid, uuid, text) is
-  'Points a session that is being processed under this claim to another object of the same content, and returns its path. Empty: there is none, or the claim is lost; nothing changed.';
+revoke execute on function public.find_copy(uuid, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.find_copy(uuid, uuid, text, text) to service_role;
+comment on function public.find_copy(uuid, uuid, text, text) is
+  'Points a session that is being processed under this claim, and whose object at read_path is gone or changed, to another object of the same content, and returns its path. Empty: there is none, or a rule refuses, or the claim is lost; nothing changed.';

@@ -29,7 +29,7 @@ class QueueLook:
     sessions_due: bool
     uploads_due: bool
     announcing: bool  # a trigger announces the uploads of the bucket
-    missed: int | None  # the last bell of an upload that could not be noted
+    last_missed: int | None  # bell of an upload that could not be noted
     patients_awaited: bool  # sessions wait for patients that may be entered by now
 
 
@@ -49,9 +49,9 @@ class QueueLooks:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         row = await rest.row(self._supabase.rpc("look_at_queues", self._which))
-        if error := wrong_version(row.get("schema_version")):
-            raise error
         try:
+            if error := wrong_version(row["schema_version"]):
+                raise error
             return QueueLook(**{field.name: row[field.name] for field in fields(QueueLook)})
         except KeyError as error:
             raise UnavailableError("Supabase answered another look than the queues'.") from error

@@ -16,6 +16,7 @@ from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.outbox import as_superuser, bells
 from tests.integration.uploads import NEVER, RECORDING, behind, sweep_of
+from worker.backend.queue_look import QueueLook
 from worker.errors import UnavailableError
 from worker.intake.reconciliation import Reconciliation
 from worker.local.worker_process import WorkerProcess
@@ -28,9 +29,21 @@ select 'c3d-files', format('P005/%s.c3d', to_char(each, 'FM0000')), 'v1', '{"siz
 from generate_series(1, $1) as each
 """
 NAME = "P005/{:04}.c3d"
+AGE_BELLS = "update public.worker_bells set rung_at = rung_at - interval '2 minutes'"
 RING_MISSED = "insert into public.worker_bells (kind) values ('missed') returning id"
 SETTINGS = "select bucket, every_file from public.worker_settings"
 NOTED = "select count(*) from public.storage_intake"
+
+
+def look(*, announcing: bool, missed: int | None) -> QueueLook:
+    """What a look at the queues says of the bucket."""
+    return QueueLook(
+        sessions_due=False,
+        uploads_due=False,
+        announcing=announcing,
+        last_missed=missed,
+        patients_awaited=False,
+    )
 
 
 def nobody() -> None:
@@ -68,6 +81,10 @@ async def test_a_missed_upload_is_found_at_once_and_its_bell_removed(
         await worker.until("missed_upload_heard")
         await worker.until("bucket_reconciled")
         await worker.until("object_taken")
+        assert "missed" in await bells(harness.database)  # for a minute
+        await harness.database.execute(AGE_BELLS)
+    async with harness.worker(tmp_path, BUCKET_SWEEP_SECONDS=NEVER) as worker:
+        await worker.until("bucket_reconciled")
     assert "missed" not in await bells(harness.database)
 
 
@@ -75,11 +92,13 @@ async def test_a_pass_that_fails_keeps_the_bell_and_goes_on_behind_its_last_page
     harness: Harness,
 ) -> None:
     await harness.database.execute(FILL, PAGE + 500)
+    await harness.announces(harness.bucket)
     last = await harness.database.fetchval(RING_MISSED)
+    await harness.database.execute(AGE_BELLS)
     asked: list[dict[str, Any]] = []
     async with behind(harness) as (proxy, sweep):
         reconciliation = Reconciliation(sweep.intake.queue, nobody, every_seconds=0)
-        reconciliation.note(announcing=False, missed=last)
+        reconciliation.note(look(announcing=False, missed=last))
         with proxy.trouble(ANNOUNCE, one_by_one(asked, [None, say(503)])):
             with pytest.raises(UnavailableError):
                 await reconciliation.reconcile()
@@ -96,8 +115,10 @@ async def test_a_pass_that_fails_keeps_the_bell_and_goes_on_behind_its_last_page
 
 async def test_a_bell_that_was_rung_after_a_pass_had_begun_stays(harness: Harness) -> None:
     before, _ = [await harness.database.fetchval(RING_MISSED) for _ in range(2)]
+    await harness.announces(harness.bucket)
+    await harness.database.execute(AGE_BELLS)
     reconciliation = Reconciliation(sweep_of(harness).intake.queue, nobody, every_seconds=0)
-    reconciliation.note(announcing=True, missed=before)
+    reconciliation.note(look(announcing=True, missed=before))
     await reconciliation.reconcile()
     assert await bells(harness.database) == ["missed"]
 

@@ -141,9 +141,15 @@ async def test_a_missed_upload_is_noted_by_the_next_look_at_the_bucket(
     async with superuser.transaction():
         await superuser.execute("lock table public.storage_intake in access exclusive mode")
         await upload(storage)
-    last = await worker.fetchval("select missed from public.look_at_queues('c3d-files', false)")
+    last = await worker.fetchval(
+        "select last_missed from public.look_at_queues('c3d-files', false)"
+    )
     assert last == await owner.fetchval("select max(id) from public.worker_bells")
-    await worker.execute("select public.announce_objects('c3d-files', missed_up_to => $1)", last)
+    note = "select public.announce_objects('c3d-files', missed_up_to => $1)"
+    await worker.execute(note, last)
+    assert (await noted(owner), await bells(owner)) == ([(PATH, "v1")], ["missed", "upload"])
+    await owner.execute("update worker_bells set rung_at = rung_at - interval '2 minutes'")
+    await worker.execute(note, last)
     assert (await noted(owner), await bells(owner)) == ([(PATH, "v1")], ["upload"])
 
 

@@ -13,7 +13,7 @@ from tests.integration.uploads import RECORDING, numbered, overwrite, sessions, 
 from worker.local.worker_process import WorkerProcess
 
 ORIGINAL, COPY = "P005/a.c3d", "P005/again.c3d"
-FIND = "select public.find_copy($1, $2, $3)"
+FIND = f"select public.find_copy($1, $2, $3, '{ORIGINAL}')"
 CLAIM = """
 update public.therapy_sessions
 set processing_status = 'processing', processing_claim = $1,

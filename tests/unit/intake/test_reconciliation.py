@@ -11,11 +11,23 @@ from typing import Any
 
 import pytest
 
+from worker.backend.queue_look import QueueLook
 from worker.backend.upload_queue import UploadQueue
 from worker.errors import UnavailableError
-from worker.intake.reconciliation import ANNOUNCED_SECONDS, MAX_PAUSE, Reconciliation
+from worker.intake.reconciliation import ANNOUNCED_SECONDS, MAX_PAUSE, REST_SECONDS, Reconciliation
 
 MINUTE, HOUR = 60.0, ANNOUNCED_SECONDS
+
+
+def look(*, announcing: bool, missed: int | None) -> QueueLook:
+    """What a look at the queues says of the bucket."""
+    return QueueLook(
+        sessions_due=False,
+        uploads_due=False,
+        announcing=announcing,
+        last_missed=missed,
+        patients_awaited=False,
+    )
 
 
 class JumpingSelector(selectors.SelectSelector):
@@ -110,7 +122,7 @@ def test_a_trigger_that_was_there_at_the_start_costs_no_second_pass() -> None:
 
     async def story(reconciliation: Reconciliation) -> None:
         await asyncio.sleep(1)
-        reconciliation.note(announcing=True, missed=None)
+        reconciliation.note(look(announcing=True, missed=None))
         await asyncio.sleep(1.5 * HOUR)
 
     told(bucket, story)
@@ -121,13 +133,13 @@ def test_a_state_of_the_trigger_that_changes_has_the_bucket_read_at_once() -> No
     bucket = Bucket()
 
     async def story(reconciliation: Reconciliation) -> None:
-        reconciliation.note(announcing=False, missed=None)
+        reconciliation.note(look(announcing=False, missed=None))
         await asyncio.sleep(10)
-        reconciliation.note(announcing=True, missed=None)  # and now hourly
+        reconciliation.note(look(announcing=True, missed=None))  # and now hourly
         await asyncio.sleep(2.5 * HOUR)
-        reconciliation.note(announcing=True, missed=None)
+        reconciliation.note(look(announcing=True, missed=None))
         await asyncio.sleep(10)
-        reconciliation.note(announcing=False, missed=None)
+        reconciliation.note(look(announcing=False, missed=None))
         await asyncio.sleep(1.5 * MINUTE)
 
     told(bucket, story)
@@ -138,12 +150,12 @@ def test_a_missed_upload_has_the_bucket_read_at_once_and_once() -> None:
     bucket = Bucket()
 
     async def story(reconciliation: Reconciliation) -> None:
-        reconciliation.note(announcing=True, missed=None)
+        reconciliation.note(look(announcing=True, missed=None))
         await asyncio.sleep(10)
         for missed in (5, 5, 7):
-            reconciliation.note(announcing=True, missed=missed)
+            reconciliation.note(look(announcing=True, missed=missed))
             await asyncio.sleep(10)
-        reconciliation.note(announcing=True, missed=None)  # they were removed
+        reconciliation.note(look(announcing=True, missed=None))  # they were removed
         await asyncio.sleep(HOUR / 2)
 
     told(bucket, story)
@@ -155,11 +167,23 @@ def test_an_upload_missed_while_the_bucket_is_read_has_it_read_again() -> None:
 
     async def story(reconciliation: Reconciliation) -> None:
         await asyncio.sleep(0)  # the first page is being read
-        reconciliation.note(announcing=False, missed=5)
+        reconciliation.note(look(announcing=False, missed=5))
         await asyncio.sleep(MINUTE / 2)
 
     assert len(told(bucket, story)) == 2
-    assert bucket.pages == [Page(0, "", None), Page(0, "m", None), Page(0, "", 5)]
+    assert bucket.pages == [Page(0, "", None), Page(0, "m", None), Page(REST_SECONDS, "", 5)]
+
+
+def test_a_bell_that_stays_wants_a_pass_a_minute_later() -> None:
+    bucket = Bucket()
+
+    async def story(reconciliation: Reconciliation) -> None:
+        for _ in range(12):
+            reconciliation.note(look(announcing=True, missed=5))
+            await asyncio.sleep(MINUTE / 4)
+
+    told(bucket, story)
+    assert [round(page.at) for page in bucket.pages] == [0, 75, 150]
 
 
 def test_a_pass_that_fails_goes_on_behind_its_last_page() -> None:
@@ -174,7 +198,7 @@ def test_the_bell_of_an_upload_that_was_missed_behind_a_failed_pass_stays() -> N
 
     async def story(reconciliation: Reconciliation) -> None:
         await asyncio.sleep(0.1)
-        reconciliation.note(announcing=False, missed=5)
+        reconciliation.note(look(announcing=False, missed=5))
         await asyncio.sleep(MINUTE / 2)
 
     told(bucket, story)
@@ -208,7 +232,7 @@ def test_with_no_seconds_the_bucket_is_never_read() -> None:
     bucket = Bucket()
 
     async def story(reconciliation: Reconciliation) -> None:
-        reconciliation.note(announcing=True, missed=5)
+        reconciliation.note(look(announcing=True, missed=5))
         await asyncio.sleep(2 * HOUR)
 
     told(bucket, story, every_seconds=0)
