@@ -31,6 +31,7 @@ from benchmarks import (
     latency,
     local_stack,
     several_workers,
+    upload_latency,
 )
 from benchmarks.harness import PROJECT
 from benchmarks.report import table, write_page
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "files": file_growth.measure,
     "idle": idle.measure,
     "claim": claim_growth.measure,
+    "uploads": upload_latency.measure,
     "intake": intake.measure,
     "stack": local_stack.measure,
     "extraction": extraction.measure,

@@ -30,10 +30,14 @@ class Rival:
 
     async def work(self) -> None:
         """Have it work until nothing is left."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"go\n")
-        await self.process.stdin.drain()
+        await self.tell("go")
         await self.said(b"done")
+
+    async def tell(self, line: str) -> None:
+        """Write a line to its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        await self.process.stdin.drain()
 
     async def said(self, word: bytes) -> None:
         """Wait for its word."""

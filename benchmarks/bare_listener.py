@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 
-from benchmarks.floor import claim_arguments, client
+from benchmarks.floor import claim_arguments, own_client
 
 TECHNICAL = {"channel_count": 0, "channel_names": []}
 
@@ -37,10 +37,10 @@ async def serve(http: httpx.AsyncClient) -> None:
         await http.post("/rest/v1/rpc/complete_session", json=completion)
 
 
-async def main() -> None:
-    """Listen until ended."""
+async def inserts(table: str) -> asyncio.Queue[object]:
+    """Return what Realtime tells of inserts into a table; it says `ready` once the feed runs."""
     url, key = os.environ["SUPABASE_URL"], os.environ["SUPABASE_SECRET_KEY"]
-    inserts: asyncio.Queue[object] = asyncio.Queue()
+    heard: asyncio.Queue[object] = asyncio.Queue()
 
     def system(payload: Any) -> None:
         if payload.extension == "postgres_changes" and payload.status == "ok":
@@ -51,13 +51,17 @@ async def main() -> None:
     channel = realtime.channel("bare-listener")
     channel.on_system(system)
     insert = RealtimePostgresChangesListenEvent.Insert
-    channel.on_postgres_changes(
-        insert, inserts.put_nowait, table="therapy_sessions", schema="public"
-    )
+    channel.on_postgres_changes(insert, heard.put_nowait, table=table, schema="public")
     await channel.subscribe()
-    async with client() as http:
+    return heard
+
+
+async def main() -> None:
+    """Listen until ended."""
+    heard = await inserts("therapy_sessions")
+    async with own_client() as http:
         while True:
-            await inserts.get()
+            await heard.get()
             await serve(http)
 
 

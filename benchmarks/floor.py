@@ -89,14 +89,15 @@ def claim_arguments(most: int) -> dict[str, Any]:
     }
 
 
-def client() -> httpx.AsyncClient:
+def client(url: str, key: str) -> httpx.AsyncClient:
+    """Return a client of a stack."""
+    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=600.0)
+
+
+def own_client() -> httpx.AsyncClient:
     """Return a client of the stack that the environment names."""
-    key = os.environ["SUPABASE_SECRET_KEY"]
-    return httpx.AsyncClient(
-        base_url=os.environ["SUPABASE_URL"],
-        headers={"apikey": key, "Authorization": f"Bearer {key}"},
-        timeout=600.0,
-    )
+    return client(os.environ["SUPABASE_URL"], os.environ["SUPABASE_SECRET_KEY"])
 
 
 async def main(at_once: int, children: int) -> None:
@@ -106,7 +107,7 @@ async def main(at_once: int, children: int) -> None:
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(children, mp_context=context) as readers:
         await asyncio.gather(*(loop.run_in_executor(readers, os.getpid) for _ in range(children)))
-        async with client() as http:
+        async with own_client() as http:
             floor = Floor(http, readers, at_once)
             print("ready", flush=True)
             while await asyncio.to_thread(sys.stdin.readline):

@@ -70,6 +70,10 @@ class Harness:
         await self.database.execute("truncate public.therapy_sessions cascade")
         self._written.clear()
 
+    async def announces(self, bucket: str | None) -> None:
+        """Have uploads to a bucket announce themselves to the workers; None: to no bucket."""
+        await self.database.execute("update public.worker_settings set bucket = $1", bucket)
+
     async def insert(self, recordings: Sequence[Recording]) -> list[UUID]:
         """Create their sessions, all in one statement."""
         columns = zip(*((each.path, each.sha256, each.size) for each in recordings), strict=True)
@@ -157,6 +161,7 @@ async def open_harness(folder: Path) -> AsyncIterator[Harness]:
         try:
             await database.execute(TOOLS)
             harness = Harness(stack, folder, database)
+            await harness.announces(None)  # most benchmarks make their sessions themselves
             await database.add_listener("row_written", harness.hear)
             yield harness
         finally:

@@ -12,7 +12,7 @@ from benchmarks.measurement import Measurement, Target
 from benchmarks.processes import megabytes, processor_seconds
 from benchmarks.relay import Relay
 from benchmarks.run import Run
-from worker.settings import Settings
+from worker.settings import DEFAULT_BUCKET, Settings
 
 SETTLE = 5.0  # seconds for what belongs to the start
 LOOK_EVERY = "1"  # seconds between two looks of the straightforward worker
@@ -29,12 +29,13 @@ class Idleness:
 
 async def measure(run: Run) -> None:
     """Compare with the straightforward worker, which looks every second."""
-    # As it is without further settings: with the sweep of the bucket, so of an empty one.
+    # As it is without further settings: uploads announce themselves, so the bucket is read hourly.
     every = Settings.model_fields["bucket_sweep_seconds"].default
     async with (
         open_harness(run.subfolder("idle")) as harness,
         Relay(harness.stack).serve() as relay,
     ):
+        await harness.announces(DEFAULT_BUCKET)
         async with ready_worker(
             relay.stack, harness.folder, BUCKET_SWEEP_SECONDS=str(every)
         ) as worker:

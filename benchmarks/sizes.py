@@ -22,6 +22,7 @@ class Sizes:
     idle_seconds: float
     upload: int  # bytes of the object that is taken in
     uploads: int  # objects that a backfill takes in
+    upload_backlog: int  # uploads that are taken in while one more arrives
     reads: int  # of each file, by every reader
     minutes: tuple[int, ...]  # of the recordings whose reading takes ever more memory
 
@@ -40,6 +41,7 @@ FULL = Sizes(
     idle_seconds=180.0,
     upload=500_000_000,
     uploads=500,
+    upload_backlog=1000,
     reads=15,
     minutes=(1, 5, 30),
 )
@@ -57,6 +59,7 @@ QUICK = Sizes(
     idle_seconds=4.0,
     upload=30_000_000,
     uploads=40,
+    upload_backlog=200,
     reads=2,
     minutes=(1, 3),
 )

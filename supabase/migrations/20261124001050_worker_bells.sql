@@ -22,7 +22,7 @@ revoke all on sequence public.worker_bells_id_seq from public, anon, authenticat
 grant select, insert, update, delete on public.worker_bells to service_role;
 
 comment on table public.worker_bells is
-  'Its rows are heard over Realtime and tell a worker to look. They hold no data, and those older than an hour are removed by the next probe.';
+  'Its rows are heard over Realtime and tell a worker to look. They hold no data; probes remove those older than an hour, a thousand at a time.';
 comment on column public.worker_bells.id is 'The bell.';
 comment on column public.worker_bells.kind is
   'upload: uploads wait in storage_intake. missed: an upload could not be noted there, so the bucket is to be read; it stays until that is done. probe: a worker tests whether it hears.';
@@ -38,7 +38,14 @@ declare
   rung bigint;
 begin
   delete from public.worker_bells as b
-  where b.rung_at < now() - interval '1 hour' and b.kind <> 'missed';
+  where b.id in (  -- not all at once: Realtime reads the deletes as well
+    select o.id
+    from public.worker_bells as o
+    where o.rung_at < now() - interval '1 hour' and o.kind <> 'missed'
+    order by o.id
+    limit 1000
+    for update skip locked
+  );
   insert into public.worker_bells as b (kind) values ('probe') returning b.id into rung;
   return rung;
 end
@@ -47,7 +54,7 @@ $$;
 revoke execute on function public.ring_probe() from public, anon, authenticated;
 grant execute on function public.ring_probe() to service_role;
 comment on function public.ring_probe() is
-  'Inserts a probe that its caller waits to hear over Realtime, removes bells older than an hour, and returns the id of the probe.';
+  'Inserts a probe that its caller waits to hear over Realtime, removes some of the bells older than an hour, and returns the id of the probe.';
 
 do $$
 begin

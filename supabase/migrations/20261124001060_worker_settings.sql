@@ -22,13 +22,13 @@ insert into public.worker_settings default values on conflict do nothing;
 
 alter table public.worker_settings enable row level security;
 revoke all on public.worker_settings from public, anon, authenticated;
-grant select, update on public.worker_settings to service_role;
+grant select, insert, update on public.worker_settings to service_role;
 
 comment on table public.worker_settings is
   'One row: of which uploads the trigger announce_upload tells the workers, and where patients are looked up. A worker sets bucket and every_file to its own settings when it starts.';
 comment on column public.worker_settings.only_row is 'Always true: there is one row.';
 comment on column public.worker_settings.bucket is
-  'The bucket of the recordings, as C3D_BUCKET. Empty: no upload is announced, and no worker changes that; for projects where other programs make the sessions.';
+  'The bucket of the recordings, as C3D_BUCKET. Empty: no upload is announced, and no worker changes that; for projects where other programs make the sessions, whose workers have BUCKET_SWEEP_SECONDS=0.';
 comment on column public.worker_settings.every_file is
   'Whether files other than .c3d get a session too, as OTHER_FILES=skip.';
 comment on column public.worker_settings.patients is
@@ -46,6 +46,7 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 begin
+  insert into public.worker_settings default values on conflict do nothing;
   update public.worker_settings as s
   set bucket = share_settings.bucket, every_file = share_settings.every_file
   where s.bucket is not null

@@ -27,6 +27,7 @@ begin
   where o.id = any (note_uploads.objects)
     and public.is_upload(o.name, note_uploads.every_file)
     and public.is_live(to_jsonb(o))
+  order by o.id  -- two that note the same do it in one order
   on conflict (object_id, version) do update
   set
     object_path = excluded.object_path, bucket_id = excluded.bucket_id, due_at = excluded.due_at,
@@ -105,7 +106,9 @@ begin
         and not exists (
           select
           from public.storage_intake as i
-          where i.object_id = page.id and i.version = page.version and i.object_path = page.name
+          where i.object_id = page.id
+            and i.version = page.version
+            and (i.bucket_id, i.object_path) = (announce_objects.bucket, page.name)
         )
     )
   into page_size, last_name, unknown
@@ -114,6 +117,7 @@ begin
     from storage.objects as o
     where o.bucket_id = announce_objects.bucket
       and o.name > announce_objects.after_name
+      and public.is_live(to_jsonb(o))
     order by o.name
     limit announce_objects.batch_size
   ) as page;
@@ -126,8 +130,15 @@ begin
   end if;
   if page_size < announce_objects.batch_size then
     last_name := null;  -- the end of the bucket
+    -- A bell may be heard before another that was rung earlier, so those of the last minute stay.
     delete from public.worker_bells as b
-    where b.kind = 'missed' and b.id <= announce_objects.missed_up_to;
+    where b.kind = 'missed'
+      and b.id <= announce_objects.missed_up_to
+      and b.rung_at < now() - interval '1 minute'
+      and (
+        select s.bucket = announce_objects.bucket and s.every_file <= announce_objects.every_file
+        from public.worker_settings as s
+      );
   end if;
   return next;
 end
@@ -136,7 +147,7 @@ $$;
 revoke execute on function public.announce_objects(text, boolean, text, integer, bigint) from public, anon, authenticated;
 grant execute on function public.announce_objects(text, boolean, text, integer, bigint) to service_role;
 comment on function public.announce_objects(text, boolean, text, integer, bigint) is
-  'Puts the next batch_size objects of a bucket behind after_name into the queue of uploads, unless they are there. Says how many were new, and the last name: go on behind it until it is empty. At the end it removes the bells of missed uploads up to missed_up_to.';
+  'Puts the next batch_size objects of a bucket behind after_name into the queue of uploads, unless they are there. Says how many were new, and the last name: go on behind it until it is empty. At the end it removes the bells of missed uploads up to missed_up_to, but those of the last minute.';
 
 -- One object --------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ begin
     i.object_id, i.version, i.object_path, i.size_bytes, i.attempts, public.code_of(i.detail)
   from public.storage_intake as i
   where i.outcome = 'taking' and i.claim = claim_objects.claim
-  order by i.announced_at, i.object_path;
+  order by i.announced_at desc, i.object_path;  -- the newest is downloaded first
 end
 $$;
 

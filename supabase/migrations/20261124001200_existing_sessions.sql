@@ -178,8 +178,8 @@ grant execute on function public.set_patient(uuid, text, text) to service_role;
 comment on function public.set_patient(uuid, text, text) is
   'Gives a session a patient, or the code to wait for. A step of relink_session.';
 
--- A session whose object was deleted while a copy of it remains is read from the copy.
-create or replace function public.find_copy(session uuid, claim uuid, bucket text)
+-- A session whose object is gone or was changed while a copy of it remains is read from the copy.
+create or replace function public.find_copy(session uuid, claim uuid, bucket text, read_path text)
 returns text
 language plpgsql
 security invoker
@@ -187,34 +187,46 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
+  written text;
+  current_path text;
   copy text;
 begin
+  select s.file_path, public.object_path_in(find_copy.bucket, s.file_path)
+  into written, current_path
+  from public.therapy_sessions as s
+  where s.id = find_copy.session
+    and s.processing_claim = find_copy.claim
+    and s.processing_status = 'processing';
+  if current_path <> find_copy.read_path then
+    return current_path;  -- it was moved meanwhile, and its upload was faster
+  end if;
+
   select i.object_path into copy
   from public.storage_intake as i
-  join public.therapy_sessions as s on s.id = i.session_id
   where i.session_id = find_copy.session
     and i.bucket_id = find_copy.bucket
-    and i.object_path <> public.object_path_in(find_copy.bucket, s.file_path)
     and public.is_current(i.object_id, i.version)
-  order by i.taken_at desc
+  order by i.object_path <> current_path, i.taken_at desc
   limit 1;
-  if not found then
+  if copy is null or copy = current_path then  -- or its own object is what it was
     return null;
   end if;
 
   update public.therapy_sessions as s
-  set file_path = case
-    when s.file_path = public.object_path_in(find_copy.bucket, s.file_path) then copy
-    else find_copy.bucket || '/' || copy
-  end
+  set file_path = case when written = current_path then copy else find_copy.bucket || '/' || copy end
   where s.id = find_copy.session
     and s.processing_claim = find_copy.claim
     and s.processing_status = 'processing';
   return case when found then copy end;
+exception when assert_failure or others then
+  if public.is_trouble(sqlstate) then
+    raise;
+  end if;
+  return null;  -- a rule of the row refuses another path
 end
 $$;
 
-revoke execute on function public.find_copy(uuid, uuid, text) from public, anon, authenticated;
-grant execute on function public.find_copy(uuid, uuid, text) to service_role;
-comment on function public.find_copy(uuid, uuid, text) is
-  'Points a session that is being processed under this claim to another object of the same content, and returns its path. Empty: there is none, or the claim is lost; nothing changed.';
+revoke execute on function public.find_copy(uuid, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.find_copy(uuid, uuid, text, text) to service_role;
+comment on function public.find_copy(uuid, uuid, text, text) is
+  'Points a session that is being processed under this claim, and whose object at read_path is gone or changed, to another object of the same content, and returns its path in the bucket. Empty: there is none, or a rule refuses, or the claim is lost; nothing changed.';

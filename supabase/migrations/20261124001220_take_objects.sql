@@ -83,6 +83,7 @@ as $$
 declare
   upload public.storage_intake;
   known record;
+  is_move boolean;
   made record;
   relinked record;
   detail text;
@@ -150,7 +151,16 @@ begin
         else 'duplicate'
       end;
       if known.session_path <> upload.object_path or known.status in ('failed', 'skipped') then
-        if known.session_path <> upload.object_path
+        -- The same object under another name, not another upload of the same bytes.
+        is_move := exists (
+          select
+          from public.storage_intake as i
+          where i.session_id = known.session_id and i.object_id = upload.object_id
+        ) or not exists (
+          select from public.storage_intake as i where i.session_id = known.session_id
+        );
+        if is_move
+          and known.session_path <> upload.object_path
           and known.session_path is distinct from take_object.path_before
           and not public.has_object(upload.bucket_id, known.session_path)
         then
@@ -163,7 +173,7 @@ begin
           select * into relinked
           from public.relink_session(
             known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes,
-            take_object.patient_before, take_object.patient
+            take_object.patient_before, case when is_move then take_object.patient end
           );
           requeued := relinked.result = 'requeued';
           patient_changed := relinked.patient_changed;
@@ -223,7 +233,7 @@ comment on function public.take_object(uuid, text, uuid, text, bigint, text, boo
   'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session (code, reason and said are those of create_session), or a rule refuses to change the one that holds its content (row_refused). Lost: it is not being taken in under this claim. Taking: nothing was changed; it was moved from moved_from, whose patient the caller has to tell.';
 
 -- Several at once, as they are hashed: one call and one transaction for each would cost more than
--- their work. By their hashes, so that two workers lock the same sessions in the same order.
+-- their work. By their hashes, so that two workers mostly lock the same sessions in one order.
 
 create or replace function public.take_objects(takes jsonb)
 returns table (

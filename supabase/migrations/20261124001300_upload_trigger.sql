@@ -101,9 +101,8 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
-  wanted public.worker_settings;
+  wanted record;  -- without a table's type, which to know could wait for that table, or fail
   bell text := 'upload';
-  replaced jsonb;
 begin
   if tg_op = 'UPDATE' then
     if (new.bucket_id, new.name, new.version)
@@ -111,11 +110,10 @@ begin
     then
       return null;
     end if;
-    replaced := to_jsonb(old);
   end if;
 
   begin
-    select s.* into wanted from public.worker_settings as s;
+    select s.bucket, s.every_file into wanted from public.worker_settings as s;
     if wanted.bucket is distinct from new.bucket_id
       or not public.is_upload(new.name, wanted.every_file)
       or not public.is_live(to_jsonb(new))
@@ -132,12 +130,14 @@ begin
   begin
     insert into public.worker_bells (kind) values (bell);
   exception when query_canceled or assert_failure or others then
-    raise warning 'announce_upload: SQLSTATE %, so no bell was rung; the workers look by themselves.', sqlstate;
+    raise warning 'announce_upload: SQLSTATE %, so no bell was rung; the workers look now and then.', sqlstate;
     perform set_config('lock_timeout', '50ms', true);
   end;
 
   begin
-    perform public.send_upload_webhook(tg_op, to_jsonb(new), replaced);
+    perform public.send_upload_webhook(
+      tg_op, to_jsonb(new), case when tg_op = 'UPDATE' then to_jsonb(old) end
+    );
   exception when query_canceled or assert_failure or others then
     -- The state only: a message could repeat a part of the secret.
     raise warning 'announce_upload: SQLSTATE %, so no webhook was sent; no worker needs it.', sqlstate;
@@ -164,6 +164,6 @@ begin
   for each row
   execute function public.announce_upload();
 exception when insufficient_privilege then
-  raise warning 'storage.objects takes no trigger from this role: the workers read the bucket every minute instead.';
+  raise warning 'storage.objects takes no trigger from this role: the workers read the bucket now and then instead.';
 end
 $$;

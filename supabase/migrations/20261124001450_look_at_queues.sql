@@ -11,7 +11,7 @@ returns table (
   sessions_due boolean,
   uploads_due boolean,
   announcing boolean,  -- a trigger announces the uploads of this bucket
-  missed bigint,  -- the last bell of an upload that could not be noted
+  last_missed bigint,  -- bell of an upload that could not be noted
   patients_awaited boolean  -- sessions wait for patients that may be entered by now
 )
 language plpgsql  -- which, unlike sql, may call what a later migration makes
@@ -39,7 +39,7 @@ begin
       and i.bucket_id = look_at_queues.bucket
   );
   announcing := public.is_announcing(look_at_queues.bucket, look_at_queues.every_file);
-  missed := (select max(b.id) from public.worker_bells as b where b.kind = 'missed');
+  last_missed := (select max(b.id) from public.worker_bells as b where b.kind = 'missed');
   patients_awaited := exists (
     select from public.therapy_sessions as s where s.patient_code is not null
   );

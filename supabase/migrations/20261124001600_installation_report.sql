@@ -121,6 +121,7 @@ as $$
   select jsonb_build_object(
     'time', clock_timestamp(),
     'postgres', current_setting('server_version'),
+    'schema_version', public.schema_version(),
     'relations', coalesce((select jsonb_object_agg(name, description) from described), '{}'),
     'functions', coalesce((select jsonb_object_agg(name, coalesce(open, false)) from functions), '{}'),
     'publication', (

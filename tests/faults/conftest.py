@@ -14,6 +14,7 @@ from tests.faults.recordings import Recording, upload_many
 from tests.faults.results import FULL_ROWS, SHORT_ROWS, Row, table, write
 from tests.faults.scenario import FULL
 from tests.faults.sessions import Queue
+from tests.faults.uploads import announce
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 
@@ -45,6 +46,7 @@ def faulty_stack(
     """A migrated stack whose parts may be killed."""
     running = RunningStack(tmp_path_factory.mktemp("faults") / "data")
     asyncio.run(migrate(running.info, PROJECT, packages))
+    asyncio.run(announce(running.info, None))  # most scenarios make their sessions themselves
     yield running
     running.end()
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from tests.faults.sessions import Queue
 from worker.backend.connection import Connection
 from worker.local.migrated import connected
@@ -15,7 +17,6 @@ from worker.local.stack import StackInfo
 BUCKET = "faults"
 OBJECTS = rf"^/storage/v1/object/{BUCKET}/"
 SETTINGS: Mapping[str, str] = {"C3D_BUCKET": BUCKET, "BUCKET_SWEEP_SECONDS": "1"}
-ANNOUNCE = "update public.worker_settings set bucket = $1"
 # Storage's trouble, for which no object is to blame; both kinds came with this status.
 OWN_TROUBLE = {
     "TenantNotFound": '{"statusCode": "400", "error": "TenantNotFound", "message": "Missing"}',
@@ -42,14 +43,25 @@ class Bucket:
         return {row["object_path"]: row["outcome"] for row in found}
 
 
+async def announce(stack: StackInfo, bucket: str | None) -> None:
+    """Have uploads to a bucket announce themselves; None: to no bucket."""
+    database = await asyncpg.connect(stack.database_url)
+    try:
+        await database.execute("update public.worker_settings set bucket = $1", bucket)
+    finally:
+        await database.close()
+
+
 @asynccontextmanager
 async def bucket_of(stack: StackInfo) -> AsyncIterator[Bucket]:
-    """Yield an empty bucket, and remove it in the end."""
+    """Yield an empty bucket whose uploads announce themselves, and remove it in the end."""
     async with connected(stack) as connection:
         storage = connection.supabase.storage
         await storage.create_bucket(BUCKET)
+        await announce(stack, BUCKET)
         try:
             yield Bucket(connection)
         finally:
+            await announce(stack, None)
             await storage.empty_bucket(BUCKET)
             await storage.delete_bucket(BUCKET)

@@ -138,8 +138,8 @@ class MetadataService:
             raise UnavailableError("Supabase left out a session that was completed.") from None
 
     async def find_copy(self, session: ClaimedSession, bucket: str) -> str | None:
-        """Point a session whose object is gone to a copy of it, and return its path, if any."""
-        arguments = {**session.fence(), "bucket": bucket}
+        """Point a session whose object is gone or changed to a copy; return its path, if any."""
+        arguments = {**session.fence(), "bucket": bucket, "read_path": session.object_path}
         found = await rest.value(self._supabase.rpc("find_copy", arguments))
         return str(found) if found else None
 

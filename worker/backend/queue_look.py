@@ -9,7 +9,17 @@ from supabase import AsyncClient
 from worker.backend import rest
 from worker.errors import SchemaVersionError, UnavailableError
 
-SCHEMA_VERSION = "20261124001800"  # of the functions that this worker calls: `schema_version()`
+SCHEMA_VERSION = "20261124001700"  # of the functions that this worker calls: `schema_version()`
+
+
+def wrong_version(found: object) -> SchemaVersionError | None:
+    """Return the error of a database whose functions are of another version, if they are."""
+    if found == SCHEMA_VERSION:
+        return None
+    return SchemaVersionError(
+        f"The database has version {found} of this project's functions, "
+        f"and this worker is made for {SCHEMA_VERSION}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,7 @@ class QueueLook:
     sessions_due: bool
     uploads_due: bool
     announcing: bool  # a trigger announces the uploads of the bucket
-    missed: int | None  # the last bell of an upload that could not be noted
+    last_missed: int | None  # bell of an upload that could not be noted
     patients_awaited: bool  # sessions wait for patients that may be entered by now
 
 
@@ -39,13 +49,9 @@ class QueueLooks:
             MigrationMissingError, KeyRefusedError, UnavailableError: as their names say.
         """
         row = await rest.row(self._supabase.rpc("look_at_queues", self._which))
-        version = row.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise SchemaVersionError(
-                f"The database has version {version} of this project's functions, "
-                f"and this worker is made for {SCHEMA_VERSION}."
-            )
         try:
+            if error := wrong_version(row["schema_version"]):
+                raise error
             return QueueLook(**{field.name: row[field.name] for field in fields(QueueLook)})
         except KeyError as error:
             raise UnavailableError("Supabase answered another look than the queues'.") from error

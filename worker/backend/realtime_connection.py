@@ -43,6 +43,7 @@ class WakeReason(StrEnum):
     """Why the listener wakes the worker."""
 
     READY = "realtime ready"  # what was inserted before is not announced
+    FEED = "feed began"
     INSERT = "insert"
     UPLOAD = "upload"
     MISSED = "upload missed"  # the trigger could not note it
@@ -239,7 +240,7 @@ class RealtimeConnection:
         if payload.extension == "postgres_changes" and payload.status == "ok":
             self._proven = False  # the feed has begun anew
             self._ready.set()
-            self._wake(WakeReason.INSERT)  # what was inserted before is not announced
+            self._wake(WakeReason.FEED)  # what was inserted before is not announced
 
     def _on_insert(self, _payload: object) -> None:
         self._wake(WakeReason.INSERT)

@@ -81,7 +81,6 @@ class RealtimeListener:
         self._key = key
         self._ring_probe = ring_probe
         self._on_wake = wake
-        self._private = True
         self._closing: set[asyncio.Task[None]] = set()
         self.state = WakeReason.GAP  # READY: inserts are heard; DEAF, GAP: they are not
 
@@ -95,23 +94,25 @@ class RealtimeListener:
 
     async def _supervise(self) -> None:
         failures = 0
+        private = True
         while True:
             connection = RealtimeConnection(
-                self._url, self._key, self._ring_probe, self._wake, private=self._private
+                self._url, self._key, self._ring_probe, self._wake, private=private
             )
-            why = WakeReason.GAP
+            why, refused = WakeReason.GAP, False
             try:
                 await connection.listen()
             except DeafError as error:
                 reason, why = str(error), WakeReason.DEAF
             except JoinRefusedError as error:
-                reason, self._private = str(error), not self._private  # the other kind, then
+                reason, refused = str(error), True
             except ConnectionLostError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - the client library raises any kind
                 reason = _reason(error, self._key)
             finally:
                 self._discard(connection)
+            private = not (private and refused)  # public only right after it was refused
             failures = 1 if connection.was_ready else failures + 1
             deaf = why is WakeReason.DEAF
             pause = backoff(

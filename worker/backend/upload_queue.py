@@ -227,6 +227,8 @@ class UploadQueue:
 def _result(row: dict[str, Any]) -> IntakeResult | WorkerError:
     if refusal := refusal_of(row):
         return refusal
+    if row["moved_from"]:
+        return UnavailableError("Its session got another path meanwhile.")
     session = row["session_id"]
     return IntakeResult(
         _outcome(row["outcome"]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.backend.installation import Api, Report
 from worker.backend.metadata_service import SESSIONS
+from worker.backend.queue_look import wrong_version
 from worker.check.findings import Check, Finding, bad, good
 
 REPORT = "installation_report"
@@ -170,6 +171,7 @@ MIGRATIONS = (
             "invalidate_statistics",
         ),
     ),
+    Migration("20261124001440_schema_version.sql", functions=("schema_version",)),
     Migration("20261124001450_look_at_queues.sql", functions=("look_at_queues",)),
     Migration("20261124001500_queue_report.sql", functions=("queue_report",)),
     Migration(
@@ -177,7 +179,6 @@ MIGRATIONS = (
         functions=("webhook_report", REPORT),
     ),
     Migration("20261124001700_try_session.sql", functions=("try_session",)),
-    Migration("20261124001800_schema_version.sql", functions=("schema_version",)),
 )
 RELATIONS = frozenset(name for each in MIGRATIONS for name in each.relations)
 FUNCTIONS = frozenset(name for each in MIGRATIONS for name in (*each.functions, *each.hidden))
@@ -194,6 +195,8 @@ def schema(api: Api | None, report: Report | None) -> list[Finding]:
     found = list(_findings(api, report))
     if found:
         return found
+    if report and (other := wrong_version(report.values.get("schema_version"))):
+        return [bad(Check.SCHEMA, other.args[0], other.cure)]
     said = f"All {len(RELATIONS)} tables and {len(FUNCTIONS)} functions are there."
     return [good(Check.SCHEMA, said)]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from worker.backend.connection import connect
 from worker.backend.installation import Installation
 from worker.backend.object_store import ObjectStore
+from worker.backend.queue_look import QueueLooks
 from worker.backend.queue_report import QueueReports
 from worker.backend.queued_uploads import UNFINISHED, ClaimedObject, IntakeBacklog, Outcome
 from worker.intake.factory import make_intake, make_intake_loop
@@ -52,7 +53,12 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
             QueueReports(connection.supabase),
             Installation(connection),
         )
-        await Reconciliation(intake.queue, lambda: None, every_seconds=0).reconcile()
+        reconciliation = Reconciliation(intake.queue, lambda: None, every_seconds=0)
+        looks = QueueLooks(
+            connection.supabase, intake.queue.bucket, every_file=intake.queue.every_file
+        )
+        reconciliation.note(await looks.look())
+        await reconciliation.reconcile()
 
         handled = 0  # uploads, whatever became of them
 

@@ -31,6 +31,8 @@ INITIAL_DELAY, MAX_DELAY = 30.0, 3600.0  # seconds until an upload that has to w
 # An object of another size than Storage says may have been cut off on the way here. After so many
 # attempts, more than an hour, it is refused: each of them downloads it.
 MAX_SIZE_ATTEMPTS = 10
+# Shorter than sessions wait for each other: in a backlog, somebody waits for the newest upload.
+LINGER_SECONDS = 0.03
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +64,7 @@ class Intake:
         self._pattern = patient
         self._wake_sessions = wake_sessions
         self._taker = Batcher[Measured, IntakeResult](
-            lambda measured: queue.take(measured, self._patient)
+            lambda measured: queue.take(measured, self._patient), linger_seconds=LINGER_SECONDS
         )
 
     async def take(self, claimed: ClaimedObject) -> IntakeResult:

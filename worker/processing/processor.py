@@ -27,6 +27,7 @@ from worker.errors import (
     PermanentError,
     RetryableError,
     RowRefusedError,
+    SizeMismatchError,
     UnavailableError,
     UnexpectedError,
     WorkerError,
@@ -124,7 +125,7 @@ class Processor:
     async def _read_object_or_copy(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
         try:
             return await self._read(session, watch)
-        except ObjectMissingError:
+        except (ObjectMissingError, SizeMismatchError, HashMismatchError):
             copy = await self._metadata.find_copy(session, self._settings.c3d_bucket)
             if copy is None:
                 raise

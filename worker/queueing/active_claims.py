@@ -13,7 +13,7 @@ from uuid import UUID
 from worker.queueing.queue import ItemT
 
 AHEAD_SECONDS = 0.25  # of work that is claimed before a slot is free for it
-MAX_AHEAD = 3  # times the slots
+MAX_AHEAD = 3  # times the slots, unless a queue wants less
 
 
 @dataclass(slots=True)
@@ -31,7 +31,8 @@ class ActiveClaims(Generic[ItemT]):
 
     1. Of slow items as many are claimed as there are `slots`, because a worker that dies should
        hold no more than it works on. Of quick ones more are claimed ahead, as many as ended in the
-       last AHEAD_SECONDS, because a claim for each would cost more than its work.
+       last AHEAD_SECONDS, because a claim for each would cost more than its work; but not more
+       than `max_ahead` times the slots, because an item that is claimed waits for those before it.
     2. While it is not known whether Supabase is back, one item at a time is claimed: a probe.
     3. An abandoned item may be what its last worker died of. It takes a slot of its own, beside
        the others, and no other abandoned item runs beside it. So one that kills its worker costs
@@ -42,12 +43,12 @@ class ActiveClaims(Generic[ItemT]):
        that is held for long keeps back no other item.
     """
 
-    def __init__(self, slots: int, on_change: Callable[[], None]) -> None:
+    def __init__(self, slots: int, on_change: Callable[[], None], *, max_ahead: int) -> None:
         """`on_change` is called when there may be more room than before."""
         self._slots = slots
         self._on_change = on_change
         self._claims: dict[UUID, ActiveClaim[ItemT]] = {}
-        self._ended_at: deque[float] = deque(maxlen=MAX_AHEAD * slots)  # of those that got through
+        self._ended_at: deque[float] = deque(maxlen=max_ahead * slots)  # of those that got through
 
     def __iter__(self) -> Iterator[ActiveClaim[ItemT]]:
         """Iterate over a copy: claims may end meanwhile."""

@@ -24,10 +24,14 @@ class Batcher(Generic[Item, Outcome]):
     """Gathers items that are ready into calls."""
 
     def __init__(
-        self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome | WorkerError]]]
+        self,
+        call: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome | WorkerError]]],
+        *,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         """`call` returns the outcome of each item, in their order, or the error that is its own."""
         self._call = call
+        self._linger_seconds = linger_seconds
         self._waiting: dict[asyncio.Future[Outcome], Item] = {}
         self._expected = 0
         self._changed = asyncio.Event()
@@ -88,7 +92,7 @@ class Batcher(Generic[Item, Outcome]):
     async def _gather(self) -> None:
         """Wait a moment for the items that are expected."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + LINGER_SECONDS
+        until = loop.time() + self._linger_seconds
         while self._expected and len(self._waiting) < MAX_BATCH:
             self._changed.clear()
             try:

@@ -17,7 +17,7 @@ from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
-from worker.queueing.active_claims import ActiveClaims, now
+from worker.queueing.active_claims import MAX_AHEAD, ActiveClaims, now
 from worker.queueing.leases import Leases, answered_within
 from worker.queueing.outage import OutageCheck
 from worker.queueing.poison_detector import PoisonDetector
@@ -43,6 +43,7 @@ class ClaimLoop(Generic[ItemT]):
         poll_seconds: float,
         shutdown_timeout_seconds: float,
         max_pause_seconds: float = MAX_PAUSE,
+        max_ahead: int = MAX_AHEAD,
         watchdog: Watchdog | None = None,
         outage: OutageCheck | None = None,
     ) -> None:
@@ -56,6 +57,7 @@ class ClaimLoop(Generic[ItemT]):
             poll_seconds: how often the queue is read when nothing wakes the loop.
             shutdown_timeout_seconds: how long active items may go on after `stop`.
             max_pause_seconds: the longest pause while Supabase is in trouble, MAX_PAUSE at most.
+            max_ahead: how many quick items are claimed ahead of a free slot, times the slots.
             watchdog: is fed while the loop turns.
             outage: is asked whether every item would meet what some have met; if not, the loop
                 goes on to other items after a short pause. Without it, every trouble is taken
@@ -73,7 +75,9 @@ class ClaimLoop(Generic[ItemT]):
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
-        self._active: ActiveClaims[ItemT] = ActiveClaims(slots, self._changed.set)
+        self._active: ActiveClaims[ItemT] = ActiveClaims(
+            slots, self._changed.set, max_ahead=max_ahead
+        )
         self._leases: Leases[ItemT] = Leases(queue, self._active, lease_seconds)
         self._to_release: dict[UUID, tuple[ItemT, UnavailableError | None]] = {}
         self._poison = PoisonDetector()

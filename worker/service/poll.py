@@ -17,6 +17,8 @@ from worker.errors import SchemaVersionError, WorkerError
 from worker.intake.reconciliation import Reconciliation
 from worker.observing.logs import traceback_locations
 
+FILLED_AT_ONCE = 100  # sessions a call, as `fill_patients()` does by itself
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,7 +47,7 @@ class Poll:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
+        while not self.wrong_schema:
             self._soon.clear()
             await self._attempt()
             with suppress(TimeoutError):
@@ -68,14 +70,15 @@ class Poll:
             self._wake_sessions()
         if found.uploads_due:
             self._wake_intake()
-        self._reconciliation.note(announcing=found.announcing, missed=found.missed)
+        self._reconciliation.note(found)
         if found.patients_awaited:
             await self._fill_patients()
 
     async def _fill_patients(self) -> None:
         """Fill patients; what is wrong with them is no trouble of the queues."""
         try:
-            await self._looks.fill_patients()
+            while await self._looks.fill_patients() >= FILLED_AT_ONCE:
+                pass
         except WorkerError as error:
             log.warning("patients_not_filled", code=error.code)
         except Exception as error:  # noqa: BLE001 - see above

@@ -13,7 +13,7 @@ from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
-from worker.backend.queue_look import QueueLooks
+from worker.backend.queue_look import QueueLook, QueueLooks
 from worker.backend.queue_report import QueueReports
 from worker.backend.queued_uploads import ClaimedObject
 from worker.backend.realtime_connection import WakeReason
@@ -64,7 +64,7 @@ async def run(settings: Settings) -> None:
         looks = QueueLooks(
             connection.supabase, intake.queue.bucket, every_file=intake.queue.every_file
         )
-        await check_start(looks, metadata, store, intake.queue)
+        first_look = await check_start(looks, metadata, store, intake.queue)
         listener = (
             context.enter_context(bind(settings.http_host, settings.http_port))
             if settings.http_port
@@ -87,6 +87,7 @@ async def run(settings: Settings) -> None:
         reconciliation = Reconciliation(
             intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
         )
+        reconciliation.note(first_look)
 
         def stop() -> None:
             notify(STOPPING)
@@ -158,13 +159,16 @@ def make_session_loop(
 
 async def check_start(
     looks: QueueLooks, metadata: MetadataService, store: ObjectStore, queue: UploadQueue
-) -> None:
+) -> QueueLook:
     """Ask for all that the worker needs, and have uploads to its bucket announce themselves.
+
+    Returns:
+        The first look at the queues.
 
     Raises:
         UnavailableError: something is not there, or Supabase is in trouble.
     """
-    await looks.look()
+    await looks.look()  # whether the functions are of its version
     await metadata.check()
     await store.check()
     await queue.check()
@@ -173,6 +177,7 @@ async def check_start(
             log.warning("settings_shared", bucket=queue.bucket)
     except WorkerError as error:  # where it may not, it reads the bucket more often
         log.warning("settings_not_shared", code=error.code)
+    return await looks.look()
 
 
 def make_listener(
@@ -198,7 +203,7 @@ def make_listener(
             log.debug("woken", why=str(why))
             if why is WakeReason.READY:
                 metrics.realtime_ready()
-            else:
+            elif why is not WakeReason.FEED:
                 metrics.realtime_lost(deaf=why is WakeReason.DEAF)
             loop.wake()
             intake_loop.wake()

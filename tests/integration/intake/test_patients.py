@@ -116,6 +116,29 @@ async def test_a_patient_given_by_hand_stays(harness: Harness) -> None:
         assert await codes(harness) == [("P006", None)]
 
 
+@pytest.mark.parametrize("checked", [IMMEDIATE, DEFERRED])
+async def test_a_recording_that_is_moved_before_its_new_patient_is_entered_waits_for_that_one(
+    harness: Harness, *, checked: str
+) -> None:
+    sweep = sweep_of(harness)
+    bucket = harness.connection.supabase.storage.from_(harness.bucket)
+    async with patients(harness, checked=checked):
+        await enter(harness, "P005")
+        await harness.upload(numbered(1), "P005/a.c3d")
+        await sweep.sweep()
+        for patient in ("P006", "P007"):  # neither is entered
+            await bucket.move(
+                f"{'P005' if patient == 'P006' else 'P006'}/a.c3d", f"{patient}/a.c3d"
+            )
+            with capture_logs() as logged:
+                assert await sweep.sweep() == 1
+            assert "session_moved" in {each["event"] for each in logged}
+            assert await codes(harness) == [(None, patient)]
+        await enter(harness, "P006", "P007")
+        await sweep.sweep()
+        assert await codes(harness) == [("P007", None)]
+
+
 async def test_sessions_that_cannot_be_filled_hold_up_no_others(harness: Harness) -> None:
     refusing = trigger(
         "if new.file_path like 'P001/%' then raise exception 'as it is'; end if;",

@@ -83,6 +83,16 @@ async def test_what_is_gone_keeps_nothing_from_the_claim_that_meets_it(harness: 
     assert found[0]["object_id"] is not None
 
 
+async def test_the_newest_upload_comes_first_in_its_batch(harness: Harness) -> None:
+    for number in range(2 * AT_ONCE):
+        await harness.upload(numbered(number), f"P005/{number}.c3d")
+    await sweep_of(harness).announce()
+    await harness.upload(RECORDING, "P009/fresh.c3d")
+    await sweep_of(harness).announce()
+    found = await intake_of(harness).queue.claim(uuid4(), limit=AT_ONCE)
+    assert [each.path for each in found] == ["P009/fresh.c3d", *(f"P005/{n}.c3d" for n in range(3))]
+
+
 async def test_a_repeated_claim_renews_its_lease(harness: Harness) -> None:
     await harness.upload(RECORDING, PATH)
     await sweep_of(harness).announce()

@@ -69,6 +69,7 @@ CALLS = {
         "session": "00000000-0000-4000-8000-000000000000",
         "claim": "00000000-0000-4000-8000-000000000000",
         "bucket": "no-such-bucket",
+        "read_path": "no/such.c3d",
     },
     "take_objects": {"takes": []},
     "note_uploads": {"objects": [], "every_file": True},

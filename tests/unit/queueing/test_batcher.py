@@ -82,6 +82,15 @@ async def test_the_last_one_expecting_ends_the_waiting() -> None:
         await first
 
 
+async def test_a_queue_may_have_its_items_wait_for_no_others() -> None:
+    calls = Calls()
+    completer = Batcher(calls.complete_many, linger_seconds=0)
+    with completer.expecting():
+        async with asyncio.timeout(LINGER_SECONDS / 2):
+            await completer.end(finished())
+    assert calls.sizes == [1]
+
+
 async def test_a_call_carries_no_more_than_its_most() -> None:
     calls = Calls()
     completer = Batcher(calls.complete_many)

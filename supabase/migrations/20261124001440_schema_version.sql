@@ -1,8 +1,8 @@
 -- Which version of these functions the database has.
 --
 -- Reason: a worker and its SQL are two halves of one program, and they are updated one after the
--- other. A worker that meets another half claims nothing and says so. Whatever migration changes a
--- function makes this one anew with its own number.
+-- other. A worker that meets another half claims nothing and says so. It is the number of the last
+-- migration; whatever later one changes a function makes this one anew with its own.
 
 set local lock_timeout = '5s';
 
@@ -12,7 +12,7 @@ language sql
 immutable
 set search_path = ''
 as $$
-  select '20261124001800'
+  select '20261124001700'
 $$;
 
 revoke execute on function public.schema_version() from public, anon, authenticated;
