@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import SettingError
 
+DB_URL = "SUPABASE_DB_URL"
 DEFAULT_BUCKET = "c3d-files"  # the one that the migrations create
 LEGACY_KEY = "SUPABASE_SERVICE_ROLE_KEY"
 RENAMED: Mapping[str, str] = {  # old names, which are still read
@@ -43,6 +44,26 @@ def _project_url(value: str) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must be the project's bare address, without a path")
     return value.rstrip("/")
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    """Accept a URL of PostgreSQL; without an `sslmode`, ask for TLS to another machine."""
+    url = value.get_secret_value().strip()
+    if "[YOUR-PASSWORD]" in url:
+        raise ValueError("still holds [YOUR-PASSWORD]: put the database's password there")
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in {"postgres", "postgresql"} and parts.hostname and parts.port != 0
+    except ValueError:  # no such port, or brackets in a password
+        right = False
+    if not right:
+        raise ValueError(
+            "must look like postgresql://USER:PASSWORD@HOST:5432/postgres, "
+            "with %2F for a / in the password, %23 for a # and so on"
+        )
+    if "sslmode=" in parts.query or _is_this_machine(parts.hostname or ""):
+        return SecretStr(url)
+    return SecretStr(f"{url}{'&' if parts.query else '?'}sslmode=require")
 
 
 def _plain_key(value: SecretStr) -> SecretStr:
@@ -173,6 +194,15 @@ class Settings(BaseSettings):
         return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
 
 
+class DatabaseSettings(BaseSettings):
+    """What a dry run of the migrations needs. The worker itself never connects to PostgreSQL."""
+
+    model_config = Settings.model_config
+
+    supabase_db_url: Annotated[SecretStr, AfterValidator(_database_url)]
+    """The database's own address with its password, as the dashboard shows it under Connect."""
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment, then the nearest `.env` at or above the working directory.
 
@@ -183,9 +213,28 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(_env_file=file, **overrides)
     except UnicodeDecodeError:
-        raise SettingError(f"{file} is not UTF-8 text. Save it again with that encoding.") from None
+        raise SettingError(_not_utf_8(file)) from None
     except ValidationError as error:
         raise SettingError(_sentences(error)) from None  # the cause would repeat the values
+
+
+def load_database_url() -> SecretStr:
+    """Read SUPABASE_DB_URL from the environment, or from the nearest `.env`.
+
+    Raises:
+        SettingError: it is missing or malformed; the sentence never repeats it.
+    """
+    file = _env_file()
+    try:
+        return DatabaseSettings(_env_file=file).supabase_db_url
+    except UnicodeDecodeError:
+        raise SettingError(_not_utf_8(file)) from None
+    except ValidationError as error:
+        (fault,) = error.errors(include_input=False, include_url=False)
+        raise SettingError(
+            f"{DB_URL} {_what_is_wrong(fault)}. Set it in the environment or in a file .env: the "
+            "project's dashboard shows it under Connect (session pooler, or direct connection)."
+        ) from None
 
 
 def renamed_settings() -> dict[str, str]:
@@ -197,7 +246,11 @@ def renamed_settings() -> dict[str, str]:
 
 def settings_names() -> frozenset[str]:
     """Every environment variable that is read."""
-    return frozenset(name.upper() for name in Settings.model_fields) | {LEGACY_KEY, *RENAMED}
+    return frozenset(name.upper() for name in Settings.model_fields) | {
+        LEGACY_KEY,
+        DB_URL,
+        *RENAMED,
+    }
 
 
 def _is_this_machine(host: str) -> bool:
@@ -210,6 +263,10 @@ def _is_this_machine(host: str) -> bool:
 
 def _env_file() -> str | None:
     return find_dotenv(usecwd=True) or None
+
+
+def _not_utf_8(file: str | None) -> str:
+    return f"{file} is not UTF-8 text. Save it again with that encoding."
 
 
 def _sentences(error: ValidationError) -> str:

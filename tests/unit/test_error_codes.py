@@ -25,10 +25,15 @@ from worker.extraction.isolation import Isolation
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import Raw, recording
 from worker.local.stack import configured_ports
+from worker.rehearsal.errors import PackageMissingError
 
 PROJECT = Path(__file__).parents[2]
 CONCRETE = [error for kind in KINDS for error in concrete(kind)]
-CURED_BY_THEIR_SENTENCE = {SettingError, StackError}  # what helps differs from one to the next
+CURED_BY_THEIR_SENTENCE = {
+    PackageMissingError,
+    SettingError,
+    StackError,
+}  # what helps differs from one to the next
 CODES = {error.code for error in CONCRETE} | set(FROM_SQL)
 TESTS = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted((PROJECT / "tests").rglob("*.py"))

@@ -21,7 +21,7 @@ MAX_LINES = 300  # of a module
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"commands"},
     "commands": {
-        *("service", "reports", "intake", "check", "local"),
+        *("service", "reports", "intake", "check", "local", "rehearsal"),
         *("observing", "backend", "extraction", "settings", "errors"),
     },
     "local": {"intake.webhook_service", "backend", "settings", "errors"},
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "queueing": {"observing", "backend", "errors", "backoff"},
     "check": {"backend", "settings", "errors"},
+    "rehearsal": {"errors"},
     "observing": {"backend", "settings"},
     "backend": {"settings", "errors", "backoff"},
     "extraction": {"errors"},
@@ -107,11 +108,17 @@ def test_no_module_is_too_long_to_be_read_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("local", "groups"), [(False, ()), (True, ("local",))], ids=["worker", "worker.local"]
+    ("package", "extra"), [("", ()), ("local", ("local",)), ("rehearsal", ("dry-run",))]
 )
-def test_what_the_worker_imports_is_declared(*, local: bool, groups: tuple[str, ...]) -> None:
-    paths = [path for name, path in WORKER.items() if name.startswith("worker.local") is local]
-    assert _distributions(paths) <= _declared(*groups)
+def test_what_the_worker_imports_is_declared(package: str, extra: tuple[str, ...]) -> None:
+    """Only packages with an extra of their own may import what the worker does without."""
+    apart = {"local", "rehearsal"}
+    paths = [
+        path
+        for name, path in WORKER.items()
+        if package == next(iter({*name.split(".")[1:2]} & apart), "")
+    ]
+    assert _distributions(paths) <= _declared(*extra)
 
 
 def test_what_the_tests_import_is_declared() -> None:

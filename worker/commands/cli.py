@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,12 +16,13 @@ from rich.console import Console
 from worker.commands.backfill import backfill_bucket
 from worker.commands.check import check_installation
 from worker.commands.entry import REFUSED, WRONG_CALL, extra, load
-from worker.commands.migrations import FOLDER, project, write_migrations
+from worker.commands.migrations import FOLDER, migration_files, project, tell_written
 from worker.commands.requeue import requeue
 from worker.commands.retake import retake
 from worker.commands.status import list_failed, show_status
 from worker.errors import WorkerError
 from worker.service.run import run as run_worker
+from worker.settings import load_database_url
 
 app = typer.Typer(
     name="c3d-worker",
@@ -161,21 +161,38 @@ def inspect(
 @app.command()
 def migrations(
     to: Annotated[
-        Path, typer.Option("--to", file_okay=False, help="The folder; made if need be.")
-    ] = FOLDER,
+        Path | None,
+        typer.Option(
+            "--to", file_okay=False, help=f"The folder ({FOLDER} otherwise); made if need be."
+        ),
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Try them on SUPABASE_DB_URL and take everything back."),
+    ] = False,
+    without_locks: Annotated[
+        bool,
+        typer.Option("--without-locks", help="With --dry-run: only read, and keep nobody waiting."),
+    ] = False,
 ) -> None:
-    """Write the migrations for `supabase db push`. No other file of their name is overwritten."""
-    written = write_migrations(to)
-    for path in written.new:
-        typer.echo(path)
-    typer.echo(f"{len(written.new)} written, {len(written.there_already)} were there already.")
-    if to.resolve().parts[-2:] == FOLDER.parts:
-        home = shlex.quote(str(to.resolve().parent.parent))
-        typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
-    else:
-        typer.echo(
-            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
+    """Write the migrations for `supabase db push`, or see what they would do.
+
+    No other file of their name is overwritten. A dry run ends with exit code 1 if one would stop,
+    and with 2 if the database could not be asked.
+    """
+    if dry_run and to:
+        raise typer.BadParameter("--dry-run and --to do not go together.")
+    if without_locks and not dry_run:
+        raise typer.BadParameter("--without-locks goes with --dry-run.")
+    if dry_run:
+        trial = extra("worker.commands.dry_run", "dry-run").dry_run(
+            load_database_url(), migration_files(), Console(), only_read=without_locks
         )
+        if not asyncio.run(trial):
+            raise typer.Exit(REFUSED)
+        return
+    tell_written(to or FOLDER)
 
 
 @app.command()

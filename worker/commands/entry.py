@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
-from worker.errors import StackError
+from worker.errors import SetupError, StackError
 from worker.observing.logs import configure_logs
+from worker.rehearsal.errors import PackageMissingError
 from worker.settings import Settings, load_settings, renamed_settings
 
 REFUSED, WRONG_CALL = 1, 2  # exit codes
+EXTRAS: Mapping[
+    str, tuple[str, type[SetupError]]
+] = {  # of pyproject.toml: what for, what is raised
+    "local": ("The local stack", StackError),
+    "dry-run": ("A dry run", PackageMissingError),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +36,13 @@ def load(level: str | None = "WARNING") -> Settings:
     return settings
 
 
-def extra(module: str) -> Any:
-    """Import what the worker itself does without."""
+def extra(module: str, name: str = "local") -> Any:
+    """Import what the worker itself does without, and what the extra `name` installs."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise StackError(
-            f"The local stack needs {error.name}. "
-            "Install it with `pip install 'c3d-session-worker[local]'`."
+        what, missing = EXTRAS[name]
+        raise missing(
+            f"{what} needs {error.name}. "
+            f"Install it with `pip install 'c3d-session-worker[{name}]'`."
         ) from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from worker.errors import FileDiffersError
 
@@ -24,6 +27,11 @@ def project() -> Path:
     return PACKAGE if (PACKAGE / "supabase").is_dir() else PACKAGE.parent
 
 
+def migration_files() -> list[Path]:
+    """Return the migrations that come with this package, in order."""
+    return sorted((project() / FOLDER).glob("*.sql"))
+
+
 def write_migrations(to: Path) -> Written:
     """Write every migration into the folder `to`, and create it where it does not exist.
 
@@ -31,10 +39,7 @@ def write_migrations(to: Path) -> Written:
         FileDiffersError: the folder contains another file with the name of a migration; nothing
             was written.
     """
-    contents = {
-        to / migration.name: migration.read_bytes()
-        for migration in sorted((project() / FOLDER).glob("*.sql"))
-    }
+    contents = {to / migration.name: migration.read_bytes() for migration in migration_files()}
     there = tuple(path for path in contents if path.exists())
     if differing := [path for path in there if path.read_bytes() != contents[path]]:
         names = ", ".join(path.name for path in differing)
@@ -45,3 +50,22 @@ def write_migrations(to: Path) -> Written:
         with path.open("xb") as file:
             file.write(contents[path])
     return Written(new, there)
+
+
+def tell_written(to: Path) -> None:
+    """Write every migration into a folder, and say what is next.
+
+    Raises:
+        FileDiffersError: as `write_migrations`.
+    """
+    written = write_migrations(to)
+    for path in written.new:
+        typer.echo(path)
+    typer.echo(f"{len(written.new)} written, {len(written.there_already)} were there already.")
+    if to.resolve().parts[-2:] == FOLDER.parts:
+        home = shlex.quote(str(to.resolve().parent.parent))
+        typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
+    else:
+        typer.echo(
+            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
+        )
