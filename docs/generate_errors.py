@@ -1,4 +1,4 @@
-"""Writes `docs/errors.md` from `worker/errors.py` and `worker/rehearsal/errors.py`.
+"""Writes `docs/errors.md` from `worker/errors.py` and `worker/dry run/errors.py`.
 
 Run it with `.venv/bin/python docs/generate_errors.py`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import worker.rehearsal.errors  # noqa: F401 - its errors are found as subclasses
+import worker.dry_run.errors  # noqa: F401 - its errors are found as subclasses
 from worker.errors import (
     PermanentError,
     RetryableError,

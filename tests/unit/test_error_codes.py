@@ -11,6 +11,7 @@ import pytest
 
 from docs.generate_errors import FAULTS, FROM_SQL, KINDS, PAGE, concrete, errors
 from worker.backend.object_store import _write
+from worker.dry_run.errors import PackageMissingError
 from worker.errors import (
     ContradictoryC3DError,
     DiskFullError,
@@ -25,7 +26,6 @@ from worker.extraction.isolation import Isolation
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import Raw, recording
 from worker.local.stack import configured_ports
-from worker.rehearsal.errors import PackageMissingError
 
 PROJECT = Path(__file__).parents[2]
 CONCRETE = [error for kind in KINDS for error in concrete(kind)]

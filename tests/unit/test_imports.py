@@ -21,7 +21,7 @@ MAX_LINES = 300  # of a module
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"commands"},
     "commands": {
-        *("service", "reports", "intake", "check", "local", "rehearsal"),
+        *("service", "reports", "intake", "check", "local", "dry_run"),
         *("observing", "backend", "extraction", "settings", "errors"),
     },
     "local": {"intake.webhook_service", "backend", "settings", "errors"},
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "queueing": {"observing", "backend", "errors", "backoff"},
     "check": {"backend", "settings", "errors"},
-    "rehearsal": {"errors"},
+    "dry_run": {"errors"},
     "observing": {"backend", "settings"},
     "backend": {"settings", "errors", "backoff"},
     "extraction": {"errors"},
@@ -108,11 +108,11 @@ def test_no_module_is_too_long_to_be_read_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "extra"), [("", ()), ("local", ("local",)), ("rehearsal", ("dry-run",))]
+    ("package", "extra"), [("", ()), ("local", ("local",)), ("dry_run", ("dry-run",))]
 )
 def test_what_the_worker_imports_is_declared(package: str, extra: tuple[str, ...]) -> None:
     """Only packages with an extra of their own may import what the worker does without."""
-    apart = {"local", "rehearsal"}
+    apart = {"local", "dry_run"}
     paths = [
         path
         for name, path in WORKER.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from worker.rehearsal.comparison import SESSIONS, TECHNICAL, Changed, Comparison
+from worker.dry_run.comparison import SESSIONS, TECHNICAL, Changed, Comparison
 
 ITEMS = {  # kinds of things, and what a person calls them
     "relations": "tables and views",

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.commands.changes import changes
-from worker.rehearsal.migrations import Migration
-from worker.rehearsal.rehearse import Rehearsal, rehearse
-from worker.rehearsal.required import Required
+from worker.dry_run.attempt import Attempt, attempt
+from worker.dry_run.migrations import Migration
+from worker.dry_run.required import Required
 
 WIDTH = 80  # columns; only a single word is longer
 INDENT = "  "
@@ -30,13 +30,13 @@ async def dry_run(
     """
     migrations = [Migration(file.name, file.read_text(encoding="utf-8")) for file in files]
     with console.status("trying the migrations"):
-        found = await rehearse(url, migrations, only_read=only_read)
+        found = await attempt(url, migrations, only_read=only_read)
     for line in report(found):
         console.print(line, soft_wrap=True)
     return found.stop is None
 
 
-def report(found: Rehearsal) -> Iterator[Text]:
+def report(found: Attempt) -> Iterator[Text]:
     """Yield what was found, line by line; a statement may be copied with its line breaks."""
     yield from _paragraph(_summary(found))
     if not found.pending:
@@ -62,7 +62,7 @@ def report(found: Rehearsal) -> Iterator[Text]:
             yield from _paragraph(each.said, 2)
 
 
-def _summary(found: Rehearsal) -> str:
+def _summary(found: Attempt) -> str:
     where = f"the database {found.database}, as role {found.role} (PostgreSQL {found.server})"
     pending = len(found.pending)
     if not pending:
@@ -85,7 +85,7 @@ def _summary(found: Rehearsal) -> str:
     )
 
 
-def _after_the_stop(found: Rehearsal) -> str:
+def _after_the_stop(found: Attempt) -> str:
     later = found.pending[found.pending.index(found.stop.migration) + 1 :] if found.stop else ()
     return (
         f"The {len(later)} migrations after it were not reached, and others may stop as well: "
@@ -95,7 +95,7 @@ def _after_the_stop(found: Rehearsal) -> str:
     )
 
 
-def _dependents(found: Rehearsal) -> Iterator[Text]:
+def _dependents(found: Attempt) -> Iterator[Text]:
     if found.is_new and not found.dependents:
         return
     yield from _heading("What depends on therapy_sessions and c3d_technical_data")

@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
+from worker.dry_run.errors import PackageMissingError
 from worker.errors import SetupError, StackError
 from worker.observing.logs import configure_logs
-from worker.rehearsal.errors import PackageMissingError
 from worker.settings import Settings, load_settings, renamed_settings
 
 REFUSED, WRONG_CALL = 1, 2  # exit codes

@@ -12,6 +12,7 @@ from tests.conftest import CreateDatabase
 from tests.integration.command_line import command
 from tests.integration.conftest import name_of
 from tests.integration.databases import execute, rows
+from tests.integration.dry_runs import IN_USE, dry_run, everything, flat, heard_while
 from tests.integration.legacy_shapes import (
     ARRAY_NAMES,
     INCOMPLETE,
@@ -20,18 +21,17 @@ from tests.integration.legacy_shapes import (
     TWO_SPELLINGS,
 )
 from tests.integration.migrating import OURS, push
-from tests.integration.rehearsing import IN_USE, dry_run, everything, flat, heard_while
 from worker.commands.migrations import migration_files
+from worker.dry_run.attempt import Attempt, attempt
+from worker.dry_run.migrations import Migration
 from worker.local.packages import Packages
 from worker.local.stack import StackInfo
-from worker.rehearsal.migrations import Migration
-from worker.rehearsal.rehearse import Rehearsal, rehearse
 
 ALL = [Migration(file.name, file.read_text()) for file in migration_files()]
 
 
-async def found_in(url: str, *, only_read: bool = False) -> Rehearsal:
-    return await rehearse(SecretStr(url), ALL, only_read=only_read)
+async def found_in(url: str, *, only_read: bool = False) -> Attempt:
+    return await attempt(SecretStr(url), ALL, only_read=only_read)
 
 
 async def test_an_empty_database_gets_a_short_answer(

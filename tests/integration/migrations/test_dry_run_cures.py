@@ -10,14 +10,14 @@ from pydantic import SecretStr
 
 from tests.conftest import CreateDatabase
 from tests.integration.databases import execute, rows
+from tests.integration.dry_runs import IN_USE, dry_run, flat
 from tests.integration.legacy_shapes import ARRAY_NAMES
 from tests.integration.migrating import apply
-from tests.integration.rehearsing import IN_USE, dry_run, flat
 from worker.commands.migrations import migration_files
+from worker.dry_run.attempt import attempt
+from worker.dry_run.migrations import Migration
+from worker.dry_run.required import Required
 from worker.local.stack import StackInfo
-from worker.rehearsal.migrations import Migration
-from worker.rehearsal.rehearse import rehearse
-from worker.rehearsal.required import Required
 
 STATEMENT = re.compile(r"(?<=[:,] )(?:alter table|update) .+?(?=\.(?: |$)|, and push|, make)")
 NEW_SESSION = """
@@ -49,7 +49,7 @@ alter table public.therapy_sessions
 
 async def required_in(url: str) -> list[Required]:
     migrations = [Migration(file.name, file.read_text()) for file in migration_files()]
-    return (await rehearse(SecretStr(url), migrations)).required
+    return (await attempt(SecretStr(url), migrations)).required
 
 
 SHAPES = {
@@ -90,13 +90,13 @@ async def test_a_required_column_that_stops_a_migration_is_cured_by_its_recipe(
         url, "create table c3d_technical_data (id uuid primary key, session_id uuid unique)"
     )
     migrations = [Migration(file.name, file.read_text()) for file in migration_files()]
-    found = await rehearse(SecretStr(url), migrations)
+    found = await attempt(SecretStr(url), migrations)
     assert found.stop
     assert 'null value in column "id"' in found.stop.said
     assert "CH1 Raw" not in found.stop.said  # no values of a row
     (column,) = found.required
     await execute(url, column.default)
-    assert (await rehearse(SecretStr(url), migrations)).stop is None
+    assert (await attempt(SecretStr(url), migrations)).stop is None
 
 
 async def test_both_recipes_for_a_required_column_can_be_copied_from_the_terminal(

@@ -15,13 +15,13 @@ from yarl import URL
 
 from tests.conftest import PROJECT, CreateDatabase
 from tests.integration.databases import execute, rows
+from tests.integration.dry_runs import IN_USE, dry_run, everything, flat, locked
 from tests.integration.legacy_shapes import ARRAY_NAMES
-from tests.integration.rehearsing import IN_USE, dry_run, everything, flat, locked
 from worker.commands.migrations import migration_files
+from worker.dry_run.attempt import attempt
+from worker.dry_run.errors import DatabaseUnreachableError, DryRunGaveUpError
+from worker.dry_run.migrations import Migration
 from worker.local.stack import StackInfo
-from worker.rehearsal.errors import DatabaseUnreachableError, DryRunGaveUpError
-from worker.rehearsal.migrations import Migration
-from worker.rehearsal.rehearse import rehearse
 
 PASSWORD = "planted-by-a-test"
 SLOW = Migration(
@@ -66,7 +66,7 @@ async def test_whoever_waits_for_its_locks_waits_for_seconds_only(
 ) -> None:
     url = await blank_database()
     await execute(url, ARRAY_NAMES)
-    trial = asyncio.create_task(rehearse(SecretStr(url), [SLOW]))
+    trial = asyncio.create_task(attempt(SecretStr(url), [SLOW]))
     held = "select count(*) from pg_locks where granted and mode = 'AccessExclusiveLock'"
     while not (await rows(url, f"select exists ({held} having count(*) > 0) as held"))[0]["held"]:
         await asyncio.sleep(0.02)
@@ -84,9 +84,9 @@ async def test_a_dry_run_that_is_killed_leaves_no_lock(
     await execute(url, ARRAY_NAMES)
     script = (
         "import asyncio; from pydantic import SecretStr;"
-        "from worker.rehearsal.migrations import Migration;"
-        "from worker.rehearsal.rehearse import rehearse;"
-        f"asyncio.run(rehearse(SecretStr({url!r}), [Migration({SLOW.name!r}, {SLOW.sql!r})]))"
+        "from worker.dry_run.migrations import Migration;"
+        "from worker.dry_run.attempt import attempt;"
+        f"asyncio.run(attempt(SecretStr({url!r}), [Migration({SLOW.name!r}, {SLOW.sql!r})]))"
     )
     dying = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}
@@ -168,7 +168,7 @@ async def test_a_role_that_may_not_look_is_told(
     await execute(url, ARRAY_NAMES + "revoke all on therapy_sessions from postgres, anon;")
     stranger = str(URL(url).with_user("authenticator"))
     with pytest.raises(DatabaseUnreachableError, match=r"may not look .*\(SQLSTATE 42501\)"):
-        await rehearse(SecretStr(stranger), [SLOW])
+        await attempt(SecretStr(stranger), [SLOW])
 
 
 def test_without_asyncpg_it_says_what_to_install(tmp_path: Path) -> None:
@@ -202,5 +202,5 @@ async def test_without_locks_a_later_migration_is_not_begun(migrated_database: s
     await execute(migrated_database, f"delete from {history} where version in ({versions})")
     migrations = [Migration(file.name, file.read_text()) for file in files]
     async with locked(migrated_database, "access share"):
-        found = await rehearse(SecretStr(migrated_database), migrations, only_read=True)
+        found = await attempt(SecretStr(migrated_database), migrations, only_read=True)
     assert (found.applied, found.stop, found.tried) == (1, None, False)

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import asyncpg
 from pydantic import SecretStr
 
-from worker.rehearsal.errors import DatabaseUnreachableError
+from worker.dry_run.errors import DatabaseUnreachableError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

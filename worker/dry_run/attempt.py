@@ -11,13 +11,13 @@ from typing import Any, Final
 import asyncpg
 from pydantic import SecretStr
 
-from worker.rehearsal.comparison import Comparison, before, compared
-from worker.rehearsal.database import LOST, Connection, connected, is_lost
-from worker.rehearsal.dependents import Dependent, dependents
-from worker.rehearsal.errors import DatabaseUnreachableError, DryRunGaveUpError
-from worker.rehearsal.migrations import MARK, SAVEPOINT, Migration, applied, made_by, script
-from worker.rehearsal.required import Required, required_columns
-from worker.rehearsal.watch import HELD_SECONDS, TOTAL_SECONDS, Watch, watched
+from worker.dry_run.comparison import Comparison, before, compared
+from worker.dry_run.database import LOST, Connection, connected, is_lost
+from worker.dry_run.dependents import Dependent, dependents
+from worker.dry_run.errors import DatabaseUnreachableError, DryRunGaveUpError
+from worker.dry_run.migrations import MARK, SAVEPOINT, Migration, applied, made_by, script
+from worker.dry_run.required import Required, required_columns
+from worker.dry_run.watch import HELD_SECONDS, TOTAL_SECONDS, Watch, watched
 
 # Bounds of this transaction, whatever the role's own are. They hold on the server, so they end it
 # even when this program or the network dies.
@@ -55,7 +55,7 @@ class Said:
 
 
 @dataclass(slots=True)
-class Rehearsal:
+class Attempt:
     """What a dry run has found."""
 
     database: str  # its name, never its address
@@ -72,9 +72,9 @@ class Rehearsal:
     said: list[Said] = field(default_factory=list)
 
 
-async def rehearse(
+async def attempt(
     url: SecretStr, migrations: Sequence[Migration], *, only_read: bool = False
-) -> Rehearsal:
+) -> Attempt:
     """Run what is not applied yet in one transaction of the database, and take it back.
 
     Args:
@@ -113,12 +113,12 @@ async def _taken_back(connection: Connection) -> AsyncIterator[None]:
 
 async def _look(
     connection: Connection, migrations: Sequence[Migration], *, only_read: bool
-) -> Rehearsal:
+) -> Attempt:
     await connection.execute(_BOUNDS)
     database, role, server = await connection.fetchrow(_WHERE) or ("", "", "")
     done = await applied(connection, migrations)
     pending = [migration for migration in migrations if migration not in done]
-    found = Rehearsal(
+    found = Attempt(
         database=database,
         role=role,
         server=server,
@@ -141,14 +141,14 @@ async def _look(
     return found
 
 
-async def _run(connection: Connection, pending: Sequence[Migration], found: Rehearsal) -> None:
+async def _run(connection: Connection, pending: Sequence[Migration], found: Attempt) -> None:
     """Run all of them, and after a stop go back to what the ones before it did."""
     await _execute(connection, script(pending), found, pending[0].name)
     if found.stop:
         await connection.execute(f"rollback to savepoint {SAVEPOINT}")
 
 
-async def _execute(connection: Connection, sql: str, found: Rehearsal, current: str) -> None:
+async def _execute(connection: Connection, sql: str, found: Attempt, current: str) -> None:
     """Execute a script, and note what it says and where it stops."""
 
     def listen(_: Any, message: asyncpg.PostgresLogMessage) -> None:

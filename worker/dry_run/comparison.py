@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
-from worker.rehearsal.database import Connection
+from worker.dry_run.database import Connection
 
 _FUNCTIONS: Final = resources.files(__package__).joinpath("snapshot.sql")
 _BEFORE: Final = """
-select pg_temp.rehearsal_snapshot(), pg_temp.rehearsal_keep_statuses()
+select pg_temp.dry_run_snapshot(), pg_temp.dry_run_keep_statuses()
 """
 _AFTER: Final = """
-select pg_temp.rehearsal_snapshot() || jsonb_build_object(
-  'changed_statuses', pg_temp.rehearsal_changed_statuses()
+select pg_temp.dry_run_snapshot() || jsonb_build_object(
+  'changed_statuses', pg_temp.dry_run_changed_statuses()
 )
 """
 SESSIONS, TECHNICAL = "therapy_sessions.", "c3d_technical_data."

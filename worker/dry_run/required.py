@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from worker.rehearsal.database import Connection
+from worker.dry_run.database import Connection
 
 _QUERY: Final = resources.files(__package__).joinpath("required.sql")
 

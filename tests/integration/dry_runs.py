@@ -121,7 +121,7 @@ def flat(printed: str) -> str:
 async def heard_while(url: str, doing: asyncio.Future[Any]) -> list[str]:
     """Return what a logical slot, as Realtime has one, hears of a database meanwhile."""
     async with connected(as_role(url, SUPERUSER)) as admin:
-        slot = "rehearsing"
+        slot = "dry_run"
         await admin.execute(
             f"select pg_create_logical_replication_slot('{slot}', 'test_decoding', true)"
         )

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.rehearsal.database import Connection
+from worker.dry_run.database import Connection
 
-SAVEPOINT: Final = "rehearsal"
-MARK: Final = "rehearsal of "  # begins the INFO that names the migration which comes next
+SAVEPOINT: Final = "dry_run"
+MARK: Final = "dry run of "  # begins the INFO that names the migration which comes next
 
 _MADE: Final = re.compile(
     r"^\s*create (?:or replace )?(?:temporary )?(?:function|view|table|trigger|policy)"

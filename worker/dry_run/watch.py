@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from worker.rehearsal.database import LOST, Connection
+from worker.dry_run.database import LOST, Connection
 
 HELD_SECONDS: Final = 5.0  # from the first lock that others wait for, whether granted or asked for
 TOTAL_SECONDS: Final = 60.0  # without such a lock; one statement has half of it

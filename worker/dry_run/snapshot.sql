@@ -1,7 +1,7 @@
 -- What a dry run compares before and after the migrations. Made in the transaction that is taken
 -- back, so it disappears with it.
 
-create function pg_temp.rehearsal_count(relation text)
+create function pg_temp.dry_run_count(relation text)
 returns bigint
 language plpgsql
 as $$
@@ -16,37 +16,37 @@ end
 $$;
 
 -- Keeps each session's status, to see which become another.
-create function pg_temp.rehearsal_keep_statuses()
+create function pg_temp.dry_run_keep_statuses()
 returns void
 language plpgsql
 as $$
 begin
-  create temporary table rehearsal_statuses (id text, status text) on commit drop;
+  create temporary table dry_run_statuses (id text, status text) on commit drop;
   if 2 = (
     select count(*) from pg_attribute
     where attrelid = to_regclass('public.therapy_sessions')
       and attname in ('id', 'processing_status') and not attisdropped
   ) then
-    insert into rehearsal_statuses
+    insert into dry_run_statuses
     select to_jsonb(s.id) #>> '{}', s.processing_status::text from public.therapy_sessions as s;
   end if;
 end
 $$;
 
-create function pg_temp.rehearsal_changed_statuses()
+create function pg_temp.dry_run_changed_statuses()
 returns jsonb
 language plpgsql
 as $$
 declare
   changed jsonb := '[]';
 begin
-  if exists (select from pg_temp.rehearsal_statuses) then
+  if exists (select from pg_temp.dry_run_statuses) then
     select coalesce(
       jsonb_agg(jsonb_build_array(was, becomes, sessions) order by sessions desc, was), '[]'
     ) into changed
     from (
       select before.status as was, after.processing_status::text as becomes, count(*) as sessions
-      from pg_temp.rehearsal_statuses as before
+      from pg_temp.dry_run_statuses as before
       join public.therapy_sessions as after on (to_jsonb(after.id) #>> '{}') = before.id
       where before.status is distinct from after.processing_status::text
       group by 1, 2
@@ -56,13 +56,13 @@ begin
 end
 $$;
 
-create function pg_temp.rehearsal_snapshot()
+create function pg_temp.dry_run_snapshot()
 returns jsonb
 language sql
 as $$
   select jsonb_build_object(
-    'sessions', pg_temp.rehearsal_count('public.therapy_sessions'),
-    'technical_rows', pg_temp.rehearsal_count('public.c3d_technical_data'),
+    'sessions', pg_temp.dry_run_count('public.therapy_sessions'),
+    'technical_rows', pg_temp.dry_run_count('public.c3d_technical_data'),
     'columns', (
       select coalesce(jsonb_object_agg(
         (select relname from pg_class where oid = attrelid) || '.' || attname,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-from worker.rehearsal.database import Connection
+from worker.dry_run.database import Connection
 
 _QUERY: Final = resources.files(__package__).joinpath("dependents.sql")
 
