@@ -24,7 +24,7 @@ from worker.settings import DEFAULT_BUCKET
 
 BACKLOG = "P005/"  # where `Harness.recordings` puts them; single uploads come before
 SINGLE = "P001/"
-START_NUMBER = 1_000_000  # of the contents of single uploads: none is also in the backlog
+SINGLES_FROM = 1_000_000  # of the contents of single uploads: none is also in the backlog
 NEVER = "3600"  # seconds: what is not heard is not found in time
 SETTLE = 1.0  # seconds for who just started
 PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
@@ -79,7 +79,7 @@ class Uploader:
         self.content = content
         self._database = harness.database
         self._bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
-        self._numbers = count(START_NUMBER)
+        self._numbers = count(SINGLES_FROM)
         self._made: dict[str, asyncio.Future[float]] = {}
 
     def hear(self, *notification: Any) -> None:

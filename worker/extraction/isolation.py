@@ -26,6 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from worker.errors import ReaderLostError, TooCostlyC3DError
 
+NICENESS = 10  # of a child: reading comes after hearing of an upload and taking it in
 MEGABYTE = 1_000_000  # bytes
 # Two, so that a file which runs into its time limit delays only a second such file. Not for speed:
 # a backlog ran at 64 to 68 sessions per second with one child, 57 to 71 with two and 58 to 62 with
@@ -195,6 +196,7 @@ def _prepare(max_bytes: int, warm: Semaphore) -> None:
     # child ends, and then it has to end at once.
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(NICENESS)
     limit = _data_bytes() + max_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     warm.release()

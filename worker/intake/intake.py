@@ -31,8 +31,8 @@ INITIAL_DELAY, MAX_DELAY = 30.0, 3600.0  # seconds until an upload that has to w
 # An object of another size than Storage says may have been cut off on the way here. After so many
 # attempts, more than an hour, it is refused: each of them downloads it.
 MAX_SIZE_ATTEMPTS = 10
-# Shorter than sessions wait for each other: in a backlog, somebody waits for the newest upload.
-LINGER_SECONDS = 0.03
+# Long enough for a batch of what the slots hold, and short: somebody waits for the newest upload.
+LINGER_SECONDS = 0.01
 
 log = structlog.get_logger(__name__)
 

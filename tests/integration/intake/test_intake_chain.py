@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,12 +57,10 @@ async def test_a_webhook_is_answered_before_anything_is_downloaded(
         await worker.until("webhook_heard")
         await until_sessions(harness, 1)
         await worker.stop()
-    (session,) = await sessions(harness)
-    (answer,) = await harness.database.fetch(
-        "select status_code, content from net._http_response where created > $1",
-        session["created_at"] - timedelta(minutes=1),
+    answer = await harness.database.fetchval(
+        "select status_code from net._http_response order by id desc limit 1"
     )
-    assert answer["status_code"] == 202
+    assert answer == 202
 
 
 async def test_an_overwrite_gets_its_own_row_and_leaves_the_first(
