@@ -38,8 +38,9 @@ drop function if exists public.count_write();
 drop table if exists public.writes;
 """
 INSERT = """
-insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
-select * from unnest($1::text[], $2::text[], $3::integer[], $1::text[])
+insert into public.therapy_sessions
+  (file_path, file_hash, file_size_bytes, original_filename, hash_measured_at)
+select *, now() from unnest($1::text[], $2::text[], $3::integer[], $1::text[])
 on conflict (file_hash) do update set file_path = excluded.file_path  -- a repeat after a lost reply
 returning id
 """
