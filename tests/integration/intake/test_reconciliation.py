@@ -29,6 +29,7 @@ select 'c3d-files', format('P005/%s.c3d', to_char(each, 'FM0000')), 'v1', '{"siz
 from generate_series(1, $1) as each
 """
 NAME = "P005/{:04}.c3d"
+CHANGE_BUCKET = "update storage.objects set bucket_id = $2 where bucket_id = $1"
 AGE_BELLS = "update public.worker_bells set rung_at = rung_at - interval '2 minutes'"
 RING_MISSED = "insert into public.worker_bells (kind) values ('missed') returning id"
 SETTINGS = "select bucket, every_file from public.worker_settings"
@@ -146,10 +147,10 @@ async def test_a_moved_object_whose_version_stayed_is_noted_wherever_it_came_fro
     """Storage gives it a new version; a person in the SQL Editor may not."""
     await harness.database.execute("insert into storage.buckets (id, name) values ('old', 'old')")
     await harness.database.execute(FILL, 1)
-    await harness.database.execute("update storage.objects set bucket_id = 'old'")
+    await harness.database.execute(CHANGE_BUCKET, "c3d-files", "old")
     await sweep_of(harness, c3d_bucket="old").announce()
     try:
-        await harness.database.execute("update storage.objects set bucket_id = 'c3d-files'")
+        await harness.database.execute(CHANGE_BUCKET, "old", "c3d-files")
         assert await sweep_of(harness).announce() == 1
         assert (
             await harness.database.fetchval("select bucket_id from public.storage_intake")
