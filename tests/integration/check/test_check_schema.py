@@ -99,7 +99,7 @@ def test_where_the_api_says_nothing_the_missing_report_is_named() -> None:
 
 async def test_one_missing_function_names_its_migration(own_stack: StackInfo) -> None:
     hide = "alter function public.find_session(text, text, text) rename to hidden"
-    show = "alter function public.hidden(text, text) rename to find_session"
+    show = "alter function public.hidden(text, text, text) rename to find_session"
     async with broken(own_stack, hide, show):
         (line,) = (await found_in(own_stack))[Check.SCHEMA]
     assert (
