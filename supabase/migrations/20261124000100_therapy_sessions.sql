@@ -104,10 +104,13 @@ as $$
   )
   from (
     select count(*) as holders
-    from public.therapy_sessions as s,
-      lateral (select to_jsonb(s) ->> 'file_hash' as hash) as old  -- NULL without such a column
+    from (select null as file_hash) as without_such_a_column,
+      lateral (select file_hash::text as hash from public.therapy_sessions) as old
     where hash is not null
-    group by lower(hash), case when hash !~* '^[0-9a-f]{64}$' then hash end
+    -- Most are in lower case, and need no regular expression.
+    group by
+      lower(hash),
+      case when hash = lower(hash) then null when hash !~* '^[0-9a-f]{64}$' then hash end
     having count(*) > 1
   ) as shared
   having count(*) > 0
@@ -189,8 +192,9 @@ drop function
   pg_temp.check_therapy_sessions(), pg_temp.column_problems(), pg_temp.hash_problems(),
   pg_temp.name_problems();
 
--- Columns: added where they are missing, filled, then constrained ----------------------------
--- A time that was not recorded stays NULL; only new rows get a default.
+-- Columns: added where they are missing, then constrained ------------------------------------
+-- A time that was not recorded stays NULL; only new rows get a default. What can be filled in is filled
+-- by a later migration, because nobody can read the table until this one has ended.
 
 set local client_min_messages = warning;  -- no notice for each column that is there
 
@@ -211,45 +215,13 @@ alter table public.therapy_sessions
 
 set local client_min_messages = notice;
 
--- To fill in is not to change a session, so no trigger of the table sees it: updated_at stays.
-do $$
-declare
-  enabled name[] := array(
-    select tgname from pg_trigger
-    where tgrelid = 'public.therapy_sessions'::regclass and not tgisinternal and tgenabled = 'O'
-  );
-  trigger_name name;
-begin
-  foreach trigger_name in array enabled loop
-    execute format('alter table public.therapy_sessions disable trigger %I', trigger_name);
-  end loop;
-
-  update public.therapy_sessions
-  set original_filename = regexp_replace(file_path, '^.*/', '')
-  where original_filename is null;
-
-  update public.therapy_sessions
-  set processing_status = 'pending'
-  where processing_status is null;
-
-  update public.therapy_sessions
-  set file_hash = lower(file_hash)
-  where file_hash ~* '^[0-9a-f]{64}$' and file_hash <> lower(file_hash);
-
-  foreach trigger_name in array enabled loop
-    execute format('alter table public.therapy_sessions enable trigger %I', trigger_name);
-  end loop;
-end
-$$;
-
 alter table public.therapy_sessions
   alter id set default gen_random_uuid(), alter id set not null,
   alter file_path set not null,
   alter file_hash set not null,
   alter file_size_bytes set not null,
   alter patient_id drop not null,
-  alter processing_status set default 'pending', alter processing_status set not null,
-  alter original_filename set not null,
+  alter processing_status set default 'pending',
   alter game_metadata set default '{}',
   alter analytics_cache set default '{}',
   alter cache_hits set default 0,
@@ -284,7 +256,6 @@ drop function pg_temp.widen_file_hash();
 
 do $$
 declare
-  unique_column text;
   in_the_way record;
 begin
   if not exists (
@@ -295,22 +266,17 @@ begin
   end if;
 
   -- c3d_technical_data refers to id, so id has to be unique even where another column is the key.
-  foreach unique_column in array array['id', 'file_hash'] loop
-    if not exists (
-      select from pg_index
-      where indrelid = 'public.therapy_sessions'::regclass
-        and indisunique and indimmediate and indisvalid and indpred is null and indexprs is null
-        and indnkeyatts = 1
-        and indkey[0] = (
-          select attnum from pg_attribute where attrelid = indrelid and attname = unique_column
-        )
-    ) then
-      execute format(
-        'alter table public.therapy_sessions add constraint therapy_sessions_%1$s_key unique (%1$s)',
-        unique_column
-      );
-    end if;
-  end loop;
+  if not exists (
+    select from pg_index
+    where indrelid = 'public.therapy_sessions'::regclass
+      and indisunique and indimmediate and indisvalid and indpred is null and indexprs is null
+      and indnkeyatts = 1
+      and indkey[0] = (
+        select attnum from pg_attribute where attrelid = indrelid and attname = 'id'
+      )
+  ) then
+    alter table public.therapy_sessions add constraint therapy_sessions_id_key unique (id);
+  end if;
 
   -- A column that only the old system fills must not refuse this worker's sessions.
   for in_the_way in

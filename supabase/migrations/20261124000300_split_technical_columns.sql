@@ -13,12 +13,16 @@
 -- That is by design. A number that does not fit stops the migration.
 --
 -- A moved row has no extracted_at: this project did not extract it.
+--
+-- With a million sessions this takes a while. Nobody may write to them meanwhile, but everybody may
+-- read: only the drop, which comes last and takes a moment, keeps readers out.
 
 set local lock_timeout = '5s';
+set local statement_timeout = '1h';  -- the platform's two minutes are for requests
 
 do $$
 begin
-  lock table public.therapy_sessions in access exclusive mode;  -- the CLI allows this only in here
+  lock table public.therapy_sessions in share row exclusive mode;  -- the CLI allows this only in here
 end
 $$;
 
@@ -240,10 +244,3 @@ $$;
 select pg_temp.drop_old_columns();
 drop function pg_temp.drop_old_columns();
 drop table old_columns;
-
--- Completed means that the technical row exists ----------------------------------------------
-
-update public.therapy_sessions as s
-set processing_status = 'pending'
-where s.processing_status = 'completed'
-  and not exists (select from public.c3d_technical_data as t where t.session_id = s.id);

@@ -1,4 +1,4 @@
--- Makes therapy_sessions a queue: its columns, the five states, and the index of the claim.
+-- Makes therapy_sessions a queue: its columns. The five states follow in the next migration.
 --
 -- Reason: PostgreSQL is the queue and the coordinator, so a session and its place in the queue are
 -- one row and cannot disagree. The functions of the next migrations are the only ways between the
@@ -71,11 +71,8 @@ $$;
 select pg_temp.check_queue_columns();
 drop function pg_temp.check_queue_columns();
 
-update public.therapy_sessions set processing_attempts = 0 where processing_attempts is null;
-
 alter table public.therapy_sessions
   alter column processing_attempts set default 0,
-  alter column processing_attempts set not null,
   alter column processing_due_at set default now(),
   alter column processing_queued_at set default now();
 
@@ -95,11 +92,11 @@ comment on column public.therapy_sessions.read_mode is
   'header: only the first part of the file was read, so its content was not compared with file_hash, and there are no statistics. Empty: the whole file was read, or none of it yet.';
 
 -- States -------------------------------------------------------------------------------------
+-- The check of the old states goes, because it may not allow those that the next migration sets.
 
 do $$
 declare
   rule record;
-  put_back bigint;
 begin
   for rule in
     select conname, pg_get_constraintdef(oid) as definition
@@ -114,41 +111,5 @@ begin
     execute format('alter table public.therapy_sessions drop constraint %I', rule.conname);
     raise notice 'Replaced % on therapy_sessions: %', rule.conname, rule.definition;
   end loop;
-
-  -- Whoever sets a session to processing without a claim is another program: it has it for a day.
-  update public.therapy_sessions
-  set processing_due_at = coalesce(updated_at, created_at, now()) + interval '1 day'
-  where processing_status = 'processing' and processing_claim is null and processing_due_at is null;
-
-  update public.therapy_sessions
-  set
-    processing_status = 'pending',
-    processing_error = format('legacy_status: The session said %s before the queue was installed. A worker reads it again.', quote_literal(processing_status))
-  where processing_status not in ('pending', 'processing', 'completed', 'failed', 'skipped')
-    or (
-      processing_status = 'processing' and processing_claim is null and processing_due_at < now()
-    );
-  get diagnostics put_back = row_count;
-  if put_back > 0 then
-    raise notice '% sessions of an old or unknown state are pending; processing_error keeps what they said.', put_back;
-  end if;
-
-  if not exists (
-    select from pg_constraint
-    where conrelid = 'public.therapy_sessions'::regclass and conname = 'processing_status_is_known'
-  ) then
-    alter table public.therapy_sessions add constraint processing_status_is_known
-      check (processing_status in ('pending', 'processing', 'completed', 'failed', 'skipped'));
-  end if;
 end
 $$;
-
--- Index --------------------------------------------------------------------------------------
--- Serves the claim: what is pending or processing, the longest due first. Finished sessions are
--- not in it.
-
-create index if not exists therapy_sessions_unfinished on public.therapy_sessions (
-  processing_status,
-  (coalesce(processing_due_at, '-infinity'::timestamptz)),
-  created_at
-) where processing_status in ('pending', 'processing');

@@ -36,6 +36,7 @@ alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
 alter role authenticator set search_path = public, extensions;
 alter role postgres set search_path = "$user", public, extensions;
+alter role postgres set statement_timeout = '2min';
 
 -- extensions -----------------------------------------------------------------------------------
 create schema extensions authorization postgres;

@@ -20,7 +20,7 @@ from tests.integration.legacy_shapes import ARRAY_NAMES
 from worker.commands.migrations import migration_files
 from worker.dry_run.attempt import attempt
 from worker.dry_run.errors import DatabaseUnreachableError, DryRunGaveUpError
-from worker.dry_run.migrations import Migration
+from worker.dry_run.migrations import Migration, script
 from worker.local.stack import StackInfo
 
 PASSWORD = "planted-by-a-test"
@@ -75,6 +75,12 @@ async def test_whoever_waits_for_its_locks_waits_for_seconds_only(
     with pytest.raises(DryRunGaveUpError, match="longer than 5 seconds of held locks"):
         await trial
     assert await rows(url, OPEN) == [{"still": 0}]
+
+
+def test_no_migration_raises_the_limit_of_the_dry_run() -> None:
+    migrations = [Migration(file.name, file.read_text()) for file in migration_files()]
+    assert any("statement_timeout" in migration.sql for migration in migrations)
+    assert "statement_timeout" not in script(migrations)
 
 
 async def test_a_dry_run_that_is_killed_leaves_no_lock(
