@@ -123,7 +123,7 @@ returns setof text
 language sql
 as $$
   select format(
-    '%1$I is not this project''s: alter %2$s public.%1$I rename to %3$I;',
+    '%1$I is not this project''s: alter %2$s public.%1$I rename to %3$I.',
     c.relname, case c.relkind when 'v' then 'view' else 'table' end, c.relname || '_before'
   )
   from (values
@@ -136,7 +136,7 @@ as $$
   )
   union all
   select format(
-    'The function %1$s is not this project''s: alter function %1$s rename to %2$I;',
+    'The function %1$s is not this project''s: alter function %1$s rename to %2$I.',
     p.oid::regprocedure, p.proname || '_before'
   )
   from pg_proc as p

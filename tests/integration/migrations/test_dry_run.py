@@ -83,7 +83,7 @@ async def test_what_would_change_is_counted_and_named(
     assert "status: 1 of status completed becomes pending" in said
     assert "rows of c3d_technical_data: 3 would be made, 3 in all" in said
     assert "columns moved to c3d_technical_data: channel_count, channel_names," in said
-    assert "columns of therapy_sessions added: patient_code, processing_abandoned" in said
+    assert "columns of therapy_sessions added: hash_measured_at, patient_code," in said
     assert "indexes: new therapy_sessions_patient_code" in said
     assert "dropped sessions_by_path_and_count, sessions_by_rate" in said
     assert "NOTICE of 20261124000300_split_technical_columns.sql" in said
@@ -118,7 +118,6 @@ async def test_warnings_that_the_cli_does_not_show_are_told(
         ("completed", "pending", 1),
         ("reprocessing", "pending", 1),
         ("it's odd", "pending", 1),
-        ("processing", "pending", 1),
         (None, "pending", 1),
     }
     assert "left as they are" not in push(url, packages)
@@ -178,11 +177,13 @@ async def test_the_name_of_what_stops_is_right_when_a_migration_fails_in_the_mid
     blank_database: CreateDatabase,
 ) -> None:
     url = await blank_database()
-    await execute(url, "create view public.session_overview as select 1 as one")
+    await execute(
+        url, "create table c3d_technical_data (session_id uuid unique, channel_names json)"
+    )
     found = await found_in(url)
     assert found.stop
-    assert found.stop.migration == "20261124001000_session_overview.sql"
-    assert "session_overview" in found.stop.said or "column" in found.stop.said
+    assert found.stop.migration == "20261124000200_technical_data.sql"
+    assert "channel_names are not text[]" in found.stop.said
 
 
 async def test_the_checks_without_locks_find_the_same_stop(

@@ -19,7 +19,7 @@ from worker.dry_run.migrations import Migration
 from worker.dry_run.required import Required
 from worker.local.stack import StackInfo
 
-STATEMENT = re.compile(r"(?<=[:,] )(?:alter table|update) .+?(?=\.(?: |$)|, and push|, make)")
+STATEMENT = re.compile(r"(?<=[:,] )(?:alter table|alter view|update) .+?(?=\.(?: |$)|, and push|, make)")
 NEW_SESSION = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
 values ('P007/new.c3d', '{}', 1, 'new.c3d')
@@ -53,10 +53,7 @@ async def required_in(url: str) -> list[Required]:
 
 
 SHAPES = {
-    "no name": """
-      alter table therapy_sessions alter original_filename drop not null;
-      update therapy_sessions set original_filename = null where file_path = 'full.c3d';
-    """,
+    "somebody else's view": "create view session_overview as select 1 as one",
     "size as text": """
       alter table therapy_sessions drop column file_size_bytes;
       alter table therapy_sessions add file_size_bytes text default '16';
