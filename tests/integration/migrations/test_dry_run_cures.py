@@ -19,7 +19,9 @@ from worker.dry_run.migrations import Migration
 from worker.dry_run.required import Required
 from worker.local.stack import StackInfo
 
-STATEMENT = re.compile(r"(?<=[:,] )(?:alter table|alter view|update) .+?(?=\.(?: |$)|, and push|, make)")
+STATEMENT = re.compile(
+    r"(?<=[:,] )(?:alter table|alter view|update) .+?(?=\.(?: |$)|, and push|, make)"
+)
 NEW_SESSION = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
 values ('P007/new.c3d', '{}', 1, 'new.c3d')
