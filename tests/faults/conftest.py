@@ -18,7 +18,7 @@ from tests.faults.uploads import announce
 from worker.local.migrated import migrate
 from worker.local.packages import Packages
 
-RECORDINGS = 2600 if FULL else 300
+RECORDINGS = 2600 if FULL else 600
 ROWS = pytest.StashKey[list[Row]]()
 NOTES = pytest.StashKey[list[str]]()
 
