@@ -222,6 +222,17 @@ FROM_SQL = {
         ),
         "Use that one. You can delete this session.",
     ),
+    "other_status": (
+        "Another program set a status that this project does not know. `pending`, not an error.",
+        "None is needed: a worker reads the session.",
+    ),
+    "replaced": (
+        (
+            "What another program had written of the file was not what the file says; the old "
+            "values follow. `completed`, not an error."
+        ),
+        "None is needed: the session has the file's own values.",
+    ),
     "requeued": (
         (
             "A person, or an upload of its recording, requeued the session; the reason "

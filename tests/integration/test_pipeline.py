@@ -153,7 +153,7 @@ async def test_a_missing_object_fails_after_the_last_attempt(
 async def test_a_legacy_hash_gives_way_to_the_content_hash(
     harness: Harness, tmp_path: Path
 ) -> None:
-    session = await harness.session(RECORDING, file_hash="P005/a.c3d:1234")
+    session = await harness.session(RECORDING, file_hash="P005/a.c3d:1234", measured=False)
     async with harness.worker(tmp_path):
         row = await harness.until(session, "completed", "failed")
     assert row["processing_status"] == "completed"
@@ -166,7 +166,7 @@ async def test_a_legacy_hash_of_known_content_ends_as_duplicate(
     async with harness.worker(tmp_path, POLL_SECONDS="1"):
         first = await harness.session(RECORDING)
         await harness.until(first, "completed")
-        second = await harness.session(RECORDING, file_hash="legacy-of-the-same")
+        second = await harness.session(RECORDING, file_hash="legacy-of-the-same", measured=False)
         row = await harness.until(second, "completed", "failed")
     assert row["processing_status"] == "failed"
     assert row["processing_error"].startswith("duplicate_content: ")

@@ -39,7 +39,9 @@ TESTS = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted((PROJECT / "tests").rglob("*.py"))
 )
 # What a migration writes before the colon of processing_error.
-WRITTEN_BY_SQL = re.compile(r"processing_error = (?:format|concat)?\(?\s*'([a-z_]+): ")
+WRITTEN_BY_SQL = re.compile(
+    r"(?:processing_error :?= (?:format|concat|nullif)?\(?|then format\()\s*'([a-z_]+): "
+)
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

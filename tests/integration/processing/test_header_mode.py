@@ -89,7 +89,7 @@ async def test_a_legacy_hash_is_replaced_so_the_whole_file_is_read(
 ) -> None:
     recording = ghostly_recording(seconds=30.0)
     assert PREFIX_BYTES < len(recording) < 1_000_000
-    session = await harness.session(recording, file_hash="path-and-size")
+    session = await harness.session(recording, file_hash="path-and-size", measured=False)
     async with served(harness, tmp_path, Scale().weigh):
         row = await harness.until(session, "completed", "failed")
     assert (row["processing_status"], row["read_mode"]) == ("completed", None)
