@@ -138,7 +138,7 @@ declare
   );
   claimed public.therapy_sessions;
   right_hash text;
-  replaced text := '';
+  replaced text;  -- NULL: nothing, and then no error either
   kept jsonb := jsonb_build_object('channel_statistics', complete_session.statistics);
   twin uuid;
 begin
@@ -180,9 +180,9 @@ begin
     replaced := format(' file_hash was %s.', claimed.file_hash);
   end if;
   if claimed.hash_measured_at is null then  -- nor has one read the file
-    replaced := replaced || coalesce(
-      public.differing_values(complete_session.session, complete_session.technical), ''
-    );
+    replaced := nullif(concat(
+      replaced, public.differing_values(complete_session.session, complete_session.technical)
+    ), '');
   end if;
 
   begin
@@ -190,10 +190,7 @@ begin
     set
       processing_status = 'completed',
       processing_due_at = null,
-      processing_error = nullif(
-        'replaced: What another program had written was not what the file says.' || replaced,
-        'replaced: What another program had written was not what the file says.'
-      ),
+      processing_error = 'replaced: What another program had written was not what the file says.' || replaced,
       file_hash = right_hash,
       hash_measured_at = coalesce(s.hash_measured_at, clock_timestamp()),
       game_metadata = case jsonb_typeof(coalesce(s.game_metadata, 'null'))

@@ -120,7 +120,13 @@ begin
     then
       return null;
     end if;
-    perform public.note_uploads(array[new.id], wanted.every_file);
+    if public.note_uploads(array[new.id], wanted.every_file) = 0 and not exists (
+      select
+      from public.storage_intake as i
+      where i.object_id = new.id and i.version = coalesce(new.version, '')
+    ) then
+      bell := 'missed';  -- this role does not see the object
+    end if;
   exception when query_canceled or assert_failure or others then
     raise warning 'announce_upload: SQLSTATE %, so the upload was not noted; a worker reads the bucket.', sqlstate;
     perform set_config('lock_timeout', '50ms', true);

@@ -21,7 +21,6 @@ from worker.queueing.claim_loop import ClaimLoop
 from worker.queueing.outage import OutageCheck
 from worker.settings import Settings
 
-LOOP_POLL_SECONDS = 600.0  # the worker's poll wakes the loop when uploads are due
 MAX_AHEAD = 2  # times the slots: a fresh upload is hashed after those that were claimed before it
 
 
@@ -56,7 +55,6 @@ def make_intake_loop(
         take or intake.take,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,
-        poll_seconds=LOOP_POLL_SECONDS,
         max_pause_seconds=settings.poll_seconds,
         max_ahead=MAX_AHEAD,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,

@@ -23,6 +23,7 @@ from worker.queueing.outage import OutageCheck
 from worker.queueing.poison_detector import PoisonDetector
 from worker.queueing.queue import ItemT, Queue, named
 
+POLL_SECONDS = 600.0  # a worker's poll looks at the queue more often, and wakes the loop
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
 MAX_DRAIN_PAUSES, MAX_DRAIN_PAUSE = 10, 1.0  # in a row, and seconds of each: somebody looks on
 INITIAL_DELAY, MAX_DELAY = 5.0, 3600.0  # seconds until an item that alone meets trouble is due
@@ -40,8 +41,8 @@ class ClaimLoop(Generic[ItemT]):
         *,
         slots: int,
         lease_seconds: int,
-        poll_seconds: float,
         shutdown_timeout_seconds: float,
+        poll_seconds: float = POLL_SECONDS,
         max_pause_seconds: float = MAX_PAUSE,
         max_ahead: int = MAX_AHEAD,
         watchdog: Watchdog | None = None,

@@ -37,8 +37,6 @@ from worker.service.poll import Poll
 from worker.service.queue_stats import QueueStats
 from worker.settings import Settings
 
-LOOP_POLL_SECONDS = 600.0  # the poll wakes the loop when sessions are due
-
 log = structlog.get_logger(__name__)
 
 
@@ -149,7 +147,6 @@ def make_session_loop(
         processor.process,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,
-        poll_seconds=LOOP_POLL_SECONDS,
         max_pause_seconds=settings.poll_seconds,
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
         watchdog=watchdog,
