@@ -12,16 +12,8 @@ import pytest
 from docs.generate_errors import FAULTS, FROM_SQL, KINDS, PAGE, concrete, errors
 from worker.backend.object_store import _write
 from worker.dry_run.errors import PackageMissingError
-from worker.errors import (
-    ContradictoryC3DError,
-    DiskFullError,
-    ReaderLostError,
-    SettingError,
-    StackError,
-    UnfinishedC3DError,
-    UnsupportedC3DError,
-    WorkerError,
-)
+from worker.errors import DiskFullError, ReaderLostError, SettingError, StackError, WorkerError
+from worker.extraction.errors import ContradictoryC3DError, UnfinishedC3DError, UnsupportedC3DError
 from worker.extraction.isolation import Isolation
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import Raw, recording

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
+from worker.extraction.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
 from worker.extraction.frames import WORD, Count, DeclaredFrames, declared_frames
 from worker.extraction.reader import Metadata
 from worker.extraction.section import BLOCK

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError
+from worker.extraction.errors import ContradictoryC3DError, TruncatedC3DError
 from worker.extraction.frames import MAX_INTEGER
 from worker.extraction.game import game_metadata
 from worker.extraction.layout import Layout, resolve_layout

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import c3d
 import numpy as np
 
-from worker.errors import UnsupportedC3DError
+from worker.extraction.errors import UnsupportedC3DError
 from worker.extraction.section import clean_section, locate_section
 from worker.extraction.text import cleaned_text
 

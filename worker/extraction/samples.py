@@ -14,7 +14,7 @@ import numpy as np
 from c3d.c3d import DEC_to_IEEE_BYTES
 from numpy.typing import NDArray
 
-from worker.errors import TruncatedC3DError
+from worker.extraction.errors import TruncatedC3DError
 from worker.extraction.layout import POINT_WORDS, Layout
 from worker.extraction.reader import REAL_BYTES, Metadata
 from worker.extraction.section import DEC, MIPS

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
+from worker.extraction.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, GAME, WANTED
 
 PREFIX_BYTES = 256 * 1024  # holds all metadata, which end at byte 260,608 at the latest

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.errors import C3DError, UnsupportedC3DError
+from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.metadata import channel_names, channel_texts, open_recording
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks

@@ -11,12 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from worker.errors import (
-    C3DError,
-    NotC3DError,
-    TruncatedC3DError,
-    UnsupportedC3DError,
-)
+from worker.extraction.errors import C3DError, NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import MIPS, Raw, Value, ghostly_recording, record, recording

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError
+from worker.extraction.errors import ContradictoryC3DError, TruncatedC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import DEC, INTEL, MIPS, Raw, ghostly_recording, recording
@@ -225,7 +225,7 @@ def test_a_short_prefix_is_not_a_complete_answer() -> None:
 
 def test_extraction_does_not_rely_on_asserts() -> None:
     program = """
-from worker.errors import NotC3DError
+from worker.extraction.errors import NotC3DError
 from worker.extraction.metadata import read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import ghostly_recording

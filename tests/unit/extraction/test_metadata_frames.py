@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
+from worker.extraction.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import Raw, ghostly_recording, recording

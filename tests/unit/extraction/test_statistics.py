@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction import statistics
 from worker.extraction.analytics import analytics
+from worker.extraction.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.metadata import open_recording
 from worker.extraction.samples import read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
