@@ -36,17 +36,38 @@ class TruncatedC3DError(C3DError):
 
 
 class UnfinishedC3DError(C3DError):
-    """The file declares no frames but holds data: the program that wrote it never closed it."""
+    """The file declares no frames: nothing was recorded, or the file was never closed."""
 
     code = "c3d_unfinished"
-    cure = "The game did not close the file: record again, or repair it with a C3D editor."
+    cure = "Record again; where frames are there, a C3D editor can repair their count."
 
 
 class ContradictoryC3DError(C3DError):
-    """The file's own counts disagree, and its length does not confirm any of them."""
+    """The file contradicts itself, such as in its counts, and its length does not settle it."""
 
     code = "c3d_contradictory"
-    cure = "Its frame count cannot be trusted: export the recording again, in parts if it is long."
+    cure = "Upload the complete file again; if that is refused too, export it again."
+
+
+class OverlongC3DError(ContradictoryC3DError):
+    """The recording has more frames than the file's own counts can say: they wrapped or stopped."""
+
+    code = "c3d_overlong"
+    cure = "Record or export it in parts below 65,535 frames: at 33 frames a second, 33 minutes."
+
+
+class ChannelsUnclearC3DError(ContradictoryC3DError):
+    """The file contradicts itself about its analog channels, and its length does not settle it."""
+
+    code = "c3d_channels_unclear"
+    cure = "Export it again, or correct ANALOG:USED and ANALOG:RATE with a C3D editor."
+
+
+class RatesDisagreeC3DError(ContradictoryC3DError):
+    """The analog rate is not the frame rate times the samples a frame, so one of them is wrong."""
+
+    code = "c3d_rates_disagree"
+    cure = "Correct POINT:RATE or ANALOG:RATE with a C3D editor, or export it again."
 
 
 class TooCostlyC3DError(C3DError):
