@@ -130,7 +130,9 @@ async def test_a_session_requeued_after_it_was_read_is_downloaded(
     async with counted(harness, tmp_path, POLL_SECONDS="1") as (_, _, downloads):
         await harness.upload(RECORDING)
         (found,) = await all_sessions(harness, 1)
-        await harness.database.execute("select public.requeue_session($1, 'a try', true)", found["id"])
+        await harness.database.execute(
+            "select public.requeue_session($1, 'a try', true)", found["id"]
+        )
         (again,) = await all_sessions(harness, 1)
     assert again["processing_status"] == "completed"
     assert downloads.hits == 2
