@@ -133,7 +133,8 @@ create or replace function public.create_session(
   original_filename text,
   patient text default null,
   status text default 'pending',
-  measured boolean default false  -- file_hash is that of the content, beyond doubt
+  measured boolean default false,  -- file_hash is that of the content, beyond doubt
+  reserved_seconds double precision default 0  -- until others than who holds its bytes may claim it
 )
 returns table (
   session_id uuid,
@@ -164,9 +165,9 @@ begin
       execute format(
         'insert into public.therapy_sessions as s (
            file_path, file_hash, file_size_bytes, original_filename,
-           patient_id, patient_code, processing_status, hash_measured_at
+           patient_id, patient_code, processing_status, hash_measured_at, processing_due_at
          )
-         values ($1, $2, $3, $4, $5::%s, $6, $7, $8)
+         values ($1, $2, $3, $4, $5::%s, $6, $7, $8, $9)
          returning s.id',
         public.patient_type()
       )
@@ -176,7 +177,8 @@ begin
         create_session.original_filename,
         patient_id, case when patient_id is null then create_session.patient end,
         create_session.status,
-        case when create_session.measured then clock_timestamp() end;
+        case when create_session.measured then clock_timestamp() end,
+        now() + make_interval(secs => create_session.reserved_seconds);
       if session_id is null then
         raise exception 'A trigger before the insert leaves the row out'
           using errcode = 'triggered_action_exception';
@@ -239,8 +241,8 @@ begin
 end
 $$;
 
-revoke execute on function public.create_session(text, text, bigint, text, text, text, boolean) from public, anon, authenticated;
-grant execute on function public.create_session(text, text, bigint, text, text, text, boolean) to service_role;
-comment on function public.create_session(text, text, bigint, text, text, text, boolean) is
+revoke execute on function public.create_session(text, text, bigint, text, text, text, boolean, double precision) from public, anon, authenticated;
+grant execute on function public.create_session(text, text, bigint, text, text, text, boolean, double precision) to service_role;
+comment on function public.create_session(text, text, bigint, text, text, text, boolean, double precision) is
   'Makes the session of a file, or finds the one with its hash. Where the table takes none, it says why: patient_unknown, path_held or schema_refuses. A patient that is not known yet is left empty where that is allowed, and filled later.';
 
