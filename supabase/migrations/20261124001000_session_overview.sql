@@ -39,15 +39,17 @@ select
     when s.processing_status = 'pending' then 'waiting'
     when s.processing_status = 'processing' then 'being read'
     when s.processing_status = 'skipped' then 'skipped: no recording to read'
+    when is_taken_over then 'taken over: no worker has read it'
     else s.processing_status  -- failed, completed
   end as state,
   coalesce(s.patient_id::text, s.patient_code) as patient,
   s.original_filename as file,
   case
+    when is_taken_over then 'To have it read: c3d-worker requeue --migrated'
     when s.processing_status in ('completed', 'skipped') then null
     when s.processing_status = 'failed' then concat_ws(
       ' ',
-      coalesce(s.processing_error, 'It failed before this worker was installed.'),
+      coalesce(s.processing_error, 'Another program set it to failed.'),
       case
         when s.processing_error like 'duplicate\_content: %' then null  -- it would end the same way
         else format('To retry: c3d-worker requeue %s', s.id)
@@ -83,6 +85,13 @@ select
   s.file_path,
   s.id as session_id
 from public.therapy_sessions as s
+cross join lateral (
+  select
+    s.processing_status = 'completed'
+      and s.hash_measured_at is null
+      and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d')
+  as is_taken_over  -- as requeue_sessions finds it
+) as origin
 cross join lateral (
   select case s.processing_status
     when 'processing'
