@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.extraction.statistics import ChannelStatistics
 from worker.reports.inspection import Inspected
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
 
-STATISTICS_VERSION = 1  # increased whenever the same file would get other values
+STATISTICS_VERSION = 2  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
 MAX_NAME = 60  # characters of a name or a unit
 

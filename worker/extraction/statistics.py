@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.errors import C3DError, UnsupportedC3DError
+from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.metadata import channel_names, channel_texts, open_recording
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
@@ -50,7 +50,8 @@ class ChannelStatistics:
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     """Compute the statistics of every analog channel of the file at `path`; empty without any.
 
-    Where the file stores integers, the rails are the limits of the analog-to-digital converter.
+    Where the file stores integers, the rails are the limits of the analog-to-digital converter,
+    known from ANALOG:BITS or else from the extremes.
     Where it stores reals, they are the observed extremes, except zero, where a rectified signal
     rests; and such a channel counts as clipped only if more samples are at the rails than near
     them.
@@ -82,7 +83,8 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
     for block in sample_blocks(stream, metadata, layout, scaling):
         running.add(block)
     at_rails, near = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-    rails = known_rails(metadata, layout, scaling)
+    extremes = np.stack([running.minimum, running.maximum])
+    rails = known_rails(metadata, layout, scaling, extremes)
     low, high = _edges(running, RAIL_WIDTH) if rails is None else rails
     if np.any(running.minimum <= low) or np.any(running.maximum >= high):
         nearly_low, nearly_high = _edges(running, NEAR_WIDTH)
