@@ -63,6 +63,7 @@ MIGRATIONS = (
             "processing_abandoned",
             "processing_queued_at",
             "read_mode",
+            "read_by_version",
         ),
     ),
     Migration(

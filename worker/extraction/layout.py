@@ -37,9 +37,14 @@ class Layout:
     rotations_follow: bool = False  # declared ones of as many frames, and nothing after them
 
     @property
+    def words(self) -> int:
+        """The number of values in a frame."""
+        return self.points * POINT_WORDS + self.analog_words
+
+    @property
     def frame_bytes(self) -> int:
         """The length of a frame in bytes."""
-        return (self.points * POINT_WORDS + self.analog_words) * self.word_bytes
+        return self.words * self.word_bytes
 
     @property
     def channels(self) -> int:
@@ -101,23 +106,21 @@ def _analog_words(metadata: Metadata) -> list[tuple[int, int]]:
     """Return the analog values of a frame, each number with the samples of a channel among them.
 
     The header states the samples, and the rates imply them: some writers leave the header's words
-    at 0.
+    at 0. Where header and ANALOG:USED agree, the rates are not asked.
     """
+    words = metadata.header_integer("analog_count")
     in_header = metadata.header_integer("analog_per_frame")
     by_rates = ratio_to_frames(metadata, "ANALOG:RATE") or 0
     used = metadata.integer("ANALOG:USED")
-    pairs = [(metadata.header_integer("analog_count"), in_header or by_rates)]
-    if used is not None and used >= 0:
-        pairs.insert(0, (used * in_header, in_header))
-    if used is not None and used >= 0 and by_rates:
-        pairs.append((used * by_rates, by_rates))
-    return list(
-        dict.fromkeys(
-            (words, samples if words else 0)
-            for words, samples in pairs
-            if words <= MAX_ANALOG_WORDS
-        )
-    )
+    if used is None or used < 0:
+        pairs = [(words, in_header or by_rates)]
+    elif words and words == used * in_header:
+        pairs = [(words, in_header)]
+    else:
+        pairs = [(used * in_header, in_header), (words, in_header or by_rates)]
+        pairs += [(used * by_rates, by_rates)] if by_rates else []
+    possible = [(words, samples) for words, samples in pairs if words <= MAX_ANALOG_WORDS]
+    return list(dict.fromkeys((words, samples if words else 0) for words, samples in possible))
 
 
 def _word_bytes(metadata: Metadata) -> list[int]:
