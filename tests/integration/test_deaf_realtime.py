@@ -42,8 +42,8 @@ async def test_a_deaf_worker_says_so_reconnects_ever_more_seldom_and_recovers(
         through.worker(tmp_path, POLL_SECONDS=NEVER, HTTP_PORT=str(port)) as worker,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        for longest_pause in (0.5, 1.0):
-            event = await worker.until("realtime_deaf")
+        for name, longest_pause in (("realtime_deaf", 0.5), ("realtime_retried", 1.0)):
+            event = await worker.until(name)
             assert event["reason"] == DEAF
             assert longest_pause / 2 <= event["retry_in"] <= longest_pause
         ready = await http.get("/readyz")
