@@ -19,9 +19,9 @@ from worker.commands.entry import REFUSED, WRONG_CALL, extra, load
 from worker.commands.migrations import FOLDER, migration_files, project, tell_written
 from worker.commands.requeue import requeue
 from worker.commands.retake import retake
+from worker.commands.run import run
 from worker.commands.status import list_failed, show_status
 from worker.errors import WorkerError
-from worker.service.run import run as run_worker
 from worker.settings import load_database_url
 
 app = typer.Typer(
@@ -55,10 +55,7 @@ def _options(
         raise typer.Exit
 
 
-@app.command()
-def run() -> None:
-    """Serve sessions until stopped: hear, claim, download, read, complete."""
-    asyncio.run(run_worker(load(None)))
+app.command()(run)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from worker.extraction.isolation import Isolation
 from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
 from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
-from worker.observing.sd_notify import READY, STOPPING, notify
+from worker.observing.sd_notify import READY, STOPPING, notify, tell
 from worker.observing.watchdog import Watchdog
 from worker.processing.processor import Processor
 from worker.processing.session_queue import SessionQueue
@@ -186,6 +186,7 @@ async def check_start(
     Raises:
         UnavailableError: something is not there, or Supabase is in trouble.
     """
+    tell("Asks Supabase for what the worker needs.")
     await looks.look()  # whether the functions are of its version
     await metadata.check()
     await store.check()
