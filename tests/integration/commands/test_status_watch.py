@@ -26,7 +26,8 @@ async def until(stream: asyncio.StreamReader, words: str) -> str:
     read = b""
     async with asyncio.timeout(30):
         while words.encode() not in read:
-            assert (more := await stream.read(4096)), read.decode()
+            more = await stream.read(4096)
+            assert more, read.decode()
             read += more
     return read.decode()
 
