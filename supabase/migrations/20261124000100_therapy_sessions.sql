@@ -156,7 +156,7 @@ as $$
     'requeue_session', 'requeue_sessions', 'retake_objects', 'ring_probe', 'schema_version',
     'send_upload_webhook', 'set_aside_session', 'set_patient', 'share_settings', 'size_said',
     'start_abandoned', 'start_sessions', 'start_waiting', 'take_object', 'take_objects',
-    'technical_columns', 'touch_therapy_session', 'try_session', 'webhook_report',
+    'technical_columns', 'touch_therapy_session', 'try_session', 'webhook_report', 'whose_session',
     'write_technical_row'
     )
 $$;

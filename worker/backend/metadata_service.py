@@ -6,6 +6,7 @@ Every state changes in one SQL function, which is safe to call again after a rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -82,6 +83,12 @@ class MetadataService:
         row = found[0]
         session = UUID(row["session_id"])
         return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
+
+    async def name_file(self, session: UUID, name: str) -> None:
+        """Tell the session the name that its file had before it became the key of an object."""
+        query = self._supabase.table(SESSIONS).update({"original_filename": name})
+        with suppress(RejectedError):  # a rule of the table wants another name than that
+            await rest.rows(query.eq("id", str(session)))
 
     # --- phase 2 ------------------------------------------------------------------------------
 

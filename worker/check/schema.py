@@ -154,6 +154,7 @@ MIGRATIONS = (
         "20261124001200_existing_sessions.sql",
         functions=("find_session", "relink_session", "set_patient", "find_copy"),
     ),
+    Migration("20261124001210_whose_session.sql", functions=("whose_session",)),
     Migration(
         "20261124001220_take_objects.sql",
         functions=("finish_object", "take_object", "take_objects"),

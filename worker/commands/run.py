@@ -8,7 +8,8 @@ import os
 import structlog
 import typer
 
-from worker.commands.entry import WRONG_CALL, load
+from worker.commands.entry import load
+from worker.commands.exits import WRONG_CALL
 from worker.errors import WorkerError
 from worker.observing.logs import configure_logs
 from worker.observing.sd_notify import tell
@@ -17,7 +18,7 @@ from worker.service.run import run as serve
 log = structlog.get_logger(__name__)
 
 
-def run() -> None:
+def run_worker() -> None:
     """Serve sessions until stopped: hear, claim, download, read, complete."""
     form = os.environ.get("LOG_FORMAT", "")  # as a service has it, before anything is read
     try:
