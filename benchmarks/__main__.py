@@ -30,6 +30,8 @@ from benchmarks import (
     intake,
     latency,
     local_stack,
+    million,
+    open_snapshot,
     several_workers,
     upload_latency,
 )
@@ -45,6 +47,8 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "files": file_growth.measure,
     "idle": idle.measure,
     "claim": claim_growth.measure,
+    "snapshot": open_snapshot.measure,
+    "million": million.measure,
     "uploads": upload_latency.measure,
     "intake": intake.measure,
     "stack": local_stack.measure,

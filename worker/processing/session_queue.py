@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from worker.backend.horizon import Horizon, of_sessions
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
 from worker.errors import WorkerError
@@ -20,6 +21,7 @@ class SessionQueue:
     max_attempts: int
     bucket: str
     kind: str = "session"
+    horizon: Horizon = field(default_factory=of_sessions)
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted."""
@@ -30,7 +32,12 @@ class SessionQueue:
             max_attempts=self.max_attempts,
             with_abandoned=with_abandoned,
             bucket=self.bucket,
+            horizon=self.horizon,
         )
+
+    def look_at_all(self) -> None:
+        """Have the next claim look at all sessions."""
+        self.horizon.forget()
 
     async def extend(self, items: Sequence[ClaimedSession]) -> dict[UUID, bool]:
         """Extend the leases; return the sessions still this worker's, and which were extended."""
