@@ -95,6 +95,11 @@ class ClaimLoop(Generic[ItemT]):
         """Look at the queue soon. May be called at any time, any number of times."""
         self._changed.set()
 
+    def look_again(self) -> None:
+        """Look at all of the queue soon: something is due that the claims may pass by."""
+        self._queue.look_at_all()
+        self.wake()
+
     def stop(self) -> None:
         """Claim no more and finish what is active; called again: release it at once."""
         if self._stopping.is_set():
@@ -154,11 +159,15 @@ class ClaimLoop(Generic[ItemT]):
             self.stop()
         elif not claimed:
             await self._changed_within(self._poll_seconds)
+            if not self._changed.is_set():
+                self._queue.look_at_all()
 
     async def _claim(self) -> int:
         room = self._active.room(probing=self._is_outage)
         if not room:
             return 0
+        if self._draining:  # which ends when nothing is due
+            self._queue.look_at_all()
         leased_at = now()  # before the call: a lease may only be thought shorter
         async with answered_within(self._lease_seconds / 2):
             items = await self._queue.claim(

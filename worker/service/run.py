@@ -85,7 +85,7 @@ async def run(settings: Settings) -> None:
         loop = make_session_loop(metadata, processor, settings, of_sessions, outage, held=held)
         intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
         reconciliation = Reconciliation(
-            intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
+            intake.queue, intake_loop.look_again, every_seconds=settings.bucket_sweep_seconds
         )
         reconciliation.note(first_look)
 
@@ -99,8 +99,8 @@ async def run(settings: Settings) -> None:
         poll = Poll(
             looks,
             reconciliation,
-            wake_sessions=loop.wake,
-            wake_intake=intake_loop.wake,
+            wake_sessions=loop.look_again,
+            wake_intake=intake_loop.look_again,
             stop=stop,
             seconds=settings.poll_seconds,
         )
