@@ -131,7 +131,7 @@ class Beside:
             await queue.claim(uuid4(), limit=16)
 
         async def names() -> None:
-            await queue.announce_page("P500/")
+            await queue.announce_page("")
 
         async def dashboard() -> None:
             await self._harness.database.fetch(DASHBOARD)

@@ -111,7 +111,12 @@ begin
   order by s.created_at, s.id;
 
   if claim_sessions.waiting_since is not null and claim_sessions.abandoned_since is not null then
-    select due.waiting, due.abandoned into next_waiting_since, next_abandoned_since
+    -- Requests commit soon after the moment at which what they write is due. What commits later than
+    -- that waits until a worker looks at all.
+    select
+      least(due.waiting, right_now - interval '2 seconds'),
+      least(due.abandoned, right_now - interval '2 seconds')
+    into next_waiting_since, next_abandoned_since
     from public.still_due(
       right_now, claim_sessions.waiting_since, claim_sessions.abandoned_since
     ) as due;
@@ -377,8 +382,6 @@ grant execute on function public.fail_worn_out(timestamptz, integer, timestamptz
 comment on function public.fail_worn_out(timestamptz, integer, timestamptz) is
   'Fails the sessions whose lease ran out in their last attempt. A step of claim_sessions.';
 
--- Requests commit soon after the moment at which what they write is due. What commits later than that
--- waits until a worker looks at all.
 create or replace function public.still_due(
   right_now timestamptz,
   waiting_since timestamptz,
@@ -417,8 +420,6 @@ begin
     order by coalesce(s.processing_due_at, '-infinity'), s.created_at
     limit 1
   );
-  waiting := least(waiting, still_due.right_now - interval '2 seconds');
-  abandoned := least(abandoned, still_due.right_now - interval '2 seconds');
   return next;
 end
 $$;
@@ -427,4 +428,4 @@ revoke execute on function public.still_due(timestamptz, timestamptz, timestampt
   from public, anon, authenticated;
 grant execute on function public.still_due(timestamptz, timestamptz, timestamptz) to service_role;
 comment on function public.still_due(timestamptz, timestamptz, timestamptz) is
-  'Since when sessions have been waiting, or abandoned, that nobody has claimed, and that are not set aside: two seconds ago at the latest. A step of claim_sessions.';
+  'Since when sessions have been waiting, or abandoned, that nobody has claimed and that are not set aside, among those due since the times given. Empty: there are none.';

@@ -45,22 +45,12 @@ begin
     end if;
   else
     objects := array(
-      select distinct page.object_id
-      from (
-        select i.object_id
-        from public.storage_intake as i
-        where (retake_objects.after_object is null or i.object_id > retake_objects.after_object)
-          and i.bucket_id = retake_objects.bucket
-          and case retake_objects.which
-            when 'refused' then
-              i.outcome = 'refused'
-              and (retake_objects.code is null or retake_objects.code = public.code_of(i.detail))
-            else i.outcome in ('session', 'duplicate', 'skipped', 'refused')
-          end
-        order by i.object_id
-        limit retake_objects.batch_size
-      ) as page
-      order by page.object_id
+      select i.object_id
+      from public.storage_intake as i
+      where (retake_objects.after_object is null or i.object_id > retake_objects.after_object)
+        and (retake_objects.which = 'all' or i.outcome = 'refused')
+      order by i.object_id
+      limit retake_objects.batch_size
     );
     last_object := objects[cardinality(objects)];
   end if;

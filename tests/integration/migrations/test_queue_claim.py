@@ -55,6 +55,8 @@ async def test_claiming_returns_what_a_worker_needs_to_know(database: Connection
         "processing_attempts",
         "processing_due_at",
         "abandoned",
+        "next_waiting_since",
+        "next_abandoned_since",
     ]
 
 
