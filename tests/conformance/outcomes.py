@@ -14,7 +14,7 @@ from typing import Any
 from tests.conformance.shape import Row, Shape
 
 SECONDS = 20  # of processor time, for one file
-PATIENCE = 10 * SECONDS  # on a busy machine, or for a reader that waits for nothing
+WALL_SECONDS = 10 * SECONDS  # on a busy machine, or for a reader that waits for nothing
 MEGABYTES = 2000  # of address space
 PRECISION = 1.01e-3  # relative, of a rate: a measured one may stand for a nominal one
 
@@ -49,7 +49,7 @@ def outcome_in_child(shape: Shape, reader: str, file: Path) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=WALL_SECONDS,
             preexec_fn=_limit,
             check=False,
         )
