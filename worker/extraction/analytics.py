@@ -3,37 +3,79 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
+from worker.extraction.verdicts import sentence
 
-STATISTICS_VERSION = 1  # increased whenever the same file would get other values
+STATISTICS_VERSION = 2  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
 MAX_NAME = 60  # characters of a name or a unit
+SHORT_NAME = 12  # characters, where there are so many channels that only verdicts have room
 
 
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     """Return `version`, `channels` (one object each) and `omitted`.
 
-    `omitted` is the number of channels left out to stay below 64 KB. Numbers keep six significant
-    digits, the envelope three; names and units are cut at 60 characters.
+    Below 64 KB, every channel has its verdicts, then as many as have room their levels, then their
+    envelopes. `omitted` is the number of channels for which not even the verdicts have room.
+    Numbers keep six significant digits, verdicts and envelopes three; names and units are cut at 60
+    characters.
     """
+    kept = list(statistics)
     channels: list[dict[str, Any]] = []
-    omitted, length = 0, 0
-    for channel in statistics:
-        entry = _entry(channel)
-        length += _jsonb_length(entry)
-        if length <= MAX_BYTES:
-            channels.append(entry)
-        else:
-            omitted += 1
-    return {"version": STATISTICS_VERSION, "channels": channels, "omitted": omitted}
-
-
-def _entry(channel: ChannelStatistics) -> dict[str, Any]:
+    room = MAX_BYTES
+    for shaped in (_judged, _levelled, _entry):
+        for index, channel in enumerate(kept):
+            if shaped is _judged:
+                channels.append({})
+            before, entry = channels[index], shaped(channel)
+            larger = _jsonb_length(entry) - (_jsonb_length(before) if before else 0)
+            if larger <= room:
+                channels[index] = entry
+                room -= larger
+    present = [entry for entry in channels if entry]
     return {
+        "version": STATISTICS_VERSION,
+        "channels": present,
+        "omitted": len(kept) - len(present),
+    }
+
+
+def with_sentences(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `analytics` returned, and each verdict's sentence beside its code."""
+    channels = [
+        {
+            **channel,
+            "verdicts": [
+                {"code": each["code"], "sentence": sentence(each), **each}
+                for each in channel["verdicts"]
+            ],
+        }
+        for channel in statistics["channels"]
+    ]
+    return {**statistics, "channels": channels}
+
+
+def _judged(channel: ChannelStatistics) -> dict[str, Any]:
+    """Return what every channel has."""
+    said: dict[str, Any] = {
+        "name": channel.name[:SHORT_NAME],
+        "flat": channel.flat,
+        "clipped": channel.clipped,
+        "verdicts": [verdict.as_json() for verdict in channel.verdicts],
+    }
+    if channel.not_judged:
+        said["not_judged"] = list(channel.not_judged)
+    if channel.not_finite:
+        said["not_finite"] = channel.not_finite
+    return said
+
+
+def _levelled(channel: ChannelStatistics) -> dict[str, Any]:
+    return _judged(channel) | {
         "name": channel.name[:MAX_NAME],
         "unit": channel.unit[:MAX_NAME],
         "samples": channel.samples,
@@ -44,18 +86,33 @@ def _entry(channel: ChannelStatistics) -> dict[str, Any]:
         "mav": _rounded(channel.mean_absolute),
         "at_rails": _rounded(channel.at_rails),
         "not_finite": channel.not_finite,
-        "flat": channel.flat,
-        "clipped": channel.clipped,
-        "envelope": [_rounded(level, digits=3) for level in channel.envelope],
     }
+
+
+def _entry(channel: ChannelStatistics) -> dict[str, Any]:
+    envelope = [_rounded(level, digits=3) for level in channel.envelope]
+    return _levelled(channel) | {"envelope": envelope}
 
 
 def _jsonb_length(entry: dict[str, Any]) -> int:
     """Return the bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
     plain = json.dumps(entry, ensure_ascii=False)
-    numbers = [*entry["envelope"], *(each for each in entry.values() if isinstance(each, float))]
-    zeros = sum(len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in numbers if each)
+    zeros = sum(
+        len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in _reals(entry) if each
+    )
     return len(plain.encode()) + max(zeros, 0) + 2
+
+
+def _reals(entry: Mapping[str, Any]) -> Iterator[float]:
+    for value in entry.values():
+        if isinstance(value, float):
+            yield value
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, float):
+                    yield each
+                elif isinstance(each, dict):
+                    yield from _reals(each)
 
 
 def _rounded(value: float | None, digits: int = 6) -> float | None:
