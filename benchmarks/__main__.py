@@ -24,6 +24,7 @@ from rich.console import Console
 from benchmarks import (
     backlog,
     claim_growth,
+    egress,
     extraction,
     file_growth,
     idle,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "idle": idle.measure,
     "claim": claim_growth.measure,
     "uploads": upload_latency.measure,
+    "egress": egress.measure,
     "intake": intake.measure,
     "stack": local_stack.measure,
     "extraction": extraction.measure,

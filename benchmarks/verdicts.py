@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import CORPUS, PROJECT
-from worker.extraction.metadata import channel_texts, open_recording, rates
+from worker.extraction.metadata import channel_texts, open_recording
+from worker.extraction.rates import rates
 from worker.extraction.samples import Values, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import ChannelStatistics, channel_statistics
@@ -129,7 +130,7 @@ def _read(path: Path, index: int) -> _Channel | None:
     """Read one channel; None where it is flat, or shorter than twice the longest cut."""
     with path.open("rb") as stream:
         metadata, layout = open_recording(stream.read(PREFIX_BYTES), path.stat().st_size)
-        rate = rates(metadata, layout)[1]
+        rate = rates(metadata, layout.channels, layout.samples_per_frame)[1]
         scaling = read_scaling(metadata, layout.channels)
         blocks = [block[index] for block in sample_blocks(stream, metadata, layout, scaling)]
     samples = np.concatenate(blocks)

@@ -94,10 +94,12 @@ class MetadataService:
         max_attempts: int,
         with_abandoned: bool = True,
         bucket: str | None = None,
+        held: Sequence[UUID] = (),
     ) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
-        Called again with the same `claim`, it returns the sessions of the first call.
+        Those of `held` come before the others. Called again with the same `claim`, it returns the
+        sessions of the first call.
         """
         arguments = {
             "claim": str(claim),
@@ -106,6 +108,7 @@ class MetadataService:
             "max_attempts": max_attempts,
             "with_abandoned": with_abandoned,
             "bucket": bucket,
+            "held": [str(session) for session in held],
         }
         return [
             ClaimedSession(

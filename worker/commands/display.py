@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.extraction.statistics import ChannelStatistics
 from worker.extraction.verdicts import sentence
 from worker.reports.inspection import Inspected

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from worker.commands.display import recording, show_channels
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.reports.inspection import inspect_file
 
 

@@ -22,7 +22,7 @@ from worker.settings import Settings
 
 WATCH_SECONDS = 3.0  # between two queries
 INDENTED = (0, 0, 0, 2)  # cells of padding: a reason is below what it explains
-NO_ERROR = "It failed before this worker was installed."
+NO_ERROR = "Another program set it to failed."
 
 
 async def show_status(settings: Settings, console: Console, *, watch: bool, as_json: bool) -> None:

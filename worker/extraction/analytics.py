@@ -10,7 +10,7 @@ from typing import Any
 from worker.extraction.statistics import ChannelStatistics
 from worker.extraction.verdicts import sentence
 
-STATISTICS_VERSION = 2  # increased whenever the same file would get other values
+STATISTICS_VERSION = 3  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
 MAX_NAME = 60  # characters of a name or a unit
 SHORT_NAME = 12  # characters, where there are so many channels that only verdicts have room

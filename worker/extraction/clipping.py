@@ -41,7 +41,10 @@ class RailCounts:
         if limits is not None:
             stated = np.stack([low <= limits[0, :, 0], high >= limits[1, :, 0]])
         steps = span / np.maximum(levels - 1, 1)
-        at = np.where(stated, 0.0, AT * span)  # a converter's own limit is exact
+        at = np.broadcast_to(AT * span, stated.shape)
+        if limits is not None:  # which are exact, and may lie a step inside
+            reach = np.stack([limits[0, :, 0] - low, high - limits[1, :, 0]])
+            at = np.where(stated, reach, at)
         just = np.broadcast_to(np.maximum(JUST_INSIDE * span, NEXT_STEP * steps), at.shape)
         inside = np.broadcast_to(np.maximum(INSIDE * span, SECOND_STEP * steps), at.shape)
         self._widths = np.stack([at, just, inside], axis=1)  # of shape (2, 3, channels)

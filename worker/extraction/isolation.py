@@ -24,7 +24,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from worker.errors import ReaderLostError, TooCostlyC3DError
+from worker.errors import ReaderLostError
+from worker.extraction.errors import TooCostlyC3DError
 
 NICENESS = 10  # of a child: reading comes after hearing of an upload and taking it in
 MEGABYTE = 1_000_000  # bytes

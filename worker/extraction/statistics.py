@@ -14,12 +14,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.errors import C3DError, UnsupportedC3DError
 from worker.extraction.clipping import RailCounts
 from worker.extraction.dropouts import HeldRuns
+from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
 from worker.extraction.levels import Levels
-from worker.extraction.metadata import channel_names, channel_texts, open_recording, rates
+from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import known_rails, read_scaling, sample_blocks
@@ -96,7 +97,7 @@ class _FirstPass:
     def __init__(self, stream: BinaryIO, metadata: Metadata, layout: Layout) -> None:
         channels, samples = layout.channels, layout.frames * layout.samples_per_frame
         self.scaling = read_scaling(metadata, channels)
-        self.rate = rates(metadata, layout)[1]
+        self.rate = rates(metadata, channels, layout.samples_per_frame)[1]
         self.names = channel_names(metadata, channels)
         self.units = channel_texts(metadata, "ANALOG:UNITS", channels)
         self.bins = max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
@@ -114,7 +115,8 @@ class _FirstPass:
         self.levels = levels.counts()
         self.mains, self.motion = spectrum.shares().T
         self.finite = self.running.numbers.copy()
-        self.limits = known_rails(metadata, layout, self.scaling)
+        extremes = np.stack([self.running.minimum, self.running.maximum])
+        self.limits = known_rails(metadata, layout, self.scaling, extremes)
         self.dropouts = {
             index: found
             for index, each in enumerate(self.kinds)
@@ -123,7 +125,7 @@ class _FirstPass:
                     index,
                     rests=each is Kind.RESTING,
                     coarse=is_coarse(self.levels[index]),
-                    limits=() if self.limits is None else self.limits[:, index, 0],
+                    limits=() if self.limits is None else self.limits[:, index, 0].tolist(),
                 )
             )
         }

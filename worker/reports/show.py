@@ -21,8 +21,6 @@ from worker.extraction.analytics import STATISTICS_VERSION
 from worker.extraction.isolation import Isolation
 from worker.settings import Settings
 
-MEGABYTE = 1_000_000  # bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -78,7 +76,7 @@ async def _computed(
     path, size = session["file_path"], session["file_size_bytes"]
     seconds, megabytes = settings.extract_seconds, settings.extract_mb
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "recording").open("wb") as file:
-        max_bytes = settings.max_file_mb * MEGABYTE
+        max_bytes = settings.max_file_bytes
         measured = await store.fetch(path, file, size=size, max_bytes=max_bytes)
         if measured != session["file_hash"].lower():
             raise HashMismatchError(f"{path} has another content than its session says.")

@@ -84,7 +84,7 @@ async def test_an_idle_worker_feeds_the_watchdog_and_says_when_it_stops(
     harness: Harness, manager: Manager, tmp_path: Path
 ) -> None:
     async with _worker(harness.stack, tmp_path, manager):
-        for _ in range(4):
+        for _ in range(2):
             assert await manager.hear() == "WATCHDOG=1"
     heard = await manager.hear()
     while heard == "WATCHDOG=1":

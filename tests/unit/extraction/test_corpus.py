@@ -15,7 +15,7 @@ import c3d
 import numpy as np
 import pytest
 
-from worker.errors import NotC3DError
+from worker.extraction.errors import NotC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import channel_statistics
