@@ -101,6 +101,18 @@ def show(session: Annotated[UUID, typer.Argument(help="The session's id.")]) -> 
 
 
 @app.command()
+def judge(
+    *, limit: Annotated[int, typer.Option(min=1, help="How many sessions at most.")] = 100
+) -> None:
+    """Judge the channels of sessions that another version has read: each is downloaded again."""
+    settings = load()
+    from worker.commands.judge import judge_sessions  # noqa: PLC0415 - needs numpy
+
+    if not asyncio.run(judge_sessions(settings, Console(), limit)):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
 def check(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -37,8 +37,10 @@ async def show_session(settings: Settings, session: UUID, console: Console) -> N
 def kept(statistics: Mapping[str, Any]) -> Iterator[ChannelStatistics]:
     """Yield the channels of an object that `analytics` made; what had no room there is empty."""
     for channel in statistics["channels"]:
+        verdicts = tuple(Verdict(**verdict) for verdict in channel["verdicts"])
+        codes = {verdict.code for verdict in verdicts}
         yield ChannelStatistics(
-            name=channel["name"],
+            name=channel.get("name", ""),
             unit=channel.get("unit", ""),
             samples=channel.get("samples", 0),
             minimum=channel.get("min"),
@@ -48,9 +50,9 @@ def kept(statistics: Mapping[str, Any]) -> Iterator[ChannelStatistics]:
             mean_absolute=channel.get("mav"),
             at_rails=channel.get("at_rails", 0.0),
             not_finite=channel.get("not_finite", 0),
-            flat=channel["flat"],
-            clipped=channel["clipped"],
+            flat="flat" in codes,
+            clipped="clipped" in codes,
             envelope=tuple(channel.get("envelope", ())),
-            verdicts=tuple(Verdict(**verdict) for verdict in channel["verdicts"]),
+            verdicts=verdicts,
             not_judged=tuple(channel.get("not_judged", ())),
         )

@@ -13,29 +13,27 @@ from worker.extraction.verdicts import sentence
 STATISTICS_VERSION = 3  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
 MAX_NAME = 60  # characters of a name or a unit
-SHORT_NAME = 12  # characters, where there are so many channels that only verdicts have room
 
 
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     """Return `version`, `channels` (one object each) and `omitted`.
 
-    Below 64 KB, every channel has its verdicts, then as many as have room their levels, then their
-    envelopes. `omitted` is the number of channels for which not even the verdicts have room.
-    Numbers keep six significant digits, verdicts and envelopes three; names and units are cut at 60
-    characters.
+    Below 64 KB, every channel has its verdicts. As many as have room have their names as well, then
+    their levels, then their envelopes. `omitted` is the number of channels for which not even the
+    verdicts have room. Numbers keep six significant digits, verdicts and envelopes three; names and
+    units are cut at 60 characters.
     """
     kept = list(statistics)
-    channels: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = [{} for _ in kept]
+    lengths = [0] * len(kept)
     room = MAX_BYTES
-    for shaped in (_judged, _levelled, _entry):
+    for entry_of in (_judged, _named, _levelled, _whole):
         for index, channel in enumerate(kept):
-            if shaped is _judged:
-                channels.append({})
-            before, entry = channels[index], shaped(channel)
-            larger = _jsonb_length(entry) - (_jsonb_length(before) if before else 0)
-            if larger <= room:
-                channels[index] = entry
-                room -= larger
+            entry = entry_of(channel)
+            length = _jsonb_length(entry)
+            if length - lengths[index] <= room:
+                room -= length - lengths[index]
+                channels[index], lengths[index] = entry, length
     present = [entry for entry in channels if entry]
     return {
         "version": STATISTICS_VERSION,
@@ -61,12 +59,7 @@ def with_sentences(statistics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged(channel: ChannelStatistics) -> dict[str, Any]:
     """Return what every channel has."""
-    said: dict[str, Any] = {
-        "name": channel.name[:SHORT_NAME],
-        "flat": channel.flat,
-        "clipped": channel.clipped,
-        "verdicts": [verdict.as_json() for verdict in channel.verdicts],
-    }
+    said: dict[str, Any] = {"verdicts": [verdict.as_json() for verdict in channel.verdicts]}
     if channel.not_judged:
         said["not_judged"] = list(channel.not_judged)
     if channel.not_finite:
@@ -74,9 +67,13 @@ def _judged(channel: ChannelStatistics) -> dict[str, Any]:
     return said
 
 
+def _named(channel: ChannelStatistics) -> dict[str, Any]:
+    said = {"name": channel.name[:MAX_NAME], "flat": channel.flat, "clipped": channel.clipped}
+    return said | _judged(channel)
+
+
 def _levelled(channel: ChannelStatistics) -> dict[str, Any]:
-    return _judged(channel) | {
-        "name": channel.name[:MAX_NAME],
+    return _named(channel) | {
         "unit": channel.unit[:MAX_NAME],
         "samples": channel.samples,
         "min": _rounded(channel.minimum),
@@ -89,7 +86,7 @@ def _levelled(channel: ChannelStatistics) -> dict[str, Any]:
     }
 
 
-def _entry(channel: ChannelStatistics) -> dict[str, Any]:
+def _whole(channel: ChannelStatistics) -> dict[str, Any]:
     envelope = [_rounded(level, digits=3) for level in channel.envelope]
     return _levelled(channel) | {"envelope": envelope}
 

@@ -18,6 +18,7 @@ INSIDE = 5e-2
 # With few distinct values these hold the next one and the one after it as well.
 NEXT_STEP, SECOND_STEP = 1.5, 2.5  # steps
 MIN_SAMPLES = 6  # at the limits; an EMG channel of the labelled list has 8, all single peaks
+MIN_TOUCHES = 2  # at the same limit: every signal has one largest sample
 MIN_SHARE = 1e-4  # of the samples: 0.1 s in a quarter of an hour
 MAX_SHARE = 0.5  # at one extreme: above, the channel rests there
 
@@ -78,6 +79,8 @@ class RailCounts:
         """
         at, within_just, within_inside = self._counts.swapaxes(0, 1)
         just, inside = within_just - at, within_inside - within_just
-        limited = (at >= just) & (2 * at >= inside) & (at <= MAX_SHARE * numbers)
+        limited = (
+            (at >= MIN_TOUCHES) & (at > just) & (2 * at >= inside) & (at <= MAX_SHARE * numbers)
+        )
         at_limits = np.where(limited | self._stated, at, 0).sum(axis=0)
         return at_limits, at_limits >= np.maximum(MIN_SAMPLES, MIN_SHARE * numbers)

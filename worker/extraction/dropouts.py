@@ -25,6 +25,8 @@ MAX_LENGTH = 4096  # samples: longer runs count as that long where lengths are c
 FAR = 0.25  # of the span of everything else; GHOSTLY's lost packets are 1.7 outside
 GAP = 3.0  # a dropout is so many times as long as the longest run that it is not
 MIN_OTHERS = 10  # runs beside each dropout: a switch has few values, and long runs of each
+LEAP = 3.0  # times the largest step between the samples next to a run
+NEXT_TO = 16  # samples
 REST_SHARE = 0.5  # of the samples, zero while a rectified signal rests; GHOSTLY's: 0.62 to 0.99
 RESTS_BELOW = 10.0  # Hz, root mean square frequency: no EMG; forces and angles rest at zero
 
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     length: int  # samples
     start: int  # index of the first
     value: float
+    leaps: bool = False  # the signal leaps to it, or away, from much farther than it moved before
 
     @property
     def end(self) -> int:
@@ -125,7 +128,8 @@ class HeldRuns:
         head = int(starts[0])
         if before + head >= MIN_RUN:
             value = float(self._last[index, 0] if before else samples[0])
-            channel.keep(Run(before + head, self._seen - before, value))
+            leaps = _leaps(value, samples[head : head + NEXT_TO])
+            channel.keep(Run(before + head, self._seen - before, value, leaps))
         lengths = np.diff(starts, append=len(same))
         closed, tail = lengths[:-1], int(lengths[-1])
         channel.number += len(closed)
@@ -143,8 +147,11 @@ class HeldRuns:
         long = (closed >= min(_outlasting(sizes.tolist()), MAX_LENGTH)) & (closed >= MIN_RUN)
         long |= ~short[:-1] & ~((low <= values[:-1]) & (values[:-1] <= high))
         for at in np.flatnonzero(long).tolist():
-            run = Run(int(closed[at]), self._seen + int(starts[at]), float(values[at]))
-            channel.keep(run)
+            start, end, value = int(starts[at]), int(starts[at + 1]), float(values[at])
+            leaps = _leaps(value, samples[end : end + NEXT_TO]) and (
+                start == 0 or _leaps(value, samples[max(start - NEXT_TO, 0) : start][::-1])
+            )
+            channel.keep(Run(end - start, self._seen + start, value, leaps))
         if np.any(values[~short] == 0):
             channel.weigh(samples[np.repeat(short, lengths)] if head == 0 else samples[:0])
         return tail, float(low), float(high)
@@ -189,7 +196,7 @@ class HeldRuns:
             elif is_far:
                 is_lost = True
             else:  # at an extreme that the signal swings to, it is clipping
-                is_lost = not rests and (coarse or low < run.value < high)
+                is_lost = not rests and (coarse or run.leaps or low < run.value < high)
             if is_lost:
                 found.append(run)
         if len(found) * MIN_OTHERS > channel.number:
@@ -227,6 +234,12 @@ def repeats(same: np.ndarray, number: int) -> np.ndarray:
         same = same[..., step:] & same[..., :-step]
         reach += step
     return same
+
+
+def _leaps(value: float, beside: Values) -> bool:
+    """Whether the way from a run's value to the samples beside it, the nearest first, is a leap."""
+    steps = np.abs(np.diff(beside))
+    return len(steps) > 0 and bool(abs(beside[0] - value) > LEAP * steps.max())
 
 
 def _outlasting(lengths: list[int]) -> float:

@@ -92,7 +92,9 @@ async def test_nothing_is_said_without_a_signal(database: Connection) -> None:
     assert await signal(database, [], count=0) is None
     waiting = await add(database)
     assert (
-        await database.fetchval("select signal from session_overview where session_id = $1", waiting)
+        await database.fetchval(
+            "select signal from session_overview where session_id = $1", waiting
+        )
         is None
     )
 
