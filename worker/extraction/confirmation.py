@@ -74,8 +74,9 @@ def _settled(layouts: list[Layout], declared: DeclaredFrames, size: int) -> Layo
     layout = fitting.popitem()[1]
     # A cut can leave as much as the least of the declarations says. So a shorter frame is taken
     # over others only where it is confirmed to the byte, and a lesser count not at all; but one
-    # frame too many is a way of counting.
-    if layout.spare and any(other.words > layout.words for other in layouts):
+    # frame too many is a way of counting. Rates that contradict the header refuse by themselves.
+    longer = [each for each in layouts if each.words > layout.words and not each.against_header]
+    if longer and layout.spare:
         raise _unsettled(layouts, declared, size)
     most = max(count.frames for count in declared.counts)
     if most > layout.frames + (layout.spare == 0):

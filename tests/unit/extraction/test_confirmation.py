@@ -37,6 +37,14 @@ def test_samples_that_only_the_rates_declare_are_found(points: int, end: bytes) 
     assert read(without_analog_words(file) + end).row() == read(file).row()
 
 
+def test_samples_that_the_header_forgets_to_multiply_are_found_by_the_rates() -> None:
+    header = {"analog": 4, "samples_per_frame": 1}
+    file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
+    assert read(file).original_sample_count == 1000
+    with pytest.raises(ChannelsUnclearC3DError, match="4 or 40 analog values a frame"):
+        read(file + bytes(3000))
+
+
 def test_a_header_without_the_samples_of_a_channel_is_completed_by_the_rates() -> None:
     header = {"samples_per_frame": 0}
     file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
