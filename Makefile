@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-faults test-contract fuzz conformance bench wheel lock clean
+.PHONY: help demo test lint test-faults test-contract fuzz conformance bench verdicts wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ conformance: $(INSTALLED)  ## three readers against a hundred odd shapes of file
 
 bench: $(INSTALLED)  ## each measurement beside its rival, in one run; docs/benchmarks.md (BENCH=quick: tiny)
 	$(BIN)/python -m benchmarks
+
+verdicts: $(INSTALLED)  ## precision and recall of the verdicts on the labelled channels
+	$(BIN)/python -m benchmarks.verdicts
 
 wheel: $(INSTALLED)  ## dist/*.whl, which runs without a clone, and the sdist
 	rm -rf dist

@@ -123,7 +123,17 @@ select
   s.created_at as uploaded_at,
   case when s.hash_measured_at is not null then t.extracted_at end as read_at,
   s.file_path,
-  s.id as session_id
+  s.id as session_id,
+  case when s.processing_status = 'completed' and t.channel_count > 0 then
+    case
+      when heard.faults is not null then heard.faults
+      when heard.judged is null then 'not judged: c3d-worker judge'
+      when heard.judged < t.channel_count
+        then format('not judged: %s of %s channels', t.channel_count - heard.judged, t.channel_count)
+      when heard.partly then 'nothing found; hum and motion cannot be judged'
+      else 'good'
+    end
+  end as signal
 from public.therapy_sessions as s
 cross join lateral (
   select
@@ -198,6 +208,21 @@ left join lateral (
   where known.session_id = s.id
   offset 0
 ) as t on true
+-- What was found in the channels. The cache is a column of the application's as well, so nothing in
+-- it is taken for granted.
+left join lateral (
+  select
+    count(*) filter (where jsonb_typeof(channel.said -> 'verdicts') = 'array') as judged,
+    bool_or(channel.said ? 'not_judged') as partly,
+    public.channel_faults(kept.channels) as faults
+  from (select s.analytics_cache -> 'channel_statistics' -> 'channels' as channels) as kept
+  cross join lateral jsonb_array_elements(
+    case when jsonb_typeof(kept.channels) = 'array' then kept.channels end
+  ) as channel (said)
+  group by kept.channels
+  having bool_or(channel.said ? 'verdicts')
+  offset 0
+) as heard on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;
@@ -225,5 +250,7 @@ comment on column public.session_overview.uploaded_at is 'When the session was c
 comment on column public.session_overview.read_at is
   'When the worker read the file. Empty for values taken over from the old system.';
 comment on column public.session_overview.file_path is 'Path of the recording in the bucket.';
+comment on column public.session_overview.signal is
+  'Whether the recording worked: good, or the worst faults of its channels, or what could not be judged. Empty before it is read.';
 comment on column public.session_overview.session_id is
   'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';

