@@ -20,9 +20,12 @@ UNITS = {
     "sampling_rate": "Hz",
     "duration_seconds": "s",
 }
-MIN_WIDTH = 40  # characters for values, so that successive tables line up
+MIN_WIDTH = 28  # characters for values, so that successive tables line up
 BARS = "▁▂▃▄▅▆▇█"
+ACTIVITY = "activity"
 MAX_SPARKLINE = 24  # characters
+NAME_WIDTH = 16  # characters for a channel's name, and for what warns of it
+NUMBERS_WIDTH = NAME_WIDTH + 3 * len("  -1.23e-05") + len("  unit  ")  # of all but the activity
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:
@@ -45,20 +48,27 @@ def recording(inspected: Inspected) -> Table:
     return facts(title, {**found.row(), **game})
 
 
-def channels(statistics: Iterable[ChannelStatistics]) -> Table:
-    """Return a table with a line for each analog channel, which makes a dead electrode obvious."""
+def channels(statistics: Iterable[ChannelStatistics], width: int) -> Table:
+    """Return a table with a line for each analog channel, which makes a dead electrode obvious.
+
+    What warns stands below the channel's name, so that nothing else takes its place; the
+    activity has what is left of `width`, in characters.
+    """
     table = Table(box=None, pad_edge=False)
-    table.add_column("channel", style="cyan", overflow="fold", min_width=16)
+    table.add_column("channel", style="cyan", overflow="fold", min_width=NAME_WIDTH)
     for heading in ("min", "max", "RMS"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("unit", overflow="fold")
-    table.add_column("activity over time", no_wrap=True)
-    table.add_column("", style="red", overflow="fold")
+    bars = min(MAX_SPARKLINE, width - NUMBERS_WIDTH)
+    if bars >= len(ACTIVITY):
+        table.add_column(ACTIVITY, no_wrap=True)
     for each in statistics:
         values = (_short(value) for value in (each.minimum, each.maximum, each.rms))
-        flags = ", ".join(_flags(each))
         name, unit = Text(each.name or NO_VALUE), Text(each.unit)
-        table.add_row(name, *values, unit, sparkline(each.envelope), flags)
+        if flags := _flags(each):
+            name.append(f"\n{', '.join(flags)}", "bold red")
+        cells: tuple[Text | str, ...] = (name, *values, unit, sparkline(each.envelope, bars))
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 

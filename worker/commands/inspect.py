@@ -28,5 +28,5 @@ def inspect_files(
             continue
         console.print(recording(each))
         if each.statistics:
-            console.print(channels(each.statistics))
+            console.print(channels(each.statistics, console.width))
     return not any(isinstance(each.found, C3DError) for each in inspected)

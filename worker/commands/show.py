@@ -28,7 +28,7 @@ async def show_session(settings: Settings, session: UUID, console: Console) -> N
     console.print("\n[bold italic]channels[/]: ", end="")
     console.print(shown.said, markup=False, highlight=False)
     if shown.statistics:
-        console.print(channels(kept(shown.statistics)))
+        console.print(channels(kept(shown.statistics), console.width))
         if omitted := shown.statistics.get("omitted"):
             console.print(f"and {omitted:,} channels more than are kept", highlight=False)
 

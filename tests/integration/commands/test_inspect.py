@@ -88,17 +88,24 @@ def test_statistics_are_shown_with_a_sparkline_per_channel(good: Path) -> None:
     ]
 
 
-def test_a_dead_and_a_saturated_electrode_are_flagged(tmp_path: Path) -> None:
-    samples = np.zeros((1000, 2), dtype=np.float32)
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_a_dead_and_a_saturated_electrode_are_flagged_at_any_width(
+    tmp_path: Path, width: int
+) -> None:
+    samples = np.full((1000, 3), -1.23e-5, dtype=np.float32)
     samples[:, 1] = np.clip(np.sin(np.arange(1000) / 7) * 2, -1, 1)
+    samples[::2, 2] = np.nan
     path = tmp_path / "electrodes.c3d"
-    path.write_bytes(recording(samples, labels=["dead", "saturated"]))
-    ended = CliRunner().invoke(app, ["inspect", "--statistics", str(path)])
-    dead, saturated = ended.stdout.splitlines()[-2:]
-    assert dead.startswith("dead")
-    assert dead.rstrip().endswith("flat")
-    assert saturated.startswith("saturated")
-    assert "clipped 6" in saturated
+    labels = ["dead", "saturated", "left vastus medialis, lower part"]
+    path.write_bytes(recording(samples, labels=labels))
+    shown = CliRunner().invoke(
+        app, ["inspect", "--statistics", str(path)], env={"COLUMNS": str(width)}
+    )
+    lines = [line.split("  ")[0].strip() for line in shown.stdout.splitlines()]
+    assert lines[lines.index("dead") + 1] == "flat"
+    assert lines[lines.index("saturated") + 1].startswith("clipped 6")
+    assert "500 not finite" in " ".join(lines[lines.index("saturated") + 2 :])
+    assert "…" not in shown.stdout.partition("channel")[2]
 
 
 def test_json_holds_the_statistics_where_they_are_asked_for(good: Path) -> None:
