@@ -8,7 +8,7 @@ override FILE := $(value FILE)
 export FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-faults test-contract fuzz bench wheel lock clean
+.PHONY: help demo test lint test-faults test-contract fuzz conformance bench verdicts wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -34,8 +34,14 @@ test-contract: $(INSTALLED)  ## the contract against a real project (see CONTRIB
 fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (ten minutes)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/extraction/test_mutations.py --timeout 7200
 
+conformance: $(INSTALLED)  ## three readers against a hundred odd shapes of file
+	$(BIN)/python -m tests.conformance
+
 bench: $(INSTALLED)  ## each measurement beside its rival (BENCH=quick: tiny)
 	$(BIN)/python -m benchmarks
+
+verdicts: $(INSTALLED)  ## precision and recall of the verdicts on the labelled channels
+	$(BIN)/python -m benchmarks.verdicts
 
 wheel: $(INSTALLED)  ## the wheel and the sdist, in dist/
 	rm -rf dist

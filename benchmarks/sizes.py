@@ -17,12 +17,15 @@ class Sizes:
     files: tuple[int, ...]  # million bytes of the recordings that grow
     completed: tuple[int, ...]  # finished sessions beside which a claim is timed
     claims: int  # of each kind
+    claimed_before: int  # sessions, before a claim beside an open transaction
+    beside: tuple[int, ...]  # sessions beside which uploads are taken in, and read
     late_backlog: int  # sessions a round while Storage is slow, for each worker
     workers: tuple[int, ...]
     idle_seconds: float
     upload: int  # bytes of the object that is taken in
     uploads: int  # objects that a backfill takes in
     upload_backlog: int  # uploads that are taken in while one more arrives
+    rush: int  # uploads at once, of which the bytes are counted
     reads: int  # of each file, by every reader
     minutes: tuple[int, ...]  # of the recordings whose reading takes ever more memory
 
@@ -36,12 +39,15 @@ FULL = Sizes(
     files=(1, 10, 100, 1000),
     completed=(100, 10_000, 1_000_000),
     claims=60,
+    claimed_before=40_000,
+    beside=(1_000, 100_000, 1_000_000),
     late_backlog=400,
     workers=(1, 2, 4),
     idle_seconds=180.0,
     upload=500_000_000,
     uploads=500,
     upload_backlog=1000,
+    rush=1000,
     reads=15,
     minutes=(1, 5, 30),
 )
@@ -54,12 +60,15 @@ QUICK = Sizes(
     files=(1, 20),
     completed=(100, 10_000),
     claims=10,
+    claimed_before=4_000,
+    beside=(1_000, 10_000),
     late_backlog=60,
     workers=(1, 2),
     idle_seconds=4.0,
     upload=30_000_000,
     uploads=40,
     upload_backlog=200,
+    rush=60,
     reads=2,
     minutes=(1, 3),
 )

@@ -49,11 +49,13 @@ select
     when s.processing_status = 'pending' then 'waiting'
     when s.processing_status = 'processing' then 'being read'
     when s.processing_status = 'skipped' then 'skipped: no recording to read'
+    when is_taken_over then 'taken over: no worker has read it'
     else s.processing_status  -- failed, completed
   end as state,
   coalesce(s.patient_id::text, s.patient_code) as patient,
   s.original_filename as file,
   case
+    when is_taken_over then 'To have it read: c3d-worker requeue --migrated'
     when s.processing_status = 'skipped' then null
     when s.processing_status = 'completed' then case
       when s.patient_id is not null then null
@@ -67,7 +69,7 @@ select
     )
     when s.processing_status = 'failed' then concat_ws(
       ' ',
-      coalesce(s.processing_error, 'It failed before this worker was installed.'),
+      coalesce(s.processing_error, 'Another program set it to failed.'),
       format(
         case
           -- The sentence has the cure, and another attempt would end the same way.
@@ -75,7 +77,7 @@ select
             then null
           when code = 'c3d_too_costly' then 'Once a limit is raised: c3d-worker requeue %s'
           when code like 'c3d\_%'
-            then 'This file stays unreadable, so do not requeue it: upload the complete one.'
+            then 'This file stays unreadable, so do not requeue it: upload a better one.'
           when code = 'object_missing'
             then 'Once that very file is uploaded, it is read by itself; once file_path is corrected: c3d-worker requeue %s'
           when code is null then 'To have it read: c3d-worker requeue %s'
@@ -121,8 +123,25 @@ select
   s.created_at as uploaded_at,
   case when s.hash_measured_at is not null then t.extracted_at end as read_at,
   s.file_path,
-  s.id as session_id
+  s.id as session_id,
+  case when s.processing_status = 'completed' and t.channel_count > 0 then
+    case
+      when heard.faults is not null then heard.faults
+      when heard.judged is null then 'not judged: c3d-worker judge'
+      when heard.judged < t.channel_count
+        then format('not judged: %s of %s channels', t.channel_count - heard.judged, t.channel_count)
+      when heard.partly then 'nothing found; hum and motion cannot be judged'
+      else 'good'
+    end
+  end as signal
 from public.therapy_sessions as s
+cross join lateral (
+  select
+    s.processing_status = 'completed'
+      and s.hash_measured_at is null
+      and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d')
+  as is_taken_over  -- as requeue_sessions finds it
+) as origin
 cross join lateral (
   select case s.processing_status
     when 'processing'
@@ -189,6 +208,21 @@ left join lateral (
   where known.session_id = s.id
   offset 0
 ) as t on true
+-- What was found in the channels. The cache is a column of the application's as well, so nothing in
+-- it is taken for granted.
+left join lateral (
+  select
+    count(*) filter (where jsonb_typeof(channel.said -> 'verdicts') = 'array') as judged,
+    bool_or(channel.said ? 'not_judged') as partly,
+    public.channel_faults(kept.channels) as faults
+  from (select s.analytics_cache -> 'channel_statistics' -> 'channels' as channels) as kept
+  cross join lateral jsonb_array_elements(
+    case when jsonb_typeof(kept.channels) = 'array' then kept.channels end
+  ) as channel (said)
+  group by kept.channels
+  having bool_or(channel.said ? 'verdicts')
+  offset 0
+) as heard on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;
@@ -216,5 +250,7 @@ comment on column public.session_overview.uploaded_at is 'When the session was c
 comment on column public.session_overview.read_at is
   'When the worker read the file. Empty for values taken over from the old system.';
 comment on column public.session_overview.file_path is 'Path of the recording in the bucket.';
+comment on column public.session_overview.signal is
+  'Whether the recording worked: good, or the worst faults of its channels, or what could not be judged. Empty before it is read.';
 comment on column public.session_overview.session_id is
   'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';

@@ -1,12 +1,26 @@
 -- The uploads that have no session yet, or never get one, for a person in the dashboard.
 --
 -- Reason: an upload without a session is in no other view, and whoever asks for it wants to know
--- what it waits for and what helps.
+-- what it waits for and what helps. Its order has an index, as that of session_overview.
 
 set local lock_timeout = '5s';
 
 create index if not exists storage_intake_other_patient on public.storage_intake (taken_at)
 where outcome = 'duplicate' and detail like 'other\_patient: %';
+create index if not exists storage_intake_urgency on public.storage_intake (
+  (
+    case outcome
+      when 'refused' then 1
+      when 'duplicate' then 1
+      when 'waiting' then case when detail is null then 3 else 2 end
+      when 'taking' then 4
+      else 5
+    end
+  ) nulls first,
+  announced_at desc
+)
+where outcome in ('waiting', 'taking', 'refused', 'superseded', 'gone')
+  or (outcome = 'duplicate' and detail like 'other\_patient: %');
 
 create or replace view public.upload_overview
 with (security_invoker = true)
@@ -18,7 +32,7 @@ select
     when 'waiting' then case when i.detail is null then 3 else 2 end
     when 'taking' then 4
     else 5
-  end as urgency,
+  end as urgency,  -- the very expression of the index
   case
     when i.outcome = 'refused' then 'refused: no session is possible'
     when i.outcome = 'duplicate' then 'known already, and of another patient'

@@ -13,6 +13,7 @@ from uuid import UUID
 from supabase import AsyncClient
 
 from worker.backend import rest
+from worker.backend.horizon import Horizon
 from worker.backend.refusals import refusal_of
 from worker.backend.sessions import (
     ClaimedSession,
@@ -101,10 +102,13 @@ class MetadataService:
         max_attempts: int,
         with_abandoned: bool = True,
         bucket: str | None = None,
+        held: Sequence[UUID] = (),
+        horizon: Horizon | None = None,
     ) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
-        Called again with the same `claim`, it returns the sessions of the first call.
+        Those of `held` come before the others. Called again with the same `claim`, it returns the
+        sessions of the first call. It looks no further back than the `horizon`, and moves it.
         """
         arguments = {
             "claim": str(claim),
@@ -113,7 +117,12 @@ class MetadataService:
             "max_attempts": max_attempts,
             "with_abandoned": with_abandoned,
             "bucket": bucket,
+            "held": [str(session) for session in held],
+            **(horizon.arguments() if horizon else {}),
         }
+        found = await rest.rows(self._supabase.rpc("claim_sessions", arguments))
+        if horizon and found and found[-1]["id"] is None:
+            horizon.move(found.pop())
         return [
             ClaimedSession(
                 id=UUID(row["id"]),
@@ -126,7 +135,7 @@ class MetadataService:
                 attempt=row["processing_attempts"],
                 abandoned=row["abandoned"],
             )
-            for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
+            for row in found
         ]
 
     async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | WorkerError]:

@@ -1,4 +1,4 @@
-"""`requeue` and `retake` as people type them; their work is in the modules of their names."""
+"""`requeue`, `retake` and `judge` as people type them; the modules of their names do the work."""
 
 from __future__ import annotations
 
@@ -93,3 +93,17 @@ def retake(
         return
     which = Retakeable.REFUSED if refused else Retakeable.ALL
     done(retake_all(settings, which, Console(), code, dry_run=dry_run))
+
+
+def judge(
+    *, limit: Annotated[int, typer.Option(min=1, help="How many sessions at most.")] = 100
+) -> None:
+    """Judge the channels of sessions that another version has read: each is downloaded again."""
+    from rich.console import Console
+
+    from worker.commands.entry import load
+    from worker.commands.judge import judge_sessions
+
+    settings = load()
+    if not done(judge_sessions(settings, Console(), limit)):
+        raise typer.Exit(REFUSED)

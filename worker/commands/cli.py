@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from worker.commands.again import requeue, retake
+from worker.commands.again import judge, requeue, retake
 from worker.commands.exits import REFUSED, done, ending, extra
 from worker.commands.migrations import FOLDER, migration_files, project, tell_written
 
@@ -60,10 +60,9 @@ def _options(
 @app.command()
 def run() -> None:
     """Process sessions until stopped."""
-    from worker.commands.entry import load
-    from worker.service.run import run as run_worker
+    from worker.commands.run import run_worker
 
-    done(run_worker(load(None)))
+    run_worker()
 
 
 @app.command(epilog="Example: c3d-worker ingest *.c3d --patient P005 --wait")
@@ -178,6 +177,7 @@ def status(
         done(show_status(settings, Console(), watch=watch, as_json=as_json))
 
 
+app.command()(judge)
 app.command(epilog="Example: c3d-worker requeue --failed --code file_too_large")(requeue)
 app.command(epilog="Example: c3d-worker retake P005/session.c3d")(retake)
 

@@ -16,7 +16,7 @@ def load(level: str | None = "WARNING") -> Settings:
     A command itself says what was done, so it logs only what is wrong.
     """
     settings = load_settings()
-    configure_logs(settings.model_copy(update={"log_level": level}) if level else settings)
+    configure_logs(level or settings.log_level, settings.log_format)
     for old, new in renamed_settings().items():
         log.warning("setting_renamed", old=old, new=new)
     return settings

@@ -18,7 +18,8 @@ from worker.backend.connection import connect
 from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
 from worker.commands.terminal import finished, ingested, outline, sending
-from worker.errors import C3DError, PermanentError
+from worker.errors import PermanentError
+from worker.extraction.errors import C3DError
 from worker.intake.ingest import Ingest, make_ingest
 from worker.reports.inspection import inspect_file
 from worker.settings import Settings

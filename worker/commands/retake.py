@@ -42,17 +42,12 @@ async def retake_all(
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
     """
-    retaken, before = 0, None
+    retaken = 0
     async with connect(settings) as connection:
         queue = make_intake(connection, settings).queue
         with console.status("retaking"):
-            while True:
-                number, before = await queue.retake(
-                    which, code=code, before=before, dry_run=dry_run
-                )
+            async for number in queue.retake(which, code=code, dry_run=dry_run):
                 retaken += number
-                if dry_run or not number:
-                    break
     uploads = "upload" if retaken == 1 else "uploads"
     kind = "refused " if which is Retakeable.REFUSED else ""
     of_code = f" of {code}" if code else ""

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.backend.patients import AnothersUpload, Orphan
-from worker.backend.queue_report import RefusedUpload, SessionError
+from worker.backend.queue_report import QueueReport, RefusedUpload, SessionError
 from worker.reports.status import STATES, Status
 
 INDENTED = (0, 0, 0, 2)  # cells of padding: a reason is below what it explains
-NO_ERROR = "It failed before this worker was installed."
+NO_ERROR = "Another program set it to failed."
 
 
 def watched(seen: Status, trouble: str, now: datetime) -> RenderableType:
@@ -61,7 +61,7 @@ def _numbers(seen: Status) -> Table:
 
 def _lines(seen: Status) -> Iterator[tuple[str, str]]:
     queue = seen.queue
-    yield "sessions", ", ".join(f"{getattr(queue, state):,} {state}" for state in STATES)
+    yield "sessions", ", ".join(f"{_number(queue, state)} {state}" for state in STATES)
     if queue.failed_by_code:
         yield "failed", _by_code(queue.failed_by_code)
     waiting = queue.oldest_due_age_seconds
@@ -71,14 +71,19 @@ def _lines(seen: Status) -> Iterator[tuple[str, str]]:
     if queue.set_aside:
         yield "set aside", f"{queue.set_aside:,}: their rows refuse to be changed"
     uploads = {
-        "waiting": queue.uploads_waiting,
-        "being taken in": queue.uploads_taking,
-        "refused": queue.uploads_refused,
-        "known already": queue.uploads_duplicate,
+        "waiting": "uploads_waiting",
+        "being taken in": "uploads_taking",
+        "refused": "uploads_refused",
+        "known already": "uploads_duplicate",
     }
-    yield "uploads", ", ".join(f"{number:,} {state}" for state, number in uploads.items())
+    yield "uploads", ", ".join(f"{_number(queue, of)} {state}" for state, of in uploads.items())
     if queue.uploads_waiting_by_code:
         yield "they wait for", _by_code(queue.uploads_waiting_by_code)
+
+
+def _number(queue: QueueReport, name: str) -> str:
+    about = "about " if name in queue.estimated else ""
+    return f"{about}{getattr(queue, name):,}"
 
 
 def _by_code(numbers: Mapping[str, int]) -> str:

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -23,7 +24,10 @@ EARLY = ("import 'typer'", "import 'pydantic", "import 'rich")
 
 
 async def said(
-    folder: Path, *arguments: str, as_nobody: bool = False, **environment: str
+    folder: Path,
+    *arguments: str,
+    as_nobody: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[int | None, str, str]:
     """Run a command; return its exit code, what it printed and what it complained of."""
     inherited = {k: v for k, v in os.environ.items() if k not in settings_names()}
@@ -103,7 +107,7 @@ async def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path) ->
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for encoding in ({**plain}, {"PYTHONIOENCODING": "latin-1"}):
         code, printed, _ = await said(
-            tmp_path, "inspect", "--statistics", str(tmp_path / "王.c3d"), **encoding
+            tmp_path, "inspect", "--statistics", str(tmp_path / "王.c3d"), environment=encoding
         )
         assert code == 0
         assert "990 Hz" in printed

@@ -231,10 +231,10 @@ async def test_a_failed_session_says_why_and_what_to_type(database: Connection) 
     assert said.endswith(f"c3d-worker requeue {session}")
 
 
-async def test_a_session_that_failed_before_this_worker_says_so(database: Connection) -> None:
+async def test_a_session_that_another_program_set_to_failed_says_so(database: Connection) -> None:
     session = await add(database, processing_status="failed")
     said = (await seen(database, session))["what_to_do"]
-    assert said.startswith("It failed before this worker was installed. To have it read:")
+    assert said.startswith("Another program set it to failed. To have it read:")
 
 
 async def test_a_stuck_session_asks_for_a_worker(database: Connection) -> None:

@@ -47,7 +47,7 @@ async def test_a_file_that_can_never_be_read_is_not_to_be_requeued(
     said = await told(database, await failed(database, f"c3d_{code}: So it is."))
     assert said == (
         f"c3d_{code}: So it is. "
-        "This file stays unreadable, so do not requeue it: upload the complete one."
+        "This file stays unreadable, so do not requeue it: upload a better one."
     )
 
 
@@ -85,7 +85,7 @@ async def test_a_later_upload_to_the_path_supersedes_a_failed_session(
     session = await failed(database, file_path="P005/a.c3d", created_at=NOW)
     await completed(database, file_path="P005/a.c3d", created_at=NOW - timedelta(hours=1))
     await add(database, file_path="P005/a.c3d", created_at=NOW + timedelta(hours=2))
-    assert "upload the complete one" in (await told(database, session) or "")
+    assert "upload a better one" in (await told(database, session) or "")
     better = await completed(database, file_path="P005/a.c3d")
     said = await told(database, session) or ""
     assert said.startswith(f"Superseded by session {better}, a later upload to this path")
