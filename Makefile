@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-faults test-contract fuzz bench wheel lock clean
+.PHONY: help demo test lint test-faults test-contract fuzz conformance bench verdicts wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,8 +32,14 @@ test-contract: $(INSTALLED)  ## the contract against SUPABASE_URL, SUPABASE_SECR
 fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (about ten minutes)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/extraction/test_mutations.py --timeout 7200
 
+conformance: $(INSTALLED)  ## three readers against a hundred odd shapes of file; docs/conformance.md
+	$(BIN)/python -m tests.conformance
+
 bench: $(INSTALLED)  ## each measurement beside its rival, in one run; docs/benchmarks.md (BENCH=quick: tiny)
 	$(BIN)/python -m benchmarks
+
+verdicts: $(INSTALLED)  ## precision and recall of the verdicts on the labelled channels
+	$(BIN)/python -m benchmarks.verdicts
 
 wheel: $(INSTALLED)  ## dist/*.whl, which runs without a clone, and the sdist
 	rm -rf dist

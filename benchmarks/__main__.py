@@ -24,6 +24,7 @@ from rich.console import Console
 from benchmarks import (
     backlog,
     claim_growth,
+    egress,
     extraction,
     file_growth,
     idle,
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "snapshot": open_snapshot.measure,
     "million": million.measure,
     "uploads": upload_latency.measure,
+    "egress": egress.measure,
     "intake": intake.measure,
     "stack": local_stack.measure,
     "extraction": extraction.measure,

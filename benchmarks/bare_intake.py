@@ -1,6 +1,8 @@
 """Realtime's delivery of an upload's bell, one download, one insert. Nothing is queued.
 
-    python -m benchmarks.bare_intake
+    python -m benchmarks.bare_intake [rows]
+
+With `rows` it claims the session, too, and completes it; nothing is read.
 
 It says `ready` once the database feed runs. A bell does not say of which upload it is, so each
 path is told on the input, before the upload.
@@ -15,11 +17,11 @@ from urllib.parse import quote
 
 import httpx
 
-from benchmarks.bare_listener import inserts
-from benchmarks.floor import own_client
+from benchmarks.bare_listener import TECHNICAL, inserts
+from benchmarks.floor import claim_arguments, own_client
 
 
-async def take_in(http: httpx.AsyncClient, path: str) -> None:
+async def take_in(http: httpx.AsyncClient, path: str) -> str:
     """Stream and hash an object, and insert its session: what cannot be avoided."""
     digest, size = hashlib.sha256(), 0
     async with http.stream("GET", f"/storage/v1/object/c3d-files/{quote(path)}") as response:
@@ -36,16 +38,33 @@ async def take_in(http: httpx.AsyncClient, path: str) -> None:
         "/rest/v1/therapy_sessions", json=session, headers={"Prefer": "return=minimal"}
     )
     answer.raise_for_status()
+    return digest.hexdigest()
 
 
-async def main() -> None:
+async def write_row(http: httpx.AsyncClient, content_hash: str) -> None:
+    """Claim the only session that waits, and complete it."""
+    arguments = claim_arguments(1)
+    claimed = await http.post("/rest/v1/rpc/claim_sessions", json=arguments)
+    completion = {
+        "session": claimed.raise_for_status().json()[0]["id"],
+        "claim": arguments["claim"],
+        "technical": TECHNICAL,
+        "content_hash": content_hash,
+    }
+    answer = await http.post("/rest/v1/rpc/complete_session", json=completion)
+    answer.raise_for_status()
+
+
+async def main(*, rows: bool) -> None:
     """Listen until ended."""
     bells = await inserts("worker_bells")
     async with own_client() as http:
         while line := await asyncio.to_thread(sys.stdin.readline):
             await bells.get()
-            await take_in(http, line.strip())
+            content_hash = await take_in(http, line.strip())
+            if rows:
+                await write_row(http, content_hash)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(rows=sys.argv[1:] == ["rows"]))

@@ -43,7 +43,7 @@ async def measure(run: Run) -> None:
             supabase_url=harness.stack.url,
             supabase_secret_key=SecretStr(harness.stack.secret_key),
         )
-        configure_logs(settings)
+        configure_logs(settings.log_level, settings.log_format)
         await harness.announces(DEFAULT_BUCKET)
         async with connect(settings) as connection:
             beside = Beside(harness, connection, settings, run.sizes.singles)

@@ -25,6 +25,7 @@ class Sizes:
     upload: int  # bytes of the object that is taken in
     uploads: int  # objects that a backfill takes in
     upload_backlog: int  # uploads that are taken in while one more arrives
+    rush: int  # uploads at once, of which the bytes are counted
     reads: int  # of each file, by every reader
     minutes: tuple[int, ...]  # of the recordings whose reading takes ever more memory
 
@@ -46,6 +47,7 @@ FULL = Sizes(
     upload=500_000_000,
     uploads=500,
     upload_backlog=1000,
+    rush=1000,
     reads=15,
     minutes=(1, 5, 30),
 )
@@ -66,6 +68,7 @@ QUICK = Sizes(
     upload=30_000_000,
     uploads=40,
     upload_backlog=200,
+    rush=60,
     reads=2,
     minutes=(1, 3),
 )

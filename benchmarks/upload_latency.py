@@ -1,4 +1,4 @@
-"""How long an upload waits for its session, when it arrives alone and when a backlog is before it.
+"""How long an upload waits for its session and its row, alone and when a backlog is before it.
 
 The worker has no webhook and no open port, and does not read the bucket: it hears a bell.
 """
@@ -30,7 +30,7 @@ SETTLE = 1.0  # seconds for who just started
 PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
 WAIT_SECONDS = 60.0
 
-# Only for the measuring: who waits for a session hears of it at its commit.
+# Only for the measuring: who waits for a session, or for its row, hears of it at its commit.
 TOOLS = """
 create function public.announce_session() returns trigger language plpgsql as $$
 begin
@@ -39,7 +39,18 @@ begin
 end $$;
 create trigger announce_session after insert on public.therapy_sessions
   for each row execute function public.announce_session();
+
+create function public.announce_path() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('row_made', s.file_path)
+  from public.therapy_sessions as s where s.id = new.session_id;
+  return null;
+end $$;
+create trigger announce_path after insert on public.c3d_technical_data
+  for each row execute function public.announce_path();
 """
+BARE_SESSION = "idle: Realtime's delivery of the bell, one bare download, one bare insert"
+BARE_ROW = "idle: the same, a claim and a completion; nothing is read"
 LEFT = "select exists (select from public.storage_intake where outcome = 'waiting')"
 
 
@@ -48,13 +59,15 @@ async def measure(run: Run) -> None:
     idle: list[float] = []
     busy: list[float] = []
     bare: list[float] = []
+    rows: list[float] = []
+    bare_rows: list[float] = []
     async with (
         open_harness(run.subfolder("uploads")) as harness,
         connected(harness.stack) as connection,
     ):
         await harness.database.execute(TOOLS)
         uploader = Uploader(harness, connection, ghostly_recording(run.sizes.session_seconds))
-        await harness.database.add_listener("session_made", uploader.hear)
+        await uploader.hear_of("session_made")
         await harness.recordings("backlog", [uploader.content], run.sizes.upload_backlog)
         await harness.announces(DEFAULT_BUCKET)
         for _ in range(run.sizes.rounds):
@@ -65,9 +78,18 @@ async def measure(run: Run) -> None:
             await harness.clear()
             async with rival(harness.stack, "bare_intake") as listener:
                 bare += await uploader.waits(run.sizes.singles, listener.tell)
+        await uploader.hear_of("row_made")
+        for _ in range(run.sizes.rounds):
+            await harness.clear()
+            async with ready_worker(harness.stack, harness.folder, POLL_SECONDS=NEVER):
+                rows += await uploader.waits(run.sizes.singles)
+            await harness.clear()
+            async with rival(harness.stack, "bare_intake", "rows") as listener:
+                bare_rows += await uploader.waits(run.sizes.singles, listener.tell)
     run.add(
         _row("upload answered → session, p50", idle, bare, 1.3),
         _row(f"the same in a backlog of {run.sizes.upload_backlog:,} uploads", busy, bare, 3),
+        _row("upload answered → technical row, p50", rows, bare_rows, 1.3, BARE_ROW),
     )
 
 
@@ -81,9 +103,17 @@ class Uploader:
         self._bucket = connection.supabase.storage.from_(DEFAULT_BUCKET)
         self._numbers = count(SINGLES_FROM)
         self._made: dict[str, asyncio.Future[float]] = {}
+        self._hears_of: str | None = None
 
-    def hear(self, *notification: Any) -> None:
-        """Note when a session became visible."""
+    async def hear_of(self, what: str) -> None:
+        """Wait from now on for this of each upload, and for nothing else."""
+        if self._hears_of:
+            await self._database.remove_listener(self._hears_of, self._hear)
+        await self._database.add_listener(what, self._hear)
+        self._hears_of = what
+
+    def _hear(self, *notification: Any) -> None:
+        """Note when it became visible."""
         if made := self._made.pop(notification[-1], None):
             made.set_result(time.perf_counter())
 
@@ -117,13 +147,19 @@ class Uploader:
             return await made - answered
 
 
-def _row(name: str, ours: Sequence[float], bare: Sequence[float], bound: float) -> Measurement:
+def _row(
+    name: str,
+    ours: Sequence[float],
+    bare: Sequence[float],
+    bound: float,
+    other_is: str = BARE_SESSION,
+) -> Measurement:
     return Measurement(
         name=name,
         ours=percentile(ours, 50) * 1e3,
         other=percentile(bare, 50) * 1e3,
         unit="ms",
-        other_is="idle: Realtime's delivery of the bell, one bare download, one bare insert",
+        other_is=other_is,
         target=Target("ratio", bound),
         ours_range=(min(ours) * 1e3, max(ours) * 1e3),
         other_range=(min(bare) * 1e3, max(bare) * 1e3),

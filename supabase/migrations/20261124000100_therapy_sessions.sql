@@ -144,7 +144,8 @@ as $$
     and not coalesce(p.proconfig, '{}') @> array['search_path=""']
     and p.proname in (
     'accept_foreign_session', 'announce_object', 'announce_objects', 'announce_upload',
-    'cache_statistics', 'cached_statistics', 'claim_objects', 'claim_sessions', 'code_of',
+    'cache_statistics', 'cached_statistics', 'channel_faults', 'claim_objects', 'claim_sessions',
+    'code_of',
     'complete_session', 'complete_sessions', 'count_cache_hit', 'count_pending_objects',
     'create_session', 'differing_values', 'end_of_object', 'explain_refusal', 'extend_lease',
     'extend_object_leases', 'fail_session', 'fail_worn_out', 'fault_of_completion', 'fill_patients',
@@ -157,7 +158,7 @@ as $$
     'schema_version', 'send_upload_webhook', 'set_aside_session', 'set_patient', 'share_settings',
     'size_said', 'start_abandoned', 'start_sessions', 'start_waiting', 'still_due', 'take_object',
     'take_objects', 'technical_columns', 'touch_therapy_session', 'try_session', 'webhook_report',
-    'write_technical_row'
+    'whose_session', 'write_technical_row'
     )
 $$;
 

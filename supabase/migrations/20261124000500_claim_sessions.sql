@@ -27,6 +27,7 @@ create or replace function public.claim_sessions(
   max_attempts integer,
   with_abandoned boolean default true,
   bucket text default null,
+  held uuid[] default '{}',
   waiting_since timestamptz default null,
   abandoned_since timestamptz default null
 )
@@ -86,7 +87,7 @@ begin
       );
     end if;
     claimed := claimed || public.start_waiting(
-      right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end,
+      right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end, claim_sessions.held,
       coalesce(claim_sessions.waiting_since, '-infinity')
     );
   end if;
@@ -125,15 +126,15 @@ end
 $$;
 
 revoke execute on function public.claim_sessions(
-  uuid, integer, integer, integer, boolean, text, timestamptz, timestamptz
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
 ) from public, anon, authenticated;
 grant execute on function public.claim_sessions(
-  uuid, integer, integer, integer, boolean, text, timestamptz, timestamptz
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
 ) to service_role;
 comment on function public.claim_sessions(
-  uuid, integer, integer, integer, boolean, text, timestamptz, timestamptz
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
 ) is
-  'Claims sessions for the caller, the longest due first, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails. With waiting_since and abandoned_since it passes by what has been due, or abandoned, for longer than that (-infinity: nothing), and a last row without an id says both for the next call.';
+  'Claims sessions for the caller, those first whose bytes it holds, then the longest due, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails. With waiting_since and abandoned_since it passes by what has been due, or abandoned, for longer than that (-infinity: nothing), and a last row without an id says both for the next call.';
 
 -- Its steps ----------------------------------------------------------------------------------
 
@@ -207,6 +208,7 @@ create or replace function public.start_waiting(
   batch_size integer,
   claim uuid,
   lease_end timestamptz,
+  held uuid[],
   since timestamptz
 )
 returns uuid[]
@@ -224,17 +226,35 @@ begin
     waiting := array(
       select s.id
       from public.therapy_sessions as s
-      where s.processing_status = 'pending'
-        and coalesce(s.processing_due_at, '-infinity') >= start_waiting.since
-        and coalesce(s.processing_due_at, '-infinity') <= start_waiting.right_now
+      where s.id = any (start_waiting.held)
+        and s.processing_status = 'pending'
+        and (
+          coalesce(s.processing_due_at, '-infinity') <= start_waiting.right_now
+          or s.processing_error is null  -- not put off: reserved for the caller
+        )
         and not exists (
           select from public.set_aside as aside
           where aside.session_id = s.id and aside.until > start_waiting.right_now
         )
-      order by coalesce(s.processing_due_at, '-infinity'), s.created_at
       limit start_waiting.batch_size - cardinality(started)
       for update of s skip locked
     );
+    if waiting = '{}' then
+      waiting := array(
+        select s.id
+        from public.therapy_sessions as s
+        where s.processing_status = 'pending'
+          and coalesce(s.processing_due_at, '-infinity') >= start_waiting.since
+          and coalesce(s.processing_due_at, '-infinity') <= start_waiting.right_now
+          and not exists (
+            select from public.set_aside as aside
+            where aside.session_id = s.id and aside.until > start_waiting.right_now
+          )
+        order by coalesce(s.processing_due_at, '-infinity'), s.created_at
+        limit start_waiting.batch_size - cardinality(started)
+        for update of s skip locked
+      );
+    end if;
     exit when waiting = '{}';
     looked_at := looked_at + cardinality(waiting);
     started := started || public.start_sessions(
@@ -247,12 +267,12 @@ begin
 end
 $$;
 
-revoke execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, timestamptz)
+revoke execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz)
   from public, anon, authenticated;
-grant execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, timestamptz)
+grant execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz)
   to service_role;
-comment on function public.start_waiting(timestamptz, integer, uuid, timestamptz, timestamptz) is
-  'Claims the pending sessions that have been due for longest, batch_size at most. A step of claim_sessions.';
+comment on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz) is
+  'Claims the pending sessions that the caller holds, then those that have been due for longest, batch_size at most. A step of claim_sessions.';
 
 create or replace function public.start_abandoned(
   right_now timestamptz,

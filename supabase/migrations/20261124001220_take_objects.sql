@@ -63,7 +63,8 @@ create or replace function public.take_object(
   patient text default null,
   recording boolean default true,
   path_before text default null,
-  patient_before text default null
+  patient_before text default null,
+  reserved_seconds double precision default 0
 )
 returns table (
   outcome text,
@@ -127,7 +128,8 @@ begin
         regexp_replace(upload.object_path, '^.*/', ''),
         take_object.patient,
         case when take_object.recording then 'pending' else 'skipped' end,
-        measured => true
+        measured => true,
+        reserved_seconds => take_object.reserved_seconds
       );
       if made.code is not null then
         outcome := 'waiting';
@@ -217,6 +219,19 @@ begin
     end if;
   end if;
 
+  if outcome = 'duplicate' then
+    detail := coalesce(detail, (
+      select format(
+        'other_patient: Session %s holds the same bytes and %s, but this path names %s. Delete this object, or correct the session''s patient_id and retake the upload.',
+        session_id,
+        case when whose.patient is null then 'has no patient' else format('is of patient %s', whose.patient) end,
+        take_object.patient
+      )
+      from public.whose_session(session_id, take_object.patient) as whose
+      where whose.is_another
+    ));
+  end if;
+
   outcome := case
     when outcome = 'lost' then outcome
     else public.finish_object(
@@ -227,9 +242,9 @@ begin
 end
 $$;
 
-revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) from public, anon, authenticated;
-grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) to service_role;
-comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text) is
+revoke execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text, double precision) from public, anon, authenticated;
+grant execute on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text, double precision) to service_role;
+comment on function public.take_object(uuid, text, uuid, text, bigint, text, boolean, text, text, double precision) is
   'Gives an upload that was hashed its session, new or known, and ends it, all or nothing. Waiting: the table takes no session (code, reason and said are those of create_session), or a rule refuses to change the one that holds its content (row_refused). Lost: it is not being taken in under this claim. Taking: nothing was changed; it was moved from moved_from, whose patient the caller has to tell.';
 
 -- Several at once, as they are hashed: one call and one transaction for each would cost more than
@@ -258,14 +273,14 @@ as $$
     from rows from (
       jsonb_to_recordset(take_objects.takes) as (
         object uuid, version text, claim uuid, file_hash text, size_bytes bigint, patient text,
-        recording boolean, path_before text, patient_before text
+        recording boolean, path_before text, patient_before text, reserved_seconds double precision
       )
     ) with ordinality as each
     order by each.file_hash, each.ordinality
   ) as take
   cross join lateral public.take_object(
     take.object, take.version, take.claim, take.file_hash, take.size_bytes, take.patient,
-    take.recording, take.path_before, take.patient_before
+    take.recording, take.path_before, take.patient_before, coalesce(take.reserved_seconds, 0)
   ) as taken
 $$;
 

@@ -26,7 +26,7 @@ from worker.local.supabase_cli import push
 SESSIONS: Final = 1_000_000 if FULL else 50_000
 LOAD: Final = (PROJECT / "benchmarks" / "million.sql").read_text()
 # As the dashboard's table editor asks for a view: by its first column.
-DASHBOARD: Final = (
+PAGE_OF: Final = (
     "select * from public.{0} order by {0}.urgency asc nulls first limit 100 offset {1}"
 )
 ROWS_READ: Final = """
@@ -90,8 +90,8 @@ async def test_nothing_reads_more_rows_than_it_has_to_say_something_about(
     for role in ("service_role", "postgres"):  # PostgREST's, and the dashboard's
         async with connected(url, role=role) as database:
             for view, offset in (("session_overview", 0), ("session_overview", 900)):
-                await assert_in_the_order_of_the_index(database, DASHBOARD.format(view, offset))
-            page = await rows_read(database, DASHBOARD.format("upload_overview", 0))
+                await assert_in_the_order_of_the_index(database, PAGE_OF.format(view, offset))
+            page = await rows_read(database, PAGE_OF.format("upload_overview", 0))
             assert page.get("storage_intake", 0) <= FEW
 
 

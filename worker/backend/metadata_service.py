@@ -6,6 +6,7 @@ Every state changes in one SQL function, which is safe to call again after a rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -84,6 +85,12 @@ class MetadataService:
         session = UUID(row["session_id"])
         return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
 
+    async def name_file(self, session: UUID, name: str) -> None:
+        """Tell the session the name that its file had before it became the key of an object."""
+        query = self._supabase.table(SESSIONS).update({"original_filename": name})
+        with suppress(RejectedError):  # a rule of the table wants another name than that
+            await rest.rows(query.eq("id", str(session)))
+
     # --- phase 2 ------------------------------------------------------------------------------
 
     async def claim(
@@ -95,12 +102,13 @@ class MetadataService:
         max_attempts: int,
         with_abandoned: bool = True,
         bucket: str | None = None,
+        held: Sequence[UUID] = (),
         horizon: Horizon | None = None,
     ) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
-        Called again with the same `claim`, it returns the sessions of the first call. It looks no
-        further back than the `horizon`, and moves it.
+        Those of `held` come before the others. Called again with the same `claim`, it returns the
+        sessions of the first call. It looks no further back than the `horizon`, and moves it.
         """
         arguments = {
             "claim": str(claim),
@@ -109,6 +117,7 @@ class MetadataService:
             "max_attempts": max_attempts,
             "with_abandoned": with_abandoned,
             "bucket": bucket,
+            "held": [str(session) for session in held],
             **(horizon.arguments() if horizon else {}),
         }
         found = await rest.rows(self._supabase.rpc("claim_sessions", arguments))

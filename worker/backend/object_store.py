@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -39,6 +39,13 @@ class ObjectDigest:
 
     size: int  # bytes
     sha256: str  # of the content, in lower-case hex digits
+
+
+class Writable(Protocol):
+    """What takes the bytes of an object."""
+
+    def write(self, chunk: bytes | memoryview, /) -> int:
+        """Take the start of `chunk`, and return how much of it."""
 
 
 class ObjectStore:
@@ -131,12 +138,15 @@ class ObjectStore:
         if received < max_bytes:
             raise UnavailableError("Storage ended its answer too early.")
 
-    async def measure(self, path: str, *, size: int | None) -> ObjectDigest:
-        """Stream the object at `path`, and return only its size and its hash.
+    async def measure(
+        self, path: str, *, size: int | None, into: Writable | None = None
+    ) -> ObjectDigest:
+        """Stream the object at `path`, and return its size and its hash.
 
         Args:
             path: the object's key in the bucket.
             size: the number of bytes that it should have; None where Storage does not know.
+            into: receives its bytes, whatever becomes of them.
 
         Raises:
             ObjectMissingError, ObjectRefusedError, UnavailableError: as `fetch`.
@@ -146,14 +156,14 @@ class ObjectStore:
         limit = MAX_BYTES if size is None else size
         measured = ObjectDigest(size or 0, "")
         if limit <= MAX_BYTES:
-            measured = await self._stream(path, None, max_bytes=limit)
+            measured = await self._stream(path, into, max_bytes=limit)
         if measured.size > MAX_BYTES:
             raise FileBeyondIntegerError(f"{path} has more than {MAX_BYTES:,} bytes.")
         if size is not None and measured.size != size:
             raise SizeMismatchError(f"{path} has not the {size:,} bytes that Storage says.")
         return measured
 
-    async def _stream(self, path: str, into: BinaryIO | None, *, max_bytes: int) -> ObjectDigest:
+    async def _stream(self, path: str, into: Writable | None, *, max_bytes: int) -> ObjectDigest:
         """Hash the object, write it `into` a file, and stop at a chunk beyond `max_bytes`."""
         digest, received = hashlib.sha256(), 0
         try:
@@ -222,7 +232,7 @@ def _no_answer(error: httpx.HTTPError) -> UnavailableError:
     return UnavailableError(f"Storage does not answer ({type(error).__name__}).")
 
 
-def _write(file: BinaryIO, chunk: bytes) -> None:
+def _write(file: Writable, chunk: bytes) -> None:
     """Write all of `chunk`; an unbuffered file may accept it in parts."""
     rest = memoryview(chunk)
     try:

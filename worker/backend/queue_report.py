@@ -78,7 +78,7 @@ class SessionError:
     file_path: str
     status: str  # failed, or pending: there is a next attempt
     attempts: int
-    error: str | None  # "code: sentence"; None: it failed before this worker was installed
+    error: str | None  # "code: sentence"; None: another program set it to failed
     at: str | None  # when the row last changed, ISO 8601
 
 

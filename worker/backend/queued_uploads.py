@@ -42,6 +42,11 @@ class IntakeResult:
     requeued: bool = False  # that session is read again
     patient_changed: bool = False  # it was moved to another patient's folder
 
+    @property
+    def is_to_be_read(self) -> bool:
+        """Whether its session waits for phase 2 now."""
+        return self.requeued or self.outcome is Outcome.SESSION
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedObject:
@@ -92,6 +97,7 @@ class Measured:
     size: int  # bytes
     patient: str | None  # the code that the path names
     recording: bool  # else its session is skipped
+    reserved_seconds: float = 0.0  # until other workers may claim the new session
 
     def argument(self, before: PathBefore | None = None) -> dict[str, Any]:
         """Return the element for this upload of the argument of `take_objects`."""
@@ -101,6 +107,7 @@ class Measured:
             "size_bytes": self.size,
             "patient": self.patient,
             "recording": self.recording,
+            "reserved_seconds": self.reserved_seconds,
             "path_before": before.path if before else None,
             "patient_before": before.patient if before else None,
         }

@@ -11,11 +11,11 @@ from worker.check.findings import Check, Finding, bad, good, warning
 from worker.errors import DiskFullError
 from worker.settings import Settings
 
-MEGABYTE, GIGABYTE = 1e6, 1e9  # bytes
+GIGABYTE = 1e9  # bytes
 
 
 def temporary_folder(settings: Settings) -> Finding:
-    """Judge whether the folder takes files, and has room for CONCURRENCY recordings."""
+    """Judge whether the folder takes files, and has room for what may lie in it."""
     try:
         folder = Path(tempfile.gettempdir())
         with tempfile.TemporaryFile() as file:
@@ -31,11 +31,11 @@ def temporary_folder(settings: Settings) -> Finding:
             f"TMPDIR is {wished}, which takes no files; {folder} is used.",
             "Create that folder, writable for the worker, or correct TMPDIR.",
         )
-    needed = settings.concurrency * settings.max_file_mb * MEGABYTE
+    needed = settings.concurrency * settings.max_file_bytes + settings.held_bytes
     said = (
         f"{folder} has {free / GIGABYTE:,.1f} GB free; the {settings.concurrency} largest "
-        f"recordings take {needed / GIGABYTE:,.1f} GB."
+        f"recordings and HELD_MB of fresh uploads take {needed / GIGABYTE:,.1f} GB."
     )
     if free < needed:
-        return warning(Check.FOLDER, said, f"{DiskFullError.cure} Or lower MAX_FILE_MB.")
+        return warning(Check.FOLDER, said, f"{DiskFullError.cure} Or lower MAX_FILE_MB or HELD_MB.")
     return good(Check.FOLDER, said)

@@ -63,6 +63,7 @@ MIGRATIONS = (
             "processing_abandoned",
             "processing_queued_at",
             "read_mode",
+            "read_by_version",
         ),
     ),
     Migration(
@@ -118,6 +119,7 @@ MIGRATIONS = (
         functions=("is_rule_of", "explain_refusal", "create_session"),
     ),
     Migration("20261124000960_fill_patients.sql", functions=("fill_patients",)),
+    Migration("20261124000990_channel_faults.sql", functions=("channel_faults",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
     Migration(
         "20261124001050_worker_bells.sql",
@@ -155,6 +157,7 @@ MIGRATIONS = (
         "20261124001200_existing_sessions.sql",
         functions=("find_session", "relink_session", "set_patient", "find_copy"),
     ),
+    Migration("20261124001210_whose_session.sql", functions=("whose_session",)),
     Migration(
         "20261124001220_take_objects.sql",
         functions=("finish_object", "take_object", "take_objects"),

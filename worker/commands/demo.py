@@ -17,7 +17,7 @@ from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.intake.ingest import object_name
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.routing import Route
 
 from worker.backend.connection import Connection
+from worker.backend.held_objects import HeldObjects
 from worker.backend.object_store import ObjectStore
 from worker.backend.queued_uploads import ClaimedObject
 from worker.backend.upload_queue import UploadQueue
@@ -25,9 +26,15 @@ MAX_AHEAD = 2  # times the slots: a fresh upload is hashed after those that were
 
 
 def make_intake(
-    connection: Connection, settings: Settings, wake_sessions: Callable[[], None] = lambda: None
+    connection: Connection,
+    settings: Settings,
+    wake_sessions: Callable[[], None] = lambda: None,
+    held: HeldObjects | None = None,
 ) -> Intake:
-    """Intake as the settings say; `wake_sessions` is called when a session can be claimed."""
+    """Intake as the settings say; `wake_sessions` is called when a session can be claimed.
+
+    Uploads stay `held` where the same process reads the sessions.
+    """
     return Intake(
         ObjectStore(connection, settings.c3d_bucket),
         UploadQueue(
@@ -38,6 +45,7 @@ def make_intake(
         ),
         slots=settings.concurrency,
         patient=re.compile(settings.patient_id_pattern),
+        held=held or HeldObjects(),
         wake_sessions=wake_sessions,
     )
 

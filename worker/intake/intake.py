@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from worker.backend.held_objects import HeldObject, HeldObjects
 from worker.backend.object_store import ObjectStore
 from worker.backend.queued_uploads import ClaimedObject, IntakeResult, Measured, Outcome
 from worker.backend.refusals import OWN_FAULTS
@@ -31,6 +32,8 @@ INITIAL_DELAY, MAX_DELAY = 30.0, 3600.0  # seconds until an upload that has to w
 # An object of another size than Storage says may have been cut off on the way here. After so many
 # attempts, more than an hour, it is refused: each of them downloads it.
 MAX_SIZE_ATTEMPTS = 10
+# A new session whose bytes this worker holds is left to it for so long; others would download them.
+RESERVED_SECONDS, RESERVED_AHEAD = 10.0, 3  # and so many for each slot
 # Long enough for a batch of what the slots hold, and short: somebody waits for the newest upload.
 LINGER_SECONDS = 0.01
 
@@ -52,16 +55,20 @@ class Intake:
         *,
         slots: int,
         patient: re.Pattern[str],
+        held: HeldObjects,
         wake_sessions: Callable[[], None] = lambda: None,
     ) -> None:
         """`slots` uploads are downloaded at once; `patient` finds the patient's code in a path.
 
-        `wake_sessions` is called when a session can be claimed.
+        The bytes of each stay `held` for phase 2; `wake_sessions` is called when a session can be
+        claimed.
         """
         self.queue = queue
         self._store = store
         self._slots = asyncio.Semaphore(slots)
         self._pattern = patient
+        self._held = held
+        self._max_reserved = slots * RESERVED_AHEAD
         self._wake_sessions = wake_sessions
         self._taker = Batcher[Measured, IntakeResult](
             lambda measured: queue.take(measured, self._patient), linger_seconds=LINGER_SECONDS
@@ -93,7 +100,7 @@ class Intake:
             log.info("session_requeued", session=str(result.session))
         if result.patient_changed:
             log.info("session_moved", session=str(result.session))
-        if result.requeued or result.outcome is Outcome.SESSION:
+        if result.is_to_be_read:
             self._wake_sessions()
         # File names can name patients, so no log repeats the path.
         log.info(
@@ -139,18 +146,25 @@ class Intake:
                     await self.queue.extend([claimed])
 
     async def _session(self, claimed: ClaimedObject) -> IntakeResult:
-        with self._taker.expecting():
-            async with self._slots:
-                digest = await self._store.measure(claimed.path, size=claimed.size)
-        return await self._taker.end(
-            Measured(
+        recording = is_recording(claimed.path)
+        with self._held.incoming(claimed.size if recording else None) as incoming:
+            with self._taker.expecting():
+                async with self._slots:
+                    digest = await self._store.measure(
+                        claimed.path, size=claimed.size, into=incoming
+                    )
+            measured = Measured(
                 claimed,
                 sha256=digest.sha256,
                 size=digest.size,
                 patient=self._patient(claimed.path),
-                recording=is_recording(claimed.path),
+                recording=recording,
+                reserved_seconds=self._reserved_seconds(incoming),
             )
-        )
+            result = await self._taker.end(measured)
+            if result.session and result.is_to_be_read:
+                self._held.keep(result.session, incoming, digest.sha256)
+        return result
 
     async def _refuse_or_wait(self, claimed: ClaimedObject, error: WorkerError) -> IntakeResult:
         times = claimed.attempt if claimed.waited_for == error.code else 1  # in a row
@@ -168,6 +182,11 @@ class Intake:
         released = await self.queue.release([claimed], error, delay_seconds=delay, counted=True)
         waits = claimed.id in released
         return IntakeResult(Outcome.WAITING if waits else Outcome.LOST, detail=error.told)
+
+    def _reserved_seconds(self, incoming: HeldObject) -> float:
+        """Return how long the session is left to this worker: not where it has plenty to read."""
+        soon = incoming.file is not None and len(self._held.sessions) < self._max_reserved
+        return RESERVED_SECONDS if soon else 0.0
 
     def _patient(self, path: str) -> str | None:
         found = self._pattern.search(path)

@@ -16,6 +16,8 @@ About this worker, since it started:
   `refused`.
 - `c3d_worker_cache_hits_total`: uploads whose content already had a session.
 - `c3d_worker_webhooks_total{status}`: webhooks answered, by HTTP status.
+- `c3d_worker_held_files`, `c3d_worker_held_bytes`: fresh uploads that lie in the temporary folder
+  until their sessions are read.
 - `c3d_worker_supabase_up`: 1 if Supabase answered the last query, else 0.
 - `process_*`: memory, processor time and open files of the worker itself.
 
@@ -32,7 +34,7 @@ About the queue, the same on every worker, and absent while Supabase does not an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -85,6 +87,10 @@ _cache_hits = Counter(
 _webhooks = Counter(
     "c3d_worker_webhooks", "Webhooks answered, by status.", ["status"], registry=_registry
 )
+_held_files = Gauge(
+    "c3d_worker_held_files", "Fresh uploads in the temporary folder.", registry=_registry
+)
+_held_bytes = Gauge("c3d_worker_held_bytes", "The bytes of these.", registry=_registry)
 _supabase_up = Gauge(
     "c3d_worker_supabase_up", "Whether Supabase answered the last look.", registry=_registry
 )
@@ -172,6 +178,12 @@ def cache_hit() -> None:
 def webhook_answered(status: int) -> None:
     """Count a webhook by the HTTP status of its answer."""
     _webhooks.labels(str(status)).inc()
+
+
+def show_held(files: Callable[[], int], size: Callable[[], int]) -> None:
+    """Show how many files the worker holds between the phases, and their size in bytes."""
+    _held_files.set_function(files)
+    _held_bytes.set_function(size)
 
 
 def exposition(report: QueueReport | None, *, reachable: bool) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -16,12 +15,12 @@ from uuid import UUID
 
 import structlog
 
+from worker.backend.held_objects import HeldObjects, temporary_file
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
 from worker.backoff import backoff
 from worker.errors import (
-    DiskFullError,
     HashMismatchError,
     ObjectMissingError,
     PermanentError,
@@ -40,7 +39,6 @@ from worker.processing.stopwatch import Stopwatch
 from worker.queueing.batcher import Batcher
 from worker.settings import Settings
 
-MEGABYTE = 1_000_000
 MAX_REMEMBERED = 1000  # sessions whose rows refused to be completed
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
 LOCKED = Completion.LOCKED.value  # and of Failure
@@ -61,14 +59,18 @@ class Processor:
         isolation: Isolation,
         readers: Executor,
         settings: Settings,
+        *,
+        held: HeldObjects | None = None,
     ) -> None:
         """`settings` say how many sessions are read at once, and the limits of each.
 
+        What is `held` is not downloaded from the `store` again.
         `readers` has as many threads, which wait for the children of `isolation`. The event loop's
         own would be too few, and it resolves names with them.
         """
         self._metadata = metadata
         self._store = store
+        self._held = held or HeldObjects()
         self._isolation = isolation
         self._readers = readers
         self._settings = settings
@@ -133,19 +135,29 @@ class Processor:
             return await self._read(replace(session, object_path=copy), watch)
 
     async def _read(self, session: ClaimedSession, watch: Stopwatch) -> Finished:
-        start_only = self._start_is_enough(session)
-        with _temporary_file() as file:
+        with self._held.taken(session.id, session.file_hash) as held:
+            if held and session.hash_measured:
+                return await self._extract(session, held, session.file_hash, watch)
+        with temporary_file() as file:
             with watch.step("download"):
-                content_hash = await (self._start if start_only else self._download)(session, file)
+                fetch = self._start if self._start_is_enough(session) else self._download
+                content_hash = await fetch(session, file)
             log.debug("downloaded", session=str(session.id))
-            # The child opens this process's file anew.
-            path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-            with watch.step("read"):
-                extracted = await asyncio.get_running_loop().run_in_executor(
-                    self._readers,
-                    partial(self._isolation.run, path, session.file_path, samples=not start_only),
-                )
-            log.debug("read", session=str(session.id))
+            return await self._extract(session, file, content_hash, watch)
+
+    async def _extract(
+        self, session: ClaimedSession, file: BinaryIO, content_hash: str | None, watch: Stopwatch
+    ) -> Finished:
+        """Read a recording; only its start is there where the whole was not hashed."""
+        # The child opens this process's file anew.
+        path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        whole = content_hash is not None
+        with watch.step("read"):
+            extracted = await asyncio.get_running_loop().run_in_executor(
+                self._readers,
+                partial(self._isolation.run, path, session.file_path, samples=whole),
+            )
+        log.debug("read", session=str(session.id))
         return Finished(
             session,
             technical=extracted.technical,
@@ -173,9 +185,11 @@ class Processor:
 
     async def _download(self, session: ClaimedSession, file: BinaryIO) -> str:
         """Fetch the object, hold its size and hash against the session's, return its hash."""
-        max_bytes = self._settings.max_file_mb * MEGABYTE
         measured = await self._store.fetch(
-            session.object_path, file, size=session.file_size_bytes, max_bytes=max_bytes
+            session.object_path,
+            file,
+            size=session.file_size_bytes,
+            max_bytes=self._settings.max_file_bytes,
         )
         # What another program wrote proves nothing; completing replaces it by the one measured.
         if session.hash_measured and session.file_hash != measured:
@@ -218,11 +232,3 @@ async def _unlocked(end: Callable[[], Awaitable[Outcome]]) -> Outcome:
         locked += 1
         await asyncio.sleep(backoff(locked, initial=LOCK_RETRY, maximum=MAX_LOCK_RETRY))
     return outcome
-
-
-def _temporary_file() -> BinaryIO:
-    """Open a file without a name: a recording is gone with the worker even when it is killed."""
-    try:
-        return tempfile.TemporaryFile(buffering=0)
-    except OSError as error:
-        raise DiskFullError(f"No temporary file can be made ({error.strerror}).") from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from worker.backend.held_objects import HeldObjects
 from worker.backend.horizon import Horizon, of_sessions
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
@@ -20,11 +21,15 @@ class SessionQueue:
     lease_seconds: int
     max_attempts: int
     bucket: str
+    held: HeldObjects = field(default_factory=HeldObjects)
     kind: str = "session"
     horizon: Horizon = field(default_factory=of_sessions)
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
-        """Claim up to `limit` sessions that are due, and one abandoned session more if wanted."""
+        """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
+
+        Those come first whose bytes this worker holds: several workers leave each other theirs.
+        """
         return await self.metadata.claim(
             claim,
             limit=limit,
@@ -32,6 +37,7 @@ class SessionQueue:
             max_attempts=self.max_attempts,
             with_abandoned=with_abandoned,
             bucket=self.bucket,
+            held=self.held.sessions,
             horizon=self.horizon,
         )
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +11,10 @@ from worker.backend import rest
 from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection, connect
 from worker.backend.metadata_service import SESSIONS, TECHNICAL
-from worker.backend.object_store import ObjectStore
-from worker.errors import HashMismatchError, SessionUnknownError, WorkerError
+from worker.errors import SessionUnknownError, WorkerError
 from worker.extraction.analytics import STATISTICS_VERSION
-from worker.extraction.isolation import Isolation
+from worker.reports.judging import reader, recompute
 from worker.settings import Settings
-
-MEGABYTE = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,8 @@ async def look_up(settings: Settings, session: UUID) -> Shown:
             said = "none before the session is completed"
         else:
             try:
-                statistics = computed = await _computed(connection, settings, found)
+                with reader(settings) as isolation:
+                    statistics = computed = await recompute(connection, settings, found, isolation)
             except WorkerError as error:
                 said = f"none ({error.code}: {error})"
             else:
@@ -68,23 +62,6 @@ async def look_up(settings: Settings, session: UUID) -> Shown:
         # Read again, because the cache hit was counted meanwhile.
         found = await _row(connection, SESSIONS, "id", session) or found
     return Shown(found, technical, statistics, said)
-
-
-async def _computed(
-    connection: Connection, settings: Settings, session: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Download and read the recording as a worker would."""
-    store = ObjectStore(connection, settings.c3d_bucket)
-    path, size = session["file_path"], session["file_size_bytes"]
-    seconds, megabytes = settings.extract_seconds, settings.extract_mb
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "recording").open("wb") as file:
-        max_bytes = settings.max_file_mb * MEGABYTE
-        measured = await store.fetch(path, file, size=size, max_bytes=max_bytes)
-        if measured != session["file_hash"].lower():
-            raise HashMismatchError(f"{path} has another content than its session says.")
-        with closing(Isolation(seconds=seconds, megabytes=megabytes, children=1)) as isolation:
-            extracted = await asyncio.to_thread(isolation.run, Path(folder) / "recording", path)
-    return extracted.statistics
 
 
 async def _row(connection: Connection, table: str, key: str, of: UUID) -> dict[str, Any] | None:

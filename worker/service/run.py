@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, closing
 import structlog
 
 from worker.backend.connection import Connection, connect
+from worker.backend.held_objects import HeldObjects
 from worker.backend.installation import Installation
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
@@ -25,7 +26,7 @@ from worker.extraction.isolation import Isolation
 from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
 from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
-from worker.observing.sd_notify import READY, STOPPING, notify
+from worker.observing.sd_notify import READY, STOPPING, notify, tell
 from worker.observing.watchdog import Watchdog
 from worker.processing.processor import Processor
 from worker.processing.session_queue import SessionQueue
@@ -58,7 +59,8 @@ async def run(settings: Settings) -> None:
         def wake_sessions() -> None:
             loop.wake()  # made below, when nothing forbids the start any more
 
-        intake = make_intake(connection, settings, wake_sessions)
+        held = hold_uploads(settings)
+        intake = make_intake(connection, settings, wake_sessions, held)
         looks = QueueLooks(
             connection.supabase, intake.queue.bucket, every_file=intake.queue.every_file
         )
@@ -75,12 +77,12 @@ async def run(settings: Settings) -> None:
         isolation = context.enter_context(
             closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
         )
-        processor = Processor(metadata, store, isolation, readers, settings)
+        processor = Processor(metadata, store, isolation, readers, settings, held=held)
         of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
         of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
         reports = QueueReports(connection.supabase)
         outage = OutageCheck(store, reports, Installation(connection))
-        loop = make_session_loop(metadata, processor, settings, of_sessions, outage)
+        loop = make_session_loop(metadata, processor, settings, of_sessions, outage, held=held)
         intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
         reconciliation = Reconciliation(
             intake.queue, intake_loop.look_again, every_seconds=settings.bucket_sweep_seconds
@@ -134,16 +136,35 @@ async def run(settings: Settings) -> None:
             raise poll.wrong_schema
 
 
+def hold_uploads(settings: Settings) -> HeldObjects:
+    """What the two phases share, within the bounds of the settings, and shown by the metrics."""
+    held = HeldObjects(
+        max_bytes=settings.held_bytes,
+        max_object_bytes=settings.max_file_bytes,
+        seconds=settings.held_seconds,
+    )
+    metrics.show_held(lambda: held.files, lambda: held.bytes)
+    return held
+
+
 def make_session_loop(
     metadata: MetadataService,
     processor: Processor,
     settings: Settings,
     watchdog: Watchdog,
     outage: OutageCheck | None = None,
+    *,
+    held: HeldObjects | None = None,
 ) -> ClaimLoop[ClaimedSession]:
     """The claim loop of the queue of sessions."""
     return ClaimLoop(
-        SessionQueue(metadata, settings.lease_seconds, settings.max_attempts, settings.c3d_bucket),
+        SessionQueue(
+            metadata,
+            settings.lease_seconds,
+            settings.max_attempts,
+            settings.c3d_bucket,
+            held or HeldObjects(),
+        ),
         processor.process,
         slots=settings.concurrency,
         lease_seconds=settings.lease_seconds,
@@ -165,6 +186,7 @@ async def check_start(
     Raises:
         UnavailableError: something is not there, or Supabase is in trouble.
     """
+    tell("Asks Supabase for what the worker needs.")
     await looks.look()  # whether the functions are of its version
     await metadata.check()
     await store.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,9 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     measure = ObjectStore.measure
 
-    async def counted(self: ObjectStore, path: str, *, size: int | None) -> ObjectDigest:
+    async def counted(self: ObjectStore, path: str, **others: Any) -> ObjectDigest:
         paths.append(path)
-        return await measure(self, path, size=size)
+        return await measure(self, path, **others)
 
     monkeypatch.setattr(ObjectStore, "measure", counted)
     return paths
