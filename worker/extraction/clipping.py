@@ -34,7 +34,7 @@ class RailCounts:
         Args:
             low: the smallest samples.
             high: the largest samples.
-            levels: number of distinct values of each channel, a large one where there are many.
+            levels: number of distinct values of each channel, or a lower bound.
             limits: what the converter can reach, of shape (2, channels, 1); None: not stated.
         """
         span = np.where(low <= high, high - low, np.inf)
