@@ -19,6 +19,16 @@ create index if not exists therapy_sessions_urgency on public.therapy_sessions (
   created_at desc nulls last
 );
 
+-- What may have taken the place of a session that failed: a completed one, by its path or its patient.
+create index if not exists therapy_sessions_completed_path
+on public.therapy_sessions (file_path, created_at) where processing_status = 'completed';
+create index if not exists therapy_sessions_completed_patient
+on public.therapy_sessions (patient_id, created_at) where processing_status = 'completed';
+-- What belongs to nobody, for `c3d-worker status`.
+create index if not exists therapy_sessions_without_patient
+on public.therapy_sessions (created_at desc nulls last)
+where patient_id is null and patient_code is null;
+
 create or replace view public.session_overview
 with (security_invoker = true)
 as
@@ -35,6 +45,7 @@ select
     when is_stuck and s.processing_status = 'processing' then 'stuck: its worker stopped'
     when is_stuck then 'stuck: no worker reads it'
     when s.processing_status = 'pending' and s.processing_due_at > now()
+      and s.processing_error is not null  -- else it is left to the worker that has its bytes
       then 'waiting for its next attempt'
     when s.processing_status = 'pending' then 'waiting'
     when s.processing_status = 'processing' then 'being read'
@@ -46,21 +57,51 @@ select
   s.original_filename as file,
   case
     when is_taken_over then 'To have it read: c3d-worker requeue --migrated'
-    when s.processing_status in ('completed', 'skipped') then null
+    when s.processing_status = 'skipped' then null
+    when s.processing_status = 'completed' then case
+      when s.patient_id is not null then null
+      when s.patient_code is not null
+        then format('Its patient %s is not entered yet, and is filled in by itself.', s.patient_code)
+      else 'It has no patient, because its path names none: set patient_id, or move the file into the patient''s folder.'
+    end
+    when s.processing_status = 'failed' and same_path.id is not null then format(
+      'Superseded by session %s, a later upload to this path, which is completed: nothing is left to do. It failed with %s',
+      same_path.id, coalesce(s.processing_error, 'no error of this worker.')
+    )
     when s.processing_status = 'failed' then concat_ws(
       ' ',
       coalesce(s.processing_error, 'Another program set it to failed.'),
+      format(
+        case
+          -- The sentence has the cure, and another attempt would end the same way.
+          when code in ('duplicate_content', 'object_refused', 'size_mismatch', 'hash_mismatch')
+            then null
+          when code = 'c3d_too_costly' then 'Once a limit is raised: c3d-worker requeue %s'
+          when code like 'c3d\_%'
+            then 'This file stays unreadable, so do not requeue it: upload a better one.'
+          when code = 'object_missing'
+            then 'Once that very file is uploaded, it is read by itself; once file_path is corrected: c3d-worker requeue %s'
+          when code is null then 'To have it read: c3d-worker requeue %s'
+          else 'Once that is cured: c3d-worker requeue %s'
+        end,
+        s.id
+      ),
       case
-        when s.processing_error like 'duplicate\_content: %' then null  -- it would end the same way
-        else format('To retry: c3d-worker requeue %s', s.id)
+        when same_patient.id is not null then format(
+          'If session %s, a later upload of the same patient, which is completed, is this recording: superseded, and nothing is left to do.',
+          same_patient.id
+        )
       end
     )
     when aside.session_id is not null then aside.reason
     when is_stuck then concat_ws(
       ' ',
       'Is a worker running? Start one with `c3d-worker run`; it claims this session by itself.',
+      waits,
       s.processing_error
     )
+    when s.processing_status = 'pending' and s.processing_error is not null
+      then concat(rtrim(s.processing_error, '. '), '. ', waits)
     else s.processing_error
   end as what_to_do,
   t.channel_count as channels,
@@ -113,6 +154,16 @@ cross join lateral (
     else false
   end as is_stuck
 ) as clock
+cross join lateral (
+  select
+    split_part(s.processing_error, ':', 1) as code,
+    format(
+      'Waiting since %s UTC.',
+      to_char(
+        coalesce(s.processing_queued_at, s.created_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI'
+      )
+    ) as waits
+) as told
 -- Rows that are looked up one by one keep the order of the index: a page of the overview reads no
 -- session but its own. That is what `offset 0` sees to.
 left join lateral (
@@ -122,6 +173,28 @@ left join lateral (
     and s.processing_status in ('pending', 'processing')
   offset 0
 ) as aside on true
+left join lateral (
+  select later.id
+  from public.therapy_sessions as later
+  where s.processing_status = 'failed'
+    and later.processing_status = 'completed'
+    and later.file_path = s.file_path
+    and later.created_at > s.created_at
+  order by later.created_at desc
+  limit 1
+) as same_path on true
+left join lateral (
+  select later.id
+  from public.therapy_sessions as later
+  where s.processing_status = 'failed'
+    and s.processing_error not like 'duplicate\_content: %'
+    and later.processing_status = 'completed'
+    and later.patient_id = s.patient_id
+    and later.created_at > s.created_at
+    and later.created_at < s.created_at + interval '1 day'
+  order by later.created_at
+  limit 1
+) as same_patient on true
 left join lateral (
   select
     known.channel_count,
@@ -164,7 +237,7 @@ comment on column public.session_overview.state is 'How far the session has come
 comment on column public.session_overview.patient is 'The patient''s code.';
 comment on column public.session_overview.file is 'Name of the file as it was uploaded.';
 comment on column public.session_overview.what_to_do is
-  'What went wrong and the cure. Empty when there is nothing to do.';
+  'What went wrong and the cure; what has taken its place; for what it waits, and since when. Empty when there is nothing to do.';
 comment on column public.session_overview.channels is 'Number of ANALOG (EMG) channels.';
 comment on column public.session_overview.rate_hz is 'EMG samples per second, in Hz.';
 comment on column public.session_overview.duration is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from worker.local.recordings import BLOCK, Groups, Value, recording
@@ -31,6 +32,14 @@ def with_rotations(
 def without_analog_words(file: bytes) -> bytes:
     """The file, header words 3 and 10 (analog values and samples a frame) set to 0."""
     return file[:4] + bytes(2) + file[6:18] + bytes(2) + file[20:]
+
+
+def moved_behind_the_data(build: Callable[..., bytes]) -> bytes:
+    """The recording that `build` makes, its parameter section moved behind the data."""
+    file = build(header={"data_block": 2}, groups={"POINT": {"DATA_START": 2}})
+    start = BLOCK + file[BLOCK + 2] * BLOCK
+    data = padded(file[start:])
+    return bytes([2 + len(data) // BLOCK]) + file[1:BLOCK] + data + file[BLOCK:start]
 
 
 def words(number: int) -> list[int]:

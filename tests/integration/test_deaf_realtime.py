@@ -43,7 +43,9 @@ async def test_a_deaf_worker_says_so_and_recovers(
         through.worker(tmp_path, POLL_SECONDS=NEVER, HTTP_PORT=str(port)) as worker,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        assert (await worker.until("realtime_deaf"))["reason"] == DEAF
+        event = await worker.until("realtime_deaf")
+        assert event["reason"] == DEAF
+        assert 0.25 <= event["retry_in"] <= 0.5
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["realtime"]) == (200, "deaf")
         metrics = (await http.get("/metrics")).text

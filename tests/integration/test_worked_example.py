@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from docs.run_snippets import DOCS
@@ -47,6 +48,7 @@ async def adopted(tmp_path: Path) -> AsyncIterator[Adopted]:
         yield found
 
 
+@pytest.mark.timeout(300)
 async def test_the_worked_example_runs_as_it_stands_in_the_page(
     adopted: Adopted, packages: Packages
 ) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
+
+VERSION = version("c3d-session-worker")
 
 
 class Completion(StrEnum):
@@ -92,4 +95,5 @@ class Finished:
             "content_hash": self.content_hash,
             "game": dict(self.game),
             "statistics": None if self.statistics is None else dict(self.statistics),
+            "version": VERSION,
         }

@@ -22,9 +22,12 @@ UNITS = {
     "sampling_rate": "Hz",
     "duration_seconds": "s",
 }
-MIN_WIDTH = 40  # characters for values, so that successive tables line up
+MIN_WIDTH = 28  # characters for values, so that successive tables line up
 BARS = "▁▂▃▄▅▆▇█"
+ACTIVITY = "activity over time"
 MAX_SPARKLINE = 24  # characters
+NAME_WIDTH = 16  # characters for a channel's name
+NUMBERS_WIDTH = NAME_WIDTH + 3 * len("  -1.23e-05") + len("  unit  ")  # of all but the activity
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:
@@ -54,15 +57,18 @@ def show_channels(statistics: Iterable[ChannelStatistics], console: Console) -> 
     """
     statistics = list(statistics)
     table = Table(box=None, pad_edge=False)
-    table.add_column("channel", style="cyan", overflow="fold", min_width=16)
+    table.add_column("channel", style="cyan", overflow="fold", min_width=NAME_WIDTH)
     for heading in ("min", "max", "RMS"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("unit", overflow="fold")
-    table.add_column("activity over time", no_wrap=True)
+    bars = min(MAX_SPARKLINE, console.width - NUMBERS_WIDTH)
+    if bars >= len(ACTIVITY):
+        table.add_column(ACTIVITY, no_wrap=True)
     for each in statistics:
         values = (_short(value) for value in (each.minimum, each.maximum, each.rms))
         name, unit = Text(each.name or NO_VALUE), Text(each.unit)
-        table.add_row(name, *values, unit, sparkline(each.envelope))
+        cells: tuple[Text | str, ...] = (name, *values, unit, sparkline(each.envelope, bars))
+        table.add_row(*cells[: len(table.columns)])
     console.print(table)
     for each in statistics:
         for said in _faults(each):

@@ -42,14 +42,17 @@ def resolve_layout(metadata: Metadata, size: int) -> Layout:
     first = layouts[0]
     if all(layout.frames == 0 for layout in layouts):
         raise _unfinished(first)
-    without_samples = not first.analog_words and bool(metadata.integer("ANALOG:USED"))
-    if declared.doubtful or len(layouts) > 1 or without_samples:
+    if declared.doubtful or len(layouts) > 1:
         layout = _settled(layouts, declared, size)
     elif not first.frame_bytes:
         layout = _without_bytes(first, metadata, size)
     else:
         layout = first
         _check_length(layout, size)
+    if not layout.analog_words and metadata.integer("ANALOG:USED"):
+        raise ChannelsUnclearC3DError(
+            "The file declares analog channels, but no samples of them that its length confirms."
+        )
     if layout.channels * layout.samples_per_frame != layout.analog_words:
         raise ChannelsUnclearC3DError(
             f"The file stores {layout.analog_words:,} analog values a frame, which are not"
@@ -69,9 +72,13 @@ def _settled(layouts: list[Layout], declared: DeclaredFrames, size: int) -> Layo
     if len(fitting) != 1:
         raise _unsettled(layouts, declared, size)
     layout = fitting.popitem()[1]
+    # A cut can leave as much as the least of the declarations says. So a shorter frame is taken
+    # over others only where it is confirmed to the byte, and a lesser count not at all; but one
+    # frame too many is a way of counting. Rates that contradict the header refuse by themselves.
+    longer = [each for each in layouts if each.words > layout.words and not each.against_header]
+    if longer and layout.spare:
+        raise _unsettled(layouts, declared, size)
     most = max(count.frames for count in declared.counts)
-    # A cut can leave as many frames as the least of the counts says. One too many is no cut but a
-    # way of counting, where the length confirms the others to the byte.
     if most > layout.frames + (layout.spare == 0):
         raise ContradictoryC3DError(
             f"The file declares {most:,} frames in one place and {layout.frames:,} in another, and"
@@ -94,10 +101,6 @@ def _unsettled(layouts: list[Layout], declared: DeclaredFrames, size: int) -> C3
     if not declared.doubtful and len(analog) > 1:
         return ChannelsUnclearC3DError(
             f"The file declares {_listed(analog)} analog values a frame, {unsettled}"
-        )
-    if not declared.doubtful and not first.analog_words:
-        return ChannelsUnclearC3DError(
-            f"The file declares analog channels but no samples of them, {unsettled}"
         )
     return ContradictoryC3DError(
         f"The file declares {_listed(layout.frames for layout in layouts)} frames, its header and"

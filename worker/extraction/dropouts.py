@@ -14,11 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from worker.extraction.runs import (
+    MIN_RUN,
+    NEXT_TO,
+    extremes_of,
+    leaps_to,
+    long_runs,
+    longest_of,
+    outside,
+    repeats,
+)
 from worker.extraction.samples import Values
 
-# Shorter runs are not looked at. GHOSTLY loses packets of 30 samples; raw EMG channels of 27
-# recordings repeat a value 5 times at most, coarse ones and quiet force plates up to 50 times.
-MIN_RUN = 8  # samples
 MIN_SECONDS = 0.01  # of a dropout: at high rates 8 samples are nothing that anyone would miss
 MAX_RUNS = 1000  # of a channel that are kept, the longest: they are held in memory
 NO_LIMITS = (-math.inf, math.inf)
@@ -26,8 +33,6 @@ MAX_LENGTH = 4096  # samples: longer runs count as that long where lengths are c
 FAR = 0.25  # of the span of everything else; GHOSTLY's lost packets are 1.7 outside
 GAP = 3.0  # a dropout is so many times as long as the longest run that it is not
 MIN_OTHERS = 10  # runs beside each dropout: a switch has few values, and long runs of each
-LEAP = 3.0  # times the largest step between the samples next to a run
-NEXT_TO = 16  # samples
 REST_SHARE = 0.5  # of the samples, zero while a rectified signal rests; GHOSTLY's: 0.62 to 0.99
 RESTS_BELOW = 10.0  # Hz, root mean square frequency: no EMG; forces and angles rest at zero
 
@@ -134,21 +139,21 @@ class HeldRuns:
             return before + length, np.inf, -np.inf
         tail = 1 + int(np.argmin(same[::-1]))  # samples of the run that goes on, as far as known
         channel.number += length - int(np.count_nonzero(same))
-        starts, ends = _long_runs(same)
+        starts, ends = long_runs(same)
         lengths, values = ends - starts, samples[starts]
         # What is outside long runs, and outside those that are not closed, in pieces.
         bounds = np.concatenate(([head], np.stack([starts, ends], axis=1).ravel(), [length - tail]))
         if before + head >= MIN_RUN:
             value = float(self._last[index, 0] if before else samples[0])
-            leaps = _leaps(value, samples[head : head + NEXT_TO])
+            leaps = leaps_to(value, samples[head : head + NEXT_TO])
             channel.keep(Run(before + head, self._seen - before, value, leaps))
         low, high = extremes
         edges = np.concatenate((values, samples[:1], samples[-1:]))
         if not np.all((low < edges) & (edges < high)):
-            low, high = _extremes(samples, bounds.reshape(-1, 2))
+            low, high = extremes_of(samples, bounds.reshape(-1, 2))
         if len(starts):
-            other = _outside(bounds, length)
-            sizes = {_longest(same & other), *np.minimum(lengths, MAX_LENGTH).tolist()}
+            other = outside(bounds, length)
+            sizes = {longest_of(same & other), *np.minimum(lengths, MAX_LENGTH).tolist()}
             channel.lengths |= sizes
             candidate = lengths >= min(_outlasting(sorted(sizes)), MAX_LENGTH)
             candidate |= ~((low <= values) & (values <= high))
@@ -156,12 +161,12 @@ class HeldRuns:
                 start, end, value = int(starts[at]), int(ends[at]), float(values[at])
                 leaps = (
                     value != 0  # which is judged without
-                    and _leaps(value, samples[end : end + NEXT_TO])
-                    and _leaps(value, samples[max(start - NEXT_TO, 0) : start][::-1])
+                    and leaps_to(value, samples[end : end + NEXT_TO])
+                    and leaps_to(value, samples[max(start - NEXT_TO, 0) : start][::-1])
                 )
                 channel.keep(Run(end - start, self._seen + start, value, leaps))
         if low < 0 < high and np.any(edges == 0):
-            channel.weigh(samples[_outside(bounds, length)])
+            channel.weigh(samples[outside(bounds, length)])
         return tail, float(low), float(high)
 
     def finish(self) -> None:
@@ -233,63 +238,6 @@ class HeldRuns:
         variance = channel.squares / channel.others - (channel.total / channel.others) ** 2
         frequency = self._rate / math.tau * math.sqrt(channel.differences / channel.others)
         return frequency < RESTS_BELOW * math.sqrt(max(variance, 0.0))
-
-
-def repeats(same: np.ndarray, number: int) -> np.ndarray:
-    """Return where `number` samples in a row repeat the one before; the last axis gets shorter."""
-    reach = 1
-    while reach < number:
-        step = min(reach, number - reach)
-        same = same[..., step:] & same[..., :-step]
-        reach += step
-    return same
-
-
-def _long_runs(same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where long runs start and end that do so within the block."""
-    inside = np.zeros(len(same) + 2, bool)
-    within = repeats(same, MIN_RUN - 1)
-    inside[1 : 1 + len(within)] = within
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2] - 1, edges[1::2] + MIN_RUN - 2
-    closed = (starts >= 0) & (ends < len(same))
-    return starts[closed], ends[closed]
-
-
-def _outside(bounds: np.ndarray, length: int) -> np.ndarray:
-    """Return which of `length` samples are in the pieces that begin and end at `bounds`."""
-    ends = np.concatenate((bounds, [length]))
-    return np.repeat(np.arange(len(ends)) % 2 == 1, np.diff(ends, prepend=0))
-
-
-def _extremes(samples: Values, pieces: np.ndarray) -> tuple[float, float]:
-    """Return the extremes of finite samples in pieces of shape (number, 2); else infinities."""
-    pieces = pieces[pieces[:, 0] < pieces[:, 1]]
-    if not len(pieces):
-        return math.inf, -math.inf
-    if not np.isfinite(samples.sum()):
-        samples = np.where(np.isfinite(samples), samples, np.nan)
-    low = np.fmin.reduceat(samples, pieces.ravel())[::2]
-    high = np.fmax.reduceat(samples, pieces.ravel())[::2]
-    return float(np.fmin(np.inf, low).min()), float(np.fmax(-np.inf, high).max())
-
-
-def _longest(same: np.ndarray) -> int:
-    """Return the length of the longest run, as far as it is short."""
-    length, inside = 1, same
-    while inside.any():
-        length += 1
-        inside = inside[1:] & same[: len(inside) - 1]
-    return length
-
-
-def _leaps(value: float, beside: Values) -> bool:
-    """Whether the way from a run's value to the samples beside it, the nearest first, is a leap.
-
-    It is one, too, where nothing is beside it.
-    """
-    steps = np.abs(np.diff(beside))
-    return not len(steps) or bool(abs(beside[0] - value) > LEAP * steps.max())
 
 
 def _outlasting(lengths: list[int]) -> float:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from worker.extraction.dropouts import repeats
+from worker.extraction.runs import repeats
 from worker.extraction.samples import Values
 
 EMG_BAND = (20.0, 450.0)  # Hz; SENIAM's and the CEDE matrix's band of surface EMG

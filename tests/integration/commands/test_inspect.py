@@ -99,13 +99,17 @@ def test_a_dead_and_a_saturated_electrode_are_flagged(tmp_path: Path) -> None:
     assert "saturated: The signal was cut off in 6" in said
 
 
-def test_a_verdict_is_never_cut_and_begins_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_verdict_is_never_cut_and_begins_a_line(tmp_path: Path, width: int) -> None:
     samples = np.zeros((1000, 1), dtype=np.float32)
     path = tmp_path / "named.c3d"
     path.write_bytes(recording(samples, labels=["Right Tibialis Anterior"]))
-    ended = CliRunner().invoke(app, ["inspect", "--statistics", str(path)], env={"COLUMNS": "80"})
+    ended = CliRunner().invoke(
+        app, ["inspect", "--statistics", str(path)], env={"COLUMNS": str(width)}
+    )
     lines = ended.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
+    assert "…" not in ended.stdout
     at = next(n for n, line in enumerate(lines) if line.startswith("Right Tibialis Anterior: "))
     said = " ".join(line.strip() for line in lines[at : at + 2])
     assert said.startswith(

@@ -37,19 +37,36 @@ def test_samples_that_only_the_rates_declare_are_found(points: int, end: bytes) 
     assert read(without_analog_words(file) + end).row() == read(file).row()
 
 
+def test_samples_that_the_header_forgets_to_multiply_are_found_by_the_rates() -> None:
+    header = {"analog": 4, "samples_per_frame": 1}
+    file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
+    assert read(file).original_sample_count == 1000
+    with pytest.raises(ChannelsUnclearC3DError, match="4 or 40 analog values a frame"):
+        read(file + bytes(3000))
+
+
 def test_a_header_without_the_samples_of_a_channel_is_completed_by_the_rates() -> None:
     header = {"samples_per_frame": 0}
     file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
     assert read(file).original_sample_count == 1000
 
 
-@pytest.mark.parametrize("rate", [None, 1234.0])
-def test_channels_whose_samples_nothing_declares_are_refused(rate: float | None) -> None:
-    file = recording(
-        FOUR_CHANNELS, samples_per_frame=10, points=5, groups={"ANALOG": {"RATE": rate}}
-    )
-    with pytest.raises(ChannelsUnclearC3DError, match="analog channels but no samples of them"):
-        read(without_analog_words(file))
+@pytest.mark.parametrize("rate", [None, 1234.0, 1000.0])
+@pytest.mark.parametrize("length", [0, 300, 3000])
+def test_channels_without_samples_that_the_length_confirms_are_refused(
+    rate: float | None, length: int
+) -> None:
+    file = recording(frames=100, points=5, groups={"ANALOG": {"USED": 4, "RATE": rate}})
+    with pytest.raises(ChannelsUnclearC3DError, match=r"no samples of them|0 or 40 analog"):
+        read(file + bytes(length))
+
+
+def test_a_cut_that_leaves_the_bytes_of_fewer_channels_is_refused() -> None:
+    file = recording(FOUR_CHANNELS, groups={"ANALOG": {"USED": 3}})
+    assert read(file).channel_count == 4
+    for length in range(1, 500, 7):
+        with pytest.raises(ChannelsUnclearC3DError, match="3 or 4 analog values a frame"):
+            read(file[: -4000 + length])
 
 
 def test_bytes_beyond_the_data_are_no_trailer_where_the_analog_words_disagree() -> None:

@@ -189,11 +189,6 @@ def test_channels_are_counted_from_the_header_where_used_is_absent() -> None:
     assert read(file).channel_count == 2
 
 
-def test_channels_without_samples_per_frame_are_not_channels() -> None:
-    file = recording(frames=20, points=1, groups={"ANALOG": {"USED": 4}})
-    assert read(file).channel_count == 0
-
-
 def test_a_short_prefix_is_not_a_complete_answer() -> None:
     file = ghostly_recording(20.0)
     with pytest.raises(TruncatedC3DError, match="Only 1,536 of the file's first 262,144 bytes"):
