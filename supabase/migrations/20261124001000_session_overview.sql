@@ -45,6 +45,7 @@ select
     when is_stuck and s.processing_status = 'processing' then 'stuck: its worker stopped'
     when is_stuck then 'stuck: no worker reads it'
     when s.processing_status = 'pending' and s.processing_due_at > now()
+      and s.processing_error is not null  -- else it is left to the worker that has its bytes
       then 'waiting for its next attempt'
     when s.processing_status = 'pending' then 'waiting'
     when s.processing_status = 'processing' then 'being read'

@@ -23,15 +23,15 @@ HEAD = f"""\
 What readers of C3D files make of shapes that public reports and the manual describe: odd, damaged
 and hostile files, and valid ones that surprise. Each file is made to order from its line in
 [tests/conformance/shapes](../tests/conformance/shapes), and is read in a process of its own, with
-{SECONDS} s and {MEGABYTES:,} MB. The report describes the shape or a trouble of its kind, and is
-not always about the reader that has it today.
+{SECONDS} s of processor time and {MEGABYTES:,} MB. The report describes the shape or a trouble of
+its kind, and is not always about the reader that has it today.
 
 - **right**: channels, names, samples, rates and frames are those of the file, or a file without a
   trustworthy answer is refused.
 - **refused**: the file has an answer, and the reader says that it cannot give one, or warns that
   its own is not whole.
 - **wrong**: an answer that is not the file's, and nothing that warns.
-- **crash**: the process ends by a signal. **hang**: it does not end in time.
+- **crash**: the process ends by a signal. **hang**: it does not end in time, or not by itself.
 
 For each reader this compares what a program gets that reads the whole file: the package c3d by
 `read_frames`, ezc3d by its `data`.

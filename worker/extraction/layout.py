@@ -34,6 +34,7 @@ class Layout:
     samples_per_frame: int  # of each channel
     word_bytes: int  # 4: real, 2: integer
     frames: int
+    against_header: bool = False  # only the rates imply the samples, see `_analog_words`
     rotations_follow: bool = False  # declared ones of as many frames, and nothing after them
 
     @property
@@ -70,7 +71,7 @@ class Layout:
 def declared_layouts(metadata: Metadata, counts: tuple[Count, ...], size: int) -> Iterator[Layout]:
     """Yield every combination of what a file of `size` bytes declares, parameters first."""
     rotations = declared_rotations(metadata)
-    for start, points, (words, samples_per_frame), word_bytes, count in product(
+    for start, points, (words, samples, against_header), word_bytes, count in product(
         _data_starts(metadata),
         _distinct(metadata.integer("POINT:USED"), metadata.header_integer("point_count")),
         _analog_words(metadata),
@@ -85,9 +86,10 @@ def declared_layouts(metadata: Metadata, counts: tuple[Count, ...], size: int) -
             data_end=rotations.start if rotations and follow else end,
             points=points,
             analog_words=words,
-            samples_per_frame=samples_per_frame,
+            samples_per_frame=samples,
             word_bytes=word_bytes,
             frames=count.frames,
+            against_header=against_header,
             rotations_follow=follow,
         )
 
@@ -102,25 +104,28 @@ def _data_starts(metadata: Metadata) -> list[int]:
     return [start for start in starts if start >= BLOCK] or [metadata.section.end]
 
 
-def _analog_words(metadata: Metadata) -> list[tuple[int, int]]:
-    """Return the analog values of a frame, each number with the samples of a channel among them.
+def _analog_words(metadata: Metadata) -> list[tuple[int, int, bool]]:
+    """Return the analog values of a frame, with the samples of a channel among them.
 
     The header states the samples, and the rates imply them: some writers leave the header's words
-    at 0. Where header and ANALOG:USED agree, the rates are not asked.
+    at 0. The third element says whether only the rates do, against a header that ANALOG:USED
+    confirms.
     """
     words = metadata.header_integer("analog_count")
     in_header = metadata.header_integer("analog_per_frame")
     by_rates = ratio_to_frames(metadata, "ANALOG:RATE") or 0
-    used = metadata.integer("ANALOG:USED")
-    if used is None or used < 0:
-        pairs = [(words, in_header or by_rates)]
-    elif words and words == used * in_header:
-        pairs = [(words, in_header)]
-    else:
-        pairs = [(used * in_header, in_header), (words, in_header or by_rates)]
-        pairs += [(used * by_rates, by_rates)] if by_rates else []
-    possible = [(words, samples) for words, samples in pairs if words <= MAX_ANALOG_WORDS]
-    return list(dict.fromkeys((words, samples if words else 0) for words, samples in possible))
+    used = max(metadata.integer("ANALOG:USED") or 0, 0)
+    stated = metadata.integer("ANALOG:USED") is not None
+    against = 0 < words == used * in_header
+    pairs = [(used * in_header, in_header, False)] if stated else []
+    pairs += [(words, in_header or by_rates, False)]
+    pairs += [(used * by_rates, by_rates, against)] if stated and by_rates else []
+    distinct = {
+        (words, samples if words else 0): against
+        for words, samples, against in reversed(pairs)
+        if words <= MAX_ANALOG_WORDS
+    }
+    return [(*pair, against) for pair, against in reversed(distinct.items())]
 
 
 def _word_bytes(metadata: Metadata) -> list[int]:

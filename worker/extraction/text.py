@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import unicodedata
 
-# With which most UTF-8 characters of names begin. As Windows-1252 they are capital A with a
-# circumflex and with a tilde, with which hardly a name ends.
-COMMON_LEADS = (b"\xc2", b"\xc3")
+# With which most UTF-8 characters of names begin. As Windows-1252 they are A with a circumflex and
+# with a tilde, and a with a circumflex, with which hardly a name ends.
+COMMON_LEADS = (b"\xc2", b"\xc3", b"\xe2")
 
 
 def cleaned_text(raw: bytes) -> str:

@@ -37,6 +37,14 @@ def test_samples_that_only_the_rates_declare_are_found(points: int, end: bytes) 
     assert read(without_analog_words(file) + end).row() == read(file).row()
 
 
+def test_samples_that_the_header_forgets_to_multiply_are_found_by_the_rates() -> None:
+    header = {"analog": 4, "samples_per_frame": 1}
+    file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
+    assert read(file).original_sample_count == 1000
+    with pytest.raises(ChannelsUnclearC3DError, match="4 or 40 analog values a frame"):
+        read(file + bytes(3000))
+
+
 def test_a_header_without_the_samples_of_a_channel_is_completed_by_the_rates() -> None:
     header = {"samples_per_frame": 0}
     file = recording(FOUR_CHANNELS, samples_per_frame=10, header=header)
@@ -146,6 +154,24 @@ def test_a_count_that_stopped_suggests_more() -> None:
 def test_one_frame_too_many_is_a_way_of_counting() -> None:
     file = recording(FOUR_CHANNELS, groups={"POINT": {"FRAMES": 1001}})
     assert read(file).frame_count == 1000
+
+
+def test_bytes_beyond_a_count_that_nothing_else_says_are_no_trailer() -> None:
+    file = recording(FOUR_CHANNELS, groups={"POINT": {"FRAMES": None}})
+    for end in (b"", bytes(300)):
+        assert read(file + end).frame_count == 1000
+    with pytest.raises(ContradictoryC3DError, match=r"Only the file's header .* hold 50 more"):
+        read(file + bytes(50 * 16))
+
+
+def test_bytes_beyond_channels_that_only_the_header_counts_are_no_trailer() -> None:
+    file = recording(FOUR_CHANNELS, points=1, groups={"ANALOG": {"USED": None}})
+    for end in (b"", bytes(300)):
+        assert read(file + end).channel_count == 4
+    with pytest.raises(ContradictoryC3DError, match="Only the file's header"):
+        read(file + bytes(3000))
+    with pytest.raises(ContradictoryC3DError, match="Only the file's header"):
+        read(without_analog_words(file))
 
 
 # --- rotations behind the data, and counts that wrapped -----------------------------------------

@@ -46,6 +46,7 @@ def test_names_are_utf8_or_else_windows_1252() -> None:
     [
         ("Glútéo".encode()[:6], "Glút"),
         ("Glutäus".encode()[:5], "Glut"),
+        ("EMG→".encode()[:4], "EMG"),
         ("µV→".encode()[:-1], "µV"),
         ("µV→".encode()[:-1] + b"\0", "µV"),
         ("MuscleΩ😀".encode()[:-1], "MuscleΩ"),
