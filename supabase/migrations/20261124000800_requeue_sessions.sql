@@ -103,6 +103,15 @@ begin
           or requeue_sessions.code
             = coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown')
         )
+        -- The path holds another recording by now, which was read: what this one failed with would
+        -- be lost, and it would end as size_mismatch.
+        and not exists (
+          select
+          from public.therapy_sessions as later
+          where later.processing_status = 'completed'
+            and later.file_path = s.file_path
+            and later.created_at > s.created_at
+        )
       order by s.id
       limit requeue_sessions.batch_size
       for update skip locked  -- one that somebody else has locked is left as it is
@@ -148,4 +157,4 @@ revoke execute on function public.requeue_sessions(text, text, text, uuid, integ
 grant execute on function public.requeue_sessions(text, text, text, uuid, integer, boolean)
   to service_role;
 comment on function public.requeue_sessions(text, text, text, uuid, integer, boolean) is
-  'Has the failed sessions (of a code) or the migrated ones read again: batch_size of them after after_session, in the order of their ids. Says how many, and the last id: go on after it until there is none. With dry_run it only counts.';
+  'Has the failed sessions (of a code) or the migrated ones read again: batch_size of them after after_session, in the order of their ids. Says how many, and the last id: go on after it until there is none. With dry_run it only counts. A failed session that a later upload to its path superseded is left as it is.';
