@@ -103,15 +103,6 @@ begin
           or requeue_sessions.code
             = coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown')
         )
-        -- The path holds another recording by now, which was read: what this one failed with would
-        -- be lost, and it would end as size_mismatch.
-        and not exists (
-          select
-          from public.therapy_sessions as later
-          where later.processing_status = 'completed'
-            and later.file_path = s.file_path
-            and later.created_at > s.created_at
-        )
       order by s.id
       limit requeue_sessions.batch_size
       for update skip locked  -- one that somebody else has locked is left as it is
@@ -136,6 +127,16 @@ begin
   last_session := to_requeue[cardinality(to_requeue)];
   requeued := 0;
   foreach one in array to_requeue loop
+    -- Its path holds another recording by now, which was read: what this one failed with would be
+    -- lost, and it would end as size_mismatch.
+    continue when requeue_sessions.which = 'failed' and exists (
+      select
+      from public.therapy_sessions as s
+      join public.therapy_sessions as later on later.file_path = s.file_path
+      where s.id = one
+        and later.processing_status = 'completed'
+        and later.created_at > s.created_at
+    );
     begin
       if not requeue_sessions.dry_run then
         perform public.requeue_session(one, requeue_sessions.reason, force => true);
