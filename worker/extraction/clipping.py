@@ -61,20 +61,19 @@ class RailCounts:
 
     def add(self, block: Values) -> None:
         """Count the next samples, of shape (channels, n)."""
-        low, high = self._low, self._high
-        outer = (
-            block <= (low + self._widths[0, 2])[:, None],
-            block >= (high - self._widths[1, 2])[:, None],
-        )
-        for side, mask in enumerate(outer):
-            places = np.flatnonzero(mask)
-            if not len(places):
+        starts = np.arange(len(block) + 1) * block.shape[1]
+        for side, edge in enumerate((self._low, self._high)):
+            inner = (edge + (1 - 2 * side) * self._widths[side, 2])[:, None]
+            near = np.flatnonzero(block >= inner if side else block <= inner)
+            bounds = np.searchsorted(near, starts)
+            numbers = np.diff(bounds)
+            rows = np.flatnonzero(numbers)
+            if not len(rows):
                 continue
-            channel, values = places // block.shape[1], block.ravel()[places]
-            distance = values - low[channel] if side == 0 else high[channel] - values
-            for width in range(3):
-                within = (distance >= 0) & (distance <= self._widths[side, width, channel])
-                self._counts[side, width] += np.bincount(channel[within], minlength=len(low))
+            distance = np.abs(block.ravel()[near] - np.repeat(edge, numbers))
+            for counts, width in zip(self._counts[side], self._widths[side], strict=True):
+                within = distance <= np.repeat(width, numbers)
+                counts[rows] += np.add.reduceat(within, bounds[rows], dtype=np.int64)
 
     def at_limits(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how many samples are at a limit, and whether that is clipping.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from typing import NamedTuple
 
@@ -16,15 +15,14 @@ import numpy as np
 
 from worker.extraction.runs import (
     MIN_RUN,
-    NEXT_TO,
-    extremes_of,
-    leaps_to,
+    between,
+    in_long_runs,
+    leaps,
     long_runs,
     longest_of,
-    outside,
     repeats,
 )
-from worker.extraction.samples import Values
+from worker.extraction.samples import Extremes, Values, extremes_of
 
 MIN_SECONDS = 0.01  # of a dropout: at high rates 8 samples are nothing that anyone would miss
 MAX_RUNS = 1000  # of a channel that are kept, the longest: they are held in memory
@@ -52,31 +50,6 @@ class Run(NamedTuple):
         return self.start + self.length
 
 
-@dataclass(slots=True)
-class _Channel:
-    """What is known of a channel that has a long run."""
-
-    runs: list[Run] = field(default_factory=list)  # a heap of those that may be dropouts
-    lengths: set[int] = field(default_factory=lambda: {1})  # of all runs, as far as looked at
-    number: int = 0  # of all runs
-    others: int = 0  # samples outside long runs, and of them:
-    differences: float = 0.0  # the sum of the squared differences of successive ones
-    total: float = 0.0
-    squares: float = 0.0
-
-    def weigh(self, samples: Values) -> None:
-        """Add samples outside long runs."""
-        self.others += len(samples)
-        self.differences += float(np.square(np.diff(samples)).sum())
-        self.total += float(samples.sum())
-        self.squares += float(np.square(samples).sum())
-
-    def keep(self, run: Run) -> None:
-        """Keep a run if it is among the longest."""
-        self.lengths.add(min(run.length, MAX_LENGTH))
-        (heappush if len(self.runs) < MAX_RUNS else heappushpop)(self.runs, run)
-
-
 class HeldRuns:
     """Collects the long runs of every channel, block by block."""
 
@@ -84,26 +57,30 @@ class HeldRuns:
         """`rate` in Hz, None if the file states none; zeros of `derived` channels are no runs."""
         self._rate = rate
         self._derived = list(derived)
-        self._channels: dict[int, _Channel] = {}
+        self._runs: dict[int, list[Run]] = {}  # heaps of those that may be dropouts
+        self._lengths: dict[int, set[int]] = {}  # of all long runs, and the longest short ones
+        self._number = np.zeros(channels, np.int64)  # of all runs, as far as looked at
+        self._kept = np.zeros(channels, np.int64)  # of these
         self._last: Values = np.full((channels, 1), np.nan)
         self._given_up = np.zeros(channels, bool)  # what is held everywhere loses nothing
         self._open = np.zeros(channels, np.int64)  # samples of the run that the last block ends in
         self._seen = 0
-        self._low: Values = np.full(channels, np.inf)  # of the samples outside long runs
+        # Of the samples outside long runs:
+        self._low: Values = np.full(channels, np.inf)
         self._high: Values = np.full(channels, -np.inf)
+        # their number, the sums of squared differences of successive ones, of values, of squares
+        self._weights: Values = np.zeros((4, channels))
 
-    def add(self, block: Values) -> np.ndarray:
+    def add(self, block: Values, extremes: Extremes) -> np.ndarray:
         """Add the next samples, and return which repeat the one before; (channels, n) both."""
         length = block.shape[1]
         same = np.empty(block.shape, bool)
         np.equal(block[:, :1], self._last, out=same[:, :1])
         np.equal(block[:, 1:], block[:, :-1], out=same[:, 1:])
-        low, high = block.min(axis=1), block.max(axis=1)
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            absent = ~np.isfinite(np.concatenate((self._last, block), axis=1))
-            same |= absent[:, 1:] & absent[:, :-1]
-            low = np.where(absent[:, 1:], np.inf, block).min(axis=1)
-            high = np.where(absent[:, 1:], -np.inf, block).max(axis=1)
+        low, high = extremes.low.copy(), extremes.high.copy()
+        if extremes.finite is not None:
+            same[:, 1:] |= ~(extremes.finite[:, 1:] | extremes.finite[:, :-1])
+            same[:, 0] |= ~(extremes.finite[:, 0] | np.isfinite(self._last[:, 0]))
         every = same
         waits = ~((low < block[:, -1]) & (block[:, -1] < high))
         if self._derived:
@@ -114,13 +91,13 @@ class HeldRuns:
         heads = np.logical_and.accumulate(same[:, :edge], axis=1).sum(axis=1)
         tails = np.logical_and.accumulate(same[:, length - edge :][:, ::-1], axis=1).sum(axis=1)
         # A run that has begun may become a long one, so its value waits until it ends.
-        looked_at = repeats(same, MIN_RUN - 1).any(axis=1) | (self._open + heads >= MIN_RUN)
-        looked_at = (looked_at | waits) & ~self._given_up
+        within = repeats(same, MIN_RUN - 1)
+        looked_at = within.any(axis=1) | (self._open + heads >= MIN_RUN)
+        rows = np.flatnonzero((looked_at | waits) & ~self._given_up)
         opened = np.where(tails == length, self._open + tails, tails + 1)
-        for index in np.flatnonzero(looked_at).tolist():
-            extremes = float(low[index]), float(high[index])
-            opened[index], low[index], high[index] = self._look(
-                index, block[index], same[index], extremes
+        if len(rows):
+            opened[rows], low[rows], high[rows] = self._look(
+                rows, block[rows], same[rows], within[rows], extremes.finite
             )
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
         self._open, self._last = opened, block[:, -1:].copy()
@@ -128,60 +105,115 @@ class HeldRuns:
         return every
 
     def _look(
-        self, index: int, samples: Values, same: np.ndarray, extremes: tuple[float, float]
-    ) -> tuple[int, float, float]:
-        """Note the runs of one channel's block.
+        self,
+        channels: np.ndarray,
+        samples: Values,
+        same: np.ndarray,
+        within: np.ndarray,
+        finite: np.ndarray | None,
+    ) -> tuple[np.ndarray, Values, Values]:
+        """Note the runs of some channels' block.
 
-        Return the length of the run that the block ends in, and the extremes outside long runs.
+        Return the lengths of the runs that the block ends in, and the extremes outside long runs.
         """
-        channel = self._channels.setdefault(index, _Channel())
-        before, length = int(self._open[index]), len(same)
-        head = int(np.argmin(same))  # samples that go on with the run before
-        if same[head]:
-            return before + length, np.inf, -np.inf
-        tail = 1 + int(np.argmin(same[::-1]))  # samples of the run that goes on, as far as known
-        channel.number += length - int(np.count_nonzero(same))
-        starts, ends = long_runs(same)
-        lengths, values = ends - starts, samples[starts]
-        # What is outside long runs, and outside those that are not closed, in pieces.
-        bounds = np.concatenate(([head], np.stack([starts, ends], axis=1).ravel(), [length - tail]))
-        if before + head >= MIN_RUN:
-            value = float(self._last[index, 0] if before else samples[0])
-            leaps = leaps_to(value, samples[head : head + NEXT_TO])
-            channel.keep(Run(before + head, self._seen - before, value, leaps))
-        low, high = extremes
-        edges = np.concatenate((values, samples[:1], samples[-1:]))
-        if not np.all((low < edges) & (edges < high)):
-            low, high = extremes_of(samples, bounds.reshape(-1, 2))
-        if len(starts):
-            other = outside(bounds, length)
-            sizes = {longest_of(same & other), *np.minimum(lengths, MAX_LENGTH).tolist()}
-            channel.lengths |= sizes
-            candidate = lengths >= min(_outlasting(sorted(sizes)), MAX_LENGTH)
-            candidate |= ~((low <= values) & (values <= high))
-            for at in np.flatnonzero(candidate).tolist():
-                start, end, value = int(starts[at]), int(ends[at]), float(values[at])
-                leaps = (
-                    value != 0  # which is judged without
-                    and leaps_to(value, samples[end : end + NEXT_TO])
-                    and leaps_to(value, samples[max(start - NEXT_TO, 0) : start][::-1])
-                )
-                channel.keep(Run(end - start, self._seen + start, value, leaps))
-        self._given_up[index] = (
-            len(channel.runs) >= MAX_HELD and len(channel.runs) * MIN_OTHERS > channel.number
-        )
-        if low < 0 < high and np.any(edges == 0):
-            channel.weigh(samples[outside(bounds, length)])
-        return tail, float(low), float(high)
+        before, length = self._open[channels], same.shape[1]
+        self._number[channels] += length - np.count_nonzero(same, axis=1)
+        whole = same.all(axis=1)
+        heads = np.where(whole, length, same.argmin(axis=1))  # samples of the run before
+        tails = 1 + same[:, ::-1].argmin(axis=1)  # of the run that goes on, as far as known
+        row, start, end = long_runs(within)
+        values = samples[row, start]
+        other = between(heads, length - tails, length)
+        if len(row):
+            other &= ~in_long_runs(within)
+        low, high = extremes_of(samples, other if finite is None else other & finite[channels])
+        self._end_runs(channels, samples, heads)
+        if len(row):
+            shorter = longest_of(same & other)
+            worth = self._worth_keeping(channels, (row, end - start), shorter)
+            worth |= ~((low[row] <= values) & (values <= high[row]))
+            extreme = (values <= low[row]) | (values >= high[row])
+            self._keep(channels, samples, (row[worth], start[worth], end[worth], extreme[worth]))
+        kept, number = self._kept[channels], self._number[channels]
+        self._given_up[channels] = (kept >= MAX_HELD) & (kept * MIN_OTHERS > number)
+        zero = (samples[:, 0] == 0) | (samples[:, -1] == 0)
+        zero[row[values == 0]] = True
+        self._weigh(channels, samples, other, np.flatnonzero(zero & (low < 0) & (high > 0)))
+        return np.where(whole, before + length, tails), low, high
+
+    def _end_runs(self, channels: np.ndarray, samples: Values, heads: np.ndarray) -> None:
+        """Keep the runs of earlier blocks that end after `heads` samples of this one."""
+        lengths = self._open[channels] + heads
+        row = np.flatnonzero((lengths >= MIN_RUN) & (heads < samples.shape[1]))
+        if not len(row):
+            return
+        begun = self._open[channels[row]]
+        values = np.where(begun > 0, self._last[channels[row], 0], samples[row, 0])
+        leap = leaps(values, samples, row, heads[row], 1)
+        starts = self._seen - begun
+        for index, *run in zip(
+            *(each.tolist() for each in (channels[row], lengths[row], starts, values, leap)),
+            strict=True,
+        ):
+            self._keep_run(index, Run(*run))
+
+    def _worth_keeping(
+        self, channels: np.ndarray, runs: tuple[np.ndarray, np.ndarray], shorter: np.ndarray
+    ) -> np.ndarray:
+        """Note the lengths of runs; return which are much longer than others of their channel."""
+        row, lengths = runs[0], np.minimum(runs[1], MAX_LENGTH)
+        bounds = np.searchsorted(row, np.arange(len(channels) + 1)).tolist()
+        shortest = np.zeros(len(row))
+        for index, first, last, short in zip(
+            channels.tolist(), bounds[:-1], bounds[1:], shorter.tolist(), strict=True
+        ):
+            if first < last:
+                sizes = {short, *lengths[first:last].tolist()}
+                self._lengths.setdefault(index, {1}).update(sizes)
+                shortest[first:last] = min(_outlasting(sorted(sizes)), MAX_LENGTH)
+        worth: np.ndarray = lengths >= shortest
+        return worth
+
+    def _keep(self, channels: np.ndarray, samples: Values, runs: tuple[np.ndarray, ...]) -> None:
+        """Keep runs: their rows, starts and ends, and which are at an extreme or beyond."""
+        row, start, end, extreme = runs
+        values = samples[row, start]
+        leap = (values != 0) & extreme  # others are judged without
+        asked = np.flatnonzero(leap)
+        if len(asked):
+            there = values[asked], samples, row[asked]
+            leap[asked] = leaps(*there, end[asked], 1) & leaps(*there, start[asked] - 1, -1)
+        kept = (channels[row], end - start, self._seen + start, values, leap)
+        for index, *run in zip(*(each.tolist() for each in kept), strict=True):
+            self._keep_run(index, Run(*run))
+
+    def _keep_run(self, channel: int, run: Run) -> None:
+        """Keep a run if it is among the longest."""
+        runs = self._runs.setdefault(channel, [])
+        self._lengths.setdefault(channel, {1}).add(min(run.length, MAX_LENGTH))
+        (heappush if len(runs) < MAX_RUNS else heappushpop)(runs, run)
+        self._kept[channel] = len(runs)
+
+    def _weigh(
+        self, channels: np.ndarray, samples: Values, other: np.ndarray, rows: np.ndarray
+    ) -> None:
+        """Add the samples of some rows that are outside long runs."""
+        if not len(rows):
+            return
+        other = other[rows]
+        values = samples[rows][other]
+        of = np.repeat(channels[rows], np.count_nonzero(other, axis=1))
+        steps = np.where(of[1:] == of[:-1], np.diff(values), 0.0)
+        weights = (np.ones(len(of)), np.append(np.square(steps), 0.0), values, np.square(values))
+        for kind, each in enumerate(weights):
+            self._weights[kind] += np.bincount(of, each, minlength=self._weights.shape[1])
 
     def finish(self) -> None:
         """Note the runs that the recording ends in."""
         for index, length in enumerate(self._open.tolist()):
             value = float(self._last[index, 0])
             if length >= MIN_RUN:
-                self._channels.setdefault(index, _Channel()).keep(
-                    Run(length, self._seen - length, value)
-                )
+                self._keep_run(index, Run(length, self._seen - length, value))
             elif math.isfinite(value):
                 self._low[index] = min(self._low[index], value)
                 self._high[index] = max(self._high[index], value)
@@ -195,16 +227,16 @@ class HeldRuns:
         plate: only what is far outside is a dropout, and zero is none. One that is `coarse` does
         not clip. `limits` is what its converter can reach, where the file states it.
         """
-        channel = self._channels.get(index)
+        runs = self._runs.get(index)
         low, high = float(self._low[index]), float(self._high[index])
-        if channel is None or self._given_up[index] or not low <= high:
+        if not runs or self._given_up[index] or not low <= high:
             return []
         reach = FAR * (high - low)
         long = max(MIN_RUN, math.ceil(MIN_SECONDS * (self._rate or 0.0)))
-        outlasting = max(long, _outlasting(sorted(channel.lengths)))
-        at_rest = rests or self._rests_at_zero(channel, low, high)
+        outlasting = max(long, _outlasting(sorted(self._lengths[index])))
+        at_rest = rests or self._rests_at_zero(index, low, high)
         found = []
-        for run in channel.runs:
+        for run in runs:
             is_far = not low - reach <= run.value <= high + reach
             if run.length < (long if is_far else outlasting) or (
                 not is_far and not limits[0] < run.value < limits[1]
@@ -218,30 +250,31 @@ class HeldRuns:
                 is_lost = not rests and (coarse or run.leaps or low < run.value < high)
             if is_lost:
                 found.append(run)
-        if len(found) * MIN_OTHERS > channel.number:
+        if len(found) * MIN_OTHERS > self._number[index]:
             return []
         return sorted(found, key=lambda run: run.start)
 
     def extremes(self, index: int, *, without: list[Run]) -> tuple[float, float]:
         """Return the smallest and the largest finite sample of a channel outside some runs."""
-        kept = {run.value for run in self._channels[index].runs} - {run.value for run in without}
+        kept = {run.value for run in self._runs[index]} - {run.value for run in without}
         kept = {value for value in kept if math.isfinite(value)}
         low, high = float(self._low[index]), float(self._high[index])
         return min(kept | {low}), max(kept | {high})
 
-    def _rests_at_zero(self, channel: _Channel, low: float, high: float) -> bool:
+    def _rests_at_zero(self, index: int, low: float, high: float) -> bool:
         """Whether zero is what a channel shows while nothing happens.
 
         So it is where the signal keeps to one side of zero and is zero for long, and where it moves
         too slowly to be an EMG signal.
         """
         if low >= 0 or high <= 0:
-            zeros = sum(run.length for run in channel.runs if run.value == 0)
+            zeros = sum(run.length for run in self._runs[index] if run.value == 0)
             return zeros >= REST_SHARE * self._seen
-        if not self._rate or not channel.others:
+        others, differences, total, squares = self._weights[:, index].tolist()
+        if not self._rate or not others:
             return False
-        variance = channel.squares / channel.others - (channel.total / channel.others) ** 2
-        frequency = self._rate / math.tau * math.sqrt(channel.differences / channel.others)
+        variance = squares / others - (total / others) ** 2
+        frequency = self._rate / math.tau * math.sqrt(differences / others)
         return frequency < RESTS_BELOW * math.sqrt(max(variance, 0.0))
 
 

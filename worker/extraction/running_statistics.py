@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.extraction.samples import Values
+from worker.extraction.samples import Extremes, Values
 
 
 class RunningStatistics:
@@ -30,31 +30,28 @@ class RunningStatistics:
         self.absolute: Values = np.zeros((channels, bins))
         self._in_bin = np.zeros((channels, bins), np.int64)
         self._edges = np.array([index * samples // bins for index in range(bins)], np.int64)
+        self._scratch: Values = np.empty((channels, 0))  # new memory costs as much as the sums
         self._seen = 0
 
-    def add(self, block: Values) -> None:
-        """Add the next samples, of shape (channels, n); this overwrites the block."""
-        minimum, maximum = block.min(axis=1, keepdims=True), block.max(axis=1, keepdims=True)
-        finite = None
-        if not (np.isfinite(minimum).all() and np.isfinite(maximum).all()):
-            finite = np.isfinite(block)
-            minimum = np.where(finite, block, np.inf).min(axis=1, keepdims=True)
-            maximum = np.where(finite, block, -np.inf).max(axis=1, keepdims=True)
-            block[~finite] = 0.0
-        np.minimum(self.minimum, minimum, out=self.minimum)
-        np.maximum(self.maximum, maximum, out=self.maximum)
+    def add(self, block: Values, extremes: Extremes) -> None:
+        """Add the next samples, of shape (channels, n)."""
+        low, high, finite = extremes
+        if finite is not None:
+            block = np.where(finite, block, 0.0)
+        np.minimum(self.minimum, low[:, None], out=self.minimum)
+        np.maximum(self.maximum, high[:, None], out=self.maximum)
         self.total += block.sum(axis=1)
         self.squares += np.einsum("cn,cn->c", block, block)
-        self._add_absolute(np.abs(block, out=block), finite)
-
-    def _add_absolute(self, block: Values, finite: np.ndarray | None) -> None:
         length = block.shape[1]
         first = int(np.searchsorted(self._edges, self._seen, side="right")) - 1
         last = int(np.searchsorted(self._edges, self._seen + length, side="left"))
         starts = np.maximum(self._edges[first:last] - self._seen, 0)
         counts = np.diff(np.append(starts, length))
         in_bin = counts if finite is None else np.add.reduceat(finite, starts, 1, dtype=np.int64)
-        self.absolute[:, first:last] += np.add.reduceat(block, starts, axis=1)
+        if self._scratch.shape != block.shape:
+            self._scratch = np.empty_like(block)
+        np.abs(block, out=self._scratch)
+        self.absolute[:, first:last] += np.add.reduceat(self._scratch, starts, axis=1)
         self._in_bin[:, first:last] += in_bin
         self.numbers += length if finite is None else finite.sum(axis=1)
         self._seen += length

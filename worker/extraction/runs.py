@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from worker.extraction.samples import Values
@@ -25,48 +23,60 @@ def repeats(same: np.ndarray, number: int) -> np.ndarray:
     return same
 
 
-def long_runs(same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where long runs start and end that do so within the block."""
-    inside = np.zeros(len(same) + 2, bool)
-    within = repeats(same, MIN_RUN - 1)
-    inside[1 : 1 + len(within)] = within
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2] - 1, edges[1::2] + MIN_RUN - 2
-    closed = (starts >= 0) & (ends < len(same))
-    return starts[closed], ends[closed]
+def long_runs(within: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the row, the start and the end of the long runs that have both within the block.
+
+    `within` is what `repeats` returns for a number of MIN_RUN - 1.
+    """
+    rows, length = within.shape
+    inside = np.zeros((rows, length + 2), bool)
+    inside[:, 1:-1] = within
+    row, edge = np.divmod(np.flatnonzero(inside[:, 1:] != inside[:, :-1]), length + 1)
+    row, start, end = row[::2], edge[::2] - 1, edge[1::2] + MIN_RUN - 2
+    closed = (start >= 0) & (end < length + MIN_RUN - 2)
+    return row[closed], start[closed], end[closed]
 
 
-def outside(bounds: np.ndarray, length: int) -> np.ndarray:
-    """Return which of `length` samples are in the pieces that begin and end at `bounds`."""
-    ends = np.concatenate((bounds, [length]))
-    return np.repeat(np.arange(len(ends)) % 2 == 1, np.diff(ends, prepend=0))
+def in_long_runs(within: np.ndarray) -> np.ndarray:
+    """Return which samples of a block are in long runs; `within` as for `long_runs`."""
+    rows, length = within.shape
+    inside = np.zeros((rows, length + MIN_RUN - 1), bool)  # and the sample before the block
+    inside[:, :length] = within
+    reach = 1
+    while reach < MIN_RUN:
+        step = min(reach, MIN_RUN - reach)
+        inside[:, step:] |= inside[:, :-step]
+        reach += step
+    return inside[:, 1:]
 
 
-def extremes_of(samples: Values, pieces: np.ndarray) -> tuple[float, float]:
-    """Return the extremes of finite samples in pieces of shape (number, 2); else infinities."""
-    pieces = pieces[pieces[:, 0] < pieces[:, 1]]
-    if not len(pieces):
-        return math.inf, -math.inf
-    if not np.isfinite(samples.sum()):
-        samples = np.where(np.isfinite(samples), samples, np.nan)
-    low = np.fmin.reduceat(samples, pieces.ravel())[::2]
-    high = np.fmax.reduceat(samples, pieces.ravel())[::2]
-    return float(np.fmin(np.inf, low).min()), float(np.fmax(-np.inf, high).max())
+def between(first: np.ndarray, last: np.ndarray, length: int) -> np.ndarray:
+    """Return which of `length` samples are in [first, last) of each row."""
+    place, edges = np.arange(length, dtype=np.int32), np.stack([first, last]).astype(np.int32)
+    inside: np.ndarray = (place >= edges[0, :, None]) & (place < edges[1, :, None])
+    return inside
 
 
-def longest_of(same: np.ndarray) -> int:
-    """Return the length of the longest run, as far as it is short."""
-    length, inside = 1, same
-    while inside.any():
-        length += 1
-        inside = inside[1:] & same[: len(inside) - 1]
+def longest_of(same: np.ndarray) -> np.ndarray:
+    """Return the length of the longest run of each row, as far as it is short."""
+    length, inside = np.ones(len(same), np.int64), same
+    while (some := inside.any(axis=1)).any():
+        length += some
+        inside = inside[:, 1:] & same[:, : inside.shape[1] - 1]
     return length
 
 
-def leaps_to(value: float, beside: Values) -> bool:
-    """Whether the way from a run's value to the samples beside it, the nearest first, is a leap.
+def leaps(
+    values: Values, samples: Values, row: np.ndarray, first: np.ndarray, step: int
+) -> np.ndarray:
+    """Return whether the way from runs' values to the samples beside them is a leap.
 
-    It is one, too, where nothing is beside it.
+    These are in rows of `samples` and begin at `first`; `step` is 1 after a run, -1 before it. It
+    is a leap, too, where nothing is beside a run.
     """
-    steps = np.abs(np.diff(beside))
-    return not len(steps) or bool(abs(beside[0] - value) > LEAP * steps.max())
+    last = samples.shape[1] - 1
+    places = np.clip(first[:, None] + step * np.arange(NEXT_TO), 0, last)
+    beside = samples[row[:, None], places]
+    steps = np.abs(np.diff(beside, axis=1)).max(axis=1)
+    far: np.ndarray = np.abs(beside[:, 0] - values) > LEAP * steps
+    return far | (first < 0) | (first > last)

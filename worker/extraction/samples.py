@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 from c3d.c3d import DEC_to_IEEE_BYTES
@@ -122,6 +122,29 @@ def sample_blocks(
         by_channel = analog.reshape(-1, layout.channels).T
         with np.errstate(all="ignore"):  # the values may be anything, a signalling NaN included
             yield scaling.apply(by_channel.astype(np.float64, order="C"))
+
+
+class Extremes(NamedTuple):
+    """The smallest and the largest finite sample of each channel of a block; else infinities."""
+
+    low: Values  # of shape (channels,)
+    high: Values
+    finite: np.ndarray | None  # which samples are, of the block's shape; None: all
+
+
+def block_extremes(block: Values) -> Extremes:
+    """Return the extremes of a block of shape (channels, n)."""
+    low, high = block.min(axis=1), block.max(axis=1)
+    if np.isfinite(low).all() and np.isfinite(high).all():
+        return Extremes(low, high, None)
+    finite = np.isfinite(block)
+    return Extremes(*extremes_of(block, finite), finite)
+
+
+def extremes_of(block: Values, counted: np.ndarray) -> tuple[Values, Values]:
+    """Return the extremes of the samples that count, of shape (channels,); else infinities."""
+    low = np.where(counted, block, np.inf).min(axis=1)
+    return low, np.where(counted, block, -np.inf).max(axis=1)
 
 
 def _column(values: list[float], channels: int, *, missing: float) -> Values:

@@ -23,7 +23,13 @@ from worker.extraction.metadata import channel_names, channel_texts, open_record
 from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
 from worker.extraction.running_statistics import RunningStatistics
-from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
+from worker.extraction.samples import (
+    Values,
+    block_extremes,
+    known_rails,
+    read_scaling,
+    sample_blocks,
+)
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.spectrum import Spectrum
 from worker.extraction.verdicts import (
@@ -111,18 +117,19 @@ class _FirstPass:
         self.blocks: list[Values] = []  # all of them, where they are few
         few = channels * samples <= KEPT_VALUES
         for block in sample_blocks(stream, metadata, layout, self.scaling):
-            same = held.add(block)
-            levels.add(block, same)
+            extremes = block_extremes(block)
+            same = held.add(block, extremes)
+            levels.add(block)
             spectrum.add(block, same)
+            self.running.add(block, extremes)
             if few:
-                self.blocks.append(block.copy())
-            self.running.add(block)
+                self.blocks.append(block)
         held.finish()
         self.levels = levels.counts()
         self.mains, self.motion = spectrum.shares().T
         self.finite = self.running.numbers.copy()
-        extremes = np.stack([self.running.minimum, self.running.maximum])
-        self.limits = known_rails(metadata, layout, self.scaling, extremes)
+        reached = np.stack([self.running.minimum, self.running.maximum])
+        self.limits = known_rails(metadata, layout, self.scaling, reached)
         self.dropouts = {
             index: found
             for index, each in enumerate(self.kinds)
@@ -130,7 +137,7 @@ class _FirstPass:
                 found := held.dropouts(
                     index,
                     rests=each is Kind.RESTING,
-                    coarse=is_coarse(self.levels[index]),
+                    coarse=is_coarse(self.levels.item(index)),
                     limits=NO_LIMITS if self.limits is None else tuple(self.limits[:, index, 0]),
                 )
             )
@@ -158,10 +165,13 @@ class _SecondPass:
                     block[index, max(run.start - seen, 0) : max(run.end - seen, 0)] = np.nan
             rails.add(block)
             if lossy:
-                running.add(block[lossy])
+                left = block[lossy]
+                running.add(left, block_extremes(left))
             seen += length
-        first.running.replace(lossy, running)
+        if lossy:
+            first.running.replace(lossy, running)
         self.envelope = first.running.envelope.tolist()
+        self.absolute = first.running.absolute.sum(axis=1)
         self.flat = (first.running.span <= FLAT_SPAN * first.running.greatest)[:, 0]
         at_rails, clipped = rails.at_limits(first.running.numbers)
         self.at_rails, self.clipped = (
@@ -173,11 +183,11 @@ class _SecondPass:
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
     """Put together what both readings tell of a channel."""
     running = first.running
-    seen, numbers = int(first.finite[index]), int(running.numbers[index])
-    low, high = float(running.minimum[index, 0]), float(running.maximum[index, 0])
-    mean = float(running.total[index]) / numbers if numbers else None
-    flat, clipped = bool(second.flat[index]), bool(second.clipped[index])
-    at_rails = int(second.at_rails[index]) / numbers if numbers else 0.0
+    seen, numbers = first.finite.item(index), running.numbers.item(index)
+    low, high = running.minimum.item(index), running.maximum.item(index)
+    mean = running.total.item(index) / numbers if numbers else None
+    flat, clipped = second.flat.item(index), second.clipped.item(index)
+    at_rails = second.at_rails.item(index) / numbers if numbers else 0.0
     verdicts, not_judged = judge(
         Evidence(
             rectified=is_rectified(low, high, mean),
@@ -185,9 +195,9 @@ def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStati
             clipped=at_rails if clipped else None,
             dropouts=[run.length for run in first.dropouts.get(index, ())],
             rate=first.rate,
-            levels=int(first.levels[index]),
-            mains=float(first.mains[index]),
-            motion=float(first.motion[index]),
+            levels=first.levels.item(index),
+            mains=first.mains.item(index),
+            motion=first.motion.item(index),
         ),
         first.kinds[index],
     )
@@ -198,8 +208,8 @@ def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStati
         minimum=low if seen else None,
         maximum=high if seen else None,
         mean=mean,
-        rms=math.sqrt(running.squares[index] / numbers) if numbers else None,
-        mean_absolute=float(running.absolute[index].sum()) / numbers if numbers else None,
+        rms=math.sqrt(running.squares.item(index) / numbers) if numbers else None,
+        mean_absolute=second.absolute.item(index) / numbers if numbers else None,
         at_rails=at_rails,
         not_finite=running.samples - seen,
         flat=flat,

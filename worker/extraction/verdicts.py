@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 from worker.extraction.levels import MAX_LEVELS
@@ -119,6 +120,7 @@ def is_rectified(low: float, high: float, mean: float | None) -> bool:
     return nearest <= REST_SHARE * farthest and abs(mean) <= MEAN_SHARE * farthest
 
 
+@lru_cache(maxsize=256)  # most sessions name their channels as others do
 def kind(name: str, unit: str) -> Kind:
     """Tell from its name and its unit what a channel records; EMG where they say nothing."""
     if unit.strip().lower() in FORCE_UNITS or RESTING_NAME.search(name):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.extraction.signals import codes, emg, file_of
 from worker.extraction.dropouts import MAX_RUNS, HeldRuns
+from worker.extraction.samples import block_extremes
 from worker.extraction.statistics import ChannelStatistics
 from worker.extraction.verdicts import Verdict
 
@@ -114,9 +115,10 @@ def test_of_endless_runs_the_longest_are_kept() -> None:
     runs = HeldRuns(1, 1000.0)
     random = np.random.default_rng(1)
     for _ in range(40):
-        runs.add(np.repeat(random.standard_normal(100), 60).reshape(1, -1))
+        block = np.repeat(random.standard_normal(100), 60).reshape(1, -1)
+        runs.add(block, block_extremes(block))
     runs.finish()
-    assert len(runs._channels[0].runs) <= MAX_RUNS
+    assert len(runs._runs[0]) <= MAX_RUNS
 
 
 def test_a_signal_that_is_held_everywhere_loses_nothing(measure: Any) -> None:
