@@ -78,5 +78,6 @@ def leaps(
     places = np.clip(first[:, None] + step * np.arange(NEXT_TO), 0, last)
     beside = samples[row[:, None], places]
     steps = np.abs(np.diff(beside, axis=1)).max(axis=1)
-    far: np.ndarray = np.abs(beside[:, 0] - values) > LEAP * steps
-    return far | (first < 0) | (first > last)
+    found: np.ndarray = np.abs(beside[:, 0] - values) > LEAP * steps
+    found |= (first < 0) | (first > last)
+    return found

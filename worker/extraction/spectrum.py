@@ -63,7 +63,7 @@ class Spectrum:
             fitting = block.shape[1] // self._step * self._step
             block = block[:, :fitting].reshape(len(block), -1, self._step).mean(axis=2)
         if block.shape[1] < self._length:
-            self._piece_together(block, _any(repeats(same, MAX_HELD)))
+            self._piece_together(block, same)
             return
         number = block.shape[1] // self._length
         chosen = np.flatnonzero((self._count + np.arange(number)) % self._every == 0)
@@ -75,18 +75,20 @@ class Spectrum:
             )
             self._take(stretches, _any(repeats(repeated, MAX_HELD)))
 
-    def _piece_together(self, block: Values, tainted: np.ndarray) -> None:
+    def _piece_together(self, block: Values, same: np.ndarray) -> None:
         """Gather a stretch from blocks that are shorter; what exceeds it is dropped."""
-        self._parts.append(block.copy() if self._count % self._every == 0 else block[:1])
-        self._tainted |= tainted
+        wanted = self._count % self._every == 0
+        self._parts.append(block.copy() if wanted else block[:1])
+        if wanted:
+            self._tainted |= _any(repeats(same, MAX_HELD))
         if sum(part.shape[1] for part in self._parts) < self._length:
             return
-        if self._count % self._every == 0:
+        if wanted:
             stretch = np.concatenate(self._parts, axis=1)[:, None, : self._length]
             self._take(stretch, self._tainted[:, None])
         self._count += 1
         self._parts.clear()
-        self._tainted = np.zeros_like(self._tainted)
+        self._tainted[:] = False
 
     def _take(self, stretches: Values, tainted: np.ndarray) -> None:
         """Add stretches of shape (channels, number, samples), those that are not tainted."""
