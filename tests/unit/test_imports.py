@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("intake", "processing", "queueing"),
         *("observing", "backend", "extraction", "settings", "errors"),
     },
-    "reports": {"backend", "extraction", "settings", "errors"},
+    "reports": {"backend", "drawing", "extraction", "settings", "errors"},
     "intake": {"queueing", "observing", "backend", "settings", "errors", "backoff"},
     "processing": {
         *("queueing", "observing", "backend", "extraction", "settings", "errors", "backoff"),
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dry_run": {"errors"},
     "observing": {"backend", "settings"},
     "backend": {"settings", "errors", "backoff"},
+    "drawing": {"extraction"},
     "extraction": {"errors"},
     "settings": {"errors"},
     "backoff": set(),

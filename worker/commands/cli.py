@@ -159,6 +159,22 @@ def inspect(
 
 
 @app.command()
+def plot(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The picture, .png or .svg, or a folder for several."),
+    ] = None,
+) -> None:
+    """Draw recordings: each channel over time. Needs no Supabase for files on this machine."""
+    from worker.commands.plot import plot_files  # noqa: PLC0415 - needs numpy
+
+    if not plot_files(files, out, Console()):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
 def migrations(
     to: Annotated[
         Path | None,

@@ -87,7 +87,7 @@ def describe(metadata: Metadata, layout: Layout) -> TechnicalMetadata:
         ContradictoryC3DError: the two rates contradict the samples per frame, or a count is too
             large for its column.
     """
-    frame_rate, analog_rate = _rates(metadata, layout)
+    frame_rate, analog_rate = rates(metadata, layout)
     frames = layout.frames or None
     samples = frames * layout.samples_per_frame if frames and layout.channels else None
     if max(frames or 0, samples or 0) > MAX_INTEGER:
@@ -120,7 +120,7 @@ def channel_texts(metadata: Metadata, parameter: str, channels: int) -> tuple[st
     return tuple(texts[:channels])
 
 
-def _rates(metadata: Metadata, layout: Layout) -> tuple[float | None, float | None]:
+def rates(metadata: Metadata, layout: Layout) -> tuple[float | None, float | None]:
     """Return the rates of frames and of analog samples in Hz; None where not plausible."""
     per_frame = layout.samples_per_frame
     declared = metadata.real("ANALOG:RATE") if layout.channels else None

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.errors import C3DError, UnsupportedC3DError
-from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.envelope import Envelope, RunningEnvelope
+from worker.extraction.metadata import channel_names, channel_texts, open_recording, rates
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
@@ -47,8 +48,20 @@ class ChannelStatistics:
     envelope: tuple[float, ...]  # mean absolute value in equal intervals of time
 
 
+class Signals(NamedTuple):
+    """What one reading of a recording's samples tells."""
+
+    statistics: tuple[ChannelStatistics, ...]  # one for each analog channel
+    envelope: Envelope | None  # None: there are no samples
+
+
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
-    """Compute the statistics of every analog channel of the file at `path`; empty without any.
+    """Return the statistics of `read_signals` alone, and raise its errors."""
+    return read_signals(path).statistics
+
+
+def read_signals(path: Path) -> Signals:
+    """Compute the statistics of every analog channel of the file at `path`, and their envelope.
 
     Where the file stores integers, the rails are the limits of the analog-to-digital converter.
     Where it stores reals, they are the observed extremes, except zero, where a rectified signal
@@ -61,7 +74,7 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     """
     with path.open("rb") as stream:
         try:
-            return _statistics(stream, path.stat().st_size)
+            return _signals(stream, path.stat().st_size)
         except (C3DError, OSError, MemoryError):
             raise
         except Exception as error:  # the values in the file may be anything
@@ -70,16 +83,18 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
             ) from error
 
 
-def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
+def _signals(stream: BinaryIO, size: int) -> Signals:
     metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
     channels, samples = layout.channels, layout.frames * layout.samples_per_frame
     if not channels or not samples:
-        return ()
+        return Signals((), None)
     scaling = read_scaling(metadata, channels)
     running = RunningStatistics(
         channels, samples, bins=max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
     )
+    envelope = RunningEnvelope(channels, samples)
     for block in sample_blocks(stream, metadata, layout, scaling):
+        envelope.add(block)
         running.add(block)
     at_rails, near = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     rails = known_rails(metadata, layout, scaling)
@@ -97,7 +112,7 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
     )
     names = channel_names(metadata, channels)
     units = channel_texts(metadata, "ANALOG:UNITS", channels)
-    return tuple(
+    statistics = tuple(
         _channel(
             running,
             index,
@@ -109,6 +124,9 @@ def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
         )
         for index in range(channels)
     )
+    notes = ["flat" if each.flat else "clipped" if each.clipped else "" for each in statistics]
+    rate = rates(metadata, layout)[1]
+    return Signals(statistics, envelope.finish(names, units, rate, notes=notes))
 
 
 def _edges(running: RunningStatistics, width: float) -> tuple[Values, Values]:
