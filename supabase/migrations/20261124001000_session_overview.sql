@@ -81,7 +81,8 @@ select
   s.created_at as uploaded_at,
   case when s.hash_measured_at is not null then t.extracted_at end as read_at,
   s.file_path,
-  s.id as session_id
+  s.id as session_id,
+  p.preview
 from public.therapy_sessions as s
 cross join lateral (
   select case s.processing_status
@@ -117,6 +118,13 @@ left join lateral (
   where known.session_id = s.id
   offset 0
 ) as t on true
+left join lateral (
+  select 'c3d-previews/' || made.object_name as preview
+  from public.session_previews as made
+  where made.session_id = s.id
+    and made.made_at is not null
+  offset 0
+) as p on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;
@@ -146,3 +154,5 @@ comment on column public.session_overview.read_at is
 comment on column public.session_overview.file_path is 'Path of the recording in the bucket.';
 comment on column public.session_overview.session_id is
   'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';
+comment on column public.session_overview.preview is
+  'Where its picture lies in Storage: the bucket, then the name. Empty while there is none.';

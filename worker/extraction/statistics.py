@@ -14,8 +14,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from worker.errors import C3DError, UnsupportedC3DError
-from worker.extraction.envelope import Envelope, RunningEnvelope
+from worker.extraction.envelope import Envelope
 from worker.extraction.metadata import channel_names, channel_texts, open_recording, rates
+from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES

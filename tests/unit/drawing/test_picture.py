@@ -14,7 +14,8 @@ from worker.drawing.canvas import DARK, LIGHT, Canvas, Colour
 from worker.drawing.picture import WIDTH, draw, printable
 from worker.drawing.raster import Raster
 from worker.drawing.vector import Vector
-from worker.extraction.envelope import Envelope, Mark, RunningEnvelope
+from worker.extraction.envelope import Envelope, Mark
+from worker.extraction.running_envelope import RunningEnvelope
 
 NOISE = np.random.default_rng(7).standard_normal((2, 3000))
 HOSTILE = "</text><script>alert(1)</script><!-- &amp; ]]>\" ' \x00\x1b[31m\u202e\ud800"
