@@ -31,6 +31,8 @@ from benchmarks import (
     intake,
     latency,
     local_stack,
+    million,
+    open_snapshot,
     several_workers,
     upload_latency,
 )
@@ -46,6 +48,8 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "files": file_growth.measure,
     "idle": idle.measure,
     "claim": claim_growth.measure,
+    "snapshot": open_snapshot.measure,
+    "million": million.measure,
     "uploads": upload_latency.measure,
     "egress": egress.measure,
     "intake": intake.measure,

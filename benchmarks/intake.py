@@ -36,7 +36,7 @@ async def measure(run: Run) -> None:
             supabase_url=harness.stack.url,
             supabase_secret_key=SecretStr(harness.stack.secret_key),
         )
-        configure_logs(settings)
+        configure_logs(settings.log_level, settings.log_format)
         async with connect(settings) as connection:
             await _backfill(run, harness, connection, settings)
             await _nothing_to_do(run, connection, settings)

@@ -17,6 +17,8 @@ class Sizes:
     files: tuple[int, ...]  # million bytes of the recordings that grow
     completed: tuple[int, ...]  # finished sessions beside which a claim is timed
     claims: int  # of each kind
+    claimed_before: int  # sessions, before a claim beside an open transaction
+    beside: tuple[int, ...]  # sessions beside which uploads are taken in, and read
     late_backlog: int  # sessions a round while Storage is slow, for each worker
     workers: tuple[int, ...]
     idle_seconds: float
@@ -37,6 +39,8 @@ FULL = Sizes(
     files=(1, 10, 100, 1000),
     completed=(100, 10_000, 1_000_000),
     claims=60,
+    claimed_before=40_000,
+    beside=(1_000, 100_000, 1_000_000),
     late_backlog=400,
     workers=(1, 2, 4),
     idle_seconds=180.0,
@@ -56,6 +60,8 @@ QUICK = Sizes(
     files=(1, 20),
     completed=(100, 10_000),
     claims=10,
+    claimed_before=4_000,
+    beside=(1_000, 10_000),
     late_backlog=60,
     workers=(1, 2),
     idle_seconds=4.0,

@@ -1,4 +1,4 @@
-"""Writes `docs/errors.md` from `worker/errors.py` and `worker/dry run/errors.py`.
+"""Writes `docs/errors.md` from the modules `errors` of `worker` and of its packages.
 
 Run it with `.venv/bin/python docs/generate_errors.py`.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import worker.dry_run.errors  # noqa: F401 - its errors are found as subclasses
+import worker.dry_run.errors  # its errors are found as subclasses
+import worker.extraction.errors  # noqa: F401 - likewise
 from worker.errors import (
     PermanentError,
     RetryableError,

@@ -32,7 +32,8 @@ alter table public.therapy_sessions
   add column if not exists processing_error text,
   add column if not exists processing_abandoned boolean not null default false,
   add column if not exists processing_queued_at timestamptz,
-  add column if not exists read_mode text;
+  add column if not exists read_mode text,
+  add column if not exists read_by_version text;
 
 set local client_min_messages = notice;
 
@@ -52,7 +53,8 @@ begin
     ('processing_error', 'text'),
     ('processing_abandoned', 'boolean'),
     ('processing_queued_at', 'timestamp with time zone'),
-    ('read_mode', 'text')
+    ('read_mode', 'text'),
+    ('read_by_version', 'text')
   ) as wanted (name, type)
   join (
     select attname, format_type(atttypid, atttypmod) as type
@@ -90,6 +92,8 @@ comment on column public.therapy_sessions.processing_queued_at is
   'Since when a worker could have read it: since it was created, or requeued. Empty for sessions from before the queue.';
 comment on column public.therapy_sessions.read_mode is
   'header: only the first part of the file was read, so its content was not compared with file_hash, and there are no statistics. Empty: the whole file was read, or none of it yet.';
+comment on column public.therapy_sessions.read_by_version is
+  'The version of the worker that wrote the technical row. Empty: none has yet, or one that did not say it.';
 
 -- States -------------------------------------------------------------------------------------
 -- The check of the old states goes, because it may not allow those that the next migration sets.

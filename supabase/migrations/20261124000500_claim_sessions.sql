@@ -8,8 +8,17 @@
 -- An owner's trigger may wait for a row that somebody has locked. Such a session is set aside, too.
 -- A call waits a second for the first lock and next to nothing for the others, and after two seconds
 -- it takes what it has.
+--
+-- While any transaction is open, the index keeps an entry of each session that was claimed since, and
+-- a claim that begins with the oldest walks through all of them. So each claim says since when the
+-- next one has to look, and now and then a worker looks at all.
 
 set local lock_timeout = '5s';
+
+-- An expression of its own, so that no other look takes this index, and this look no other index.
+create index if not exists therapy_sessions_claimed on public.therapy_sessions (
+  (case when processing_status = 'processing' then processing_claim end)
+) where (case when processing_status = 'processing' then processing_claim end) is not null;
 
 create or replace function public.claim_sessions(
   claim uuid,
@@ -18,7 +27,9 @@ create or replace function public.claim_sessions(
   max_attempts integer,
   with_abandoned boolean default true,
   bucket text default null,
-  held uuid[] default '{}'
+  held uuid[] default '{}',
+  waiting_since timestamptz default null,
+  abandoned_since timestamptz default null
 )
 returns table (
   id uuid,
@@ -30,7 +41,9 @@ returns table (
   original_filename text,
   processing_attempts integer,
   processing_due_at timestamptz,
-  abandoned boolean  -- its last lease ran out: it may be what its worker died of
+  abandoned boolean,  -- its last lease ran out: it may be what its worker died of
+  next_waiting_since timestamptz,  -- of the last row alone, which is no session
+  next_abandoned_since timestamptz
 )
 language plpgsql
 security invoker
@@ -57,21 +70,25 @@ begin
   claimed := array(
     select s.id
     from public.therapy_sessions as s
-    where s.processing_status = 'processing'
-      and s.processing_claim = claim_sessions.claim
+    where case when s.processing_status = 'processing' then s.processing_claim end
+      = claim_sessions.claim
   );
 
   if claimed <> '{}' then  -- the caller counts its lease from this call
     perform public.extend_lease(array[claim_sessions.claim], claimed, claim_sessions.lease_seconds);
   else
-    perform public.fail_worn_out(right_now, claim_sessions.max_attempts);
+    perform public.fail_worn_out(
+      right_now, claim_sessions.max_attempts, coalesce(claim_sessions.abandoned_since, '-infinity')
+    );
     if claim_sessions.with_abandoned then
       claimed := public.start_abandoned(
-        right_now, claim_sessions.max_attempts, claim_sessions.claim, lease_end
+        right_now, claim_sessions.max_attempts, claim_sessions.claim, lease_end,
+        coalesce(claim_sessions.abandoned_since, '-infinity')
       );
     end if;
     claimed := claimed || public.start_waiting(
-      right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end, claim_sessions.held
+      right_now, claim_sessions.batch_size, claim_sessions.claim, lease_end, claim_sessions.held,
+      coalesce(claim_sessions.waiting_since, '-infinity')
     );
   end if;
 
@@ -86,18 +103,38 @@ begin
     s.original_filename::text,
     s.processing_attempts,
     s.processing_due_at,
-    s.processing_abandoned
+    s.processing_abandoned,
+    null::timestamptz,
+    null::timestamptz
   from public.therapy_sessions as s
   where s.id = any (claimed)
   order by s.created_at, s.id;
+
+  if claim_sessions.waiting_since is not null and claim_sessions.abandoned_since is not null then
+    -- Requests commit soon after the moment at which what they write is due. What commits later than
+    -- that waits until a worker looks at all.
+    select
+      least(due.waiting, right_now - interval '2 seconds'),
+      least(due.abandoned, right_now - interval '2 seconds')
+    into next_waiting_since, next_abandoned_since
+    from public.still_due(
+      right_now, claim_sessions.waiting_since, claim_sessions.abandoned_since
+    ) as due;
+    return next;
+  end if;
 end
 $$;
 
-revoke execute on function public.claim_sessions(uuid, integer, integer, integer, boolean, text, uuid[])
-  from public, anon, authenticated;
-grant execute on function public.claim_sessions(uuid, integer, integer, integer, boolean, text, uuid[]) to service_role;
-comment on function public.claim_sessions(uuid, integer, integer, integer, boolean, text, uuid[]) is
-  'Claims sessions for the caller, those first whose bytes it holds, then the longest due, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails.';
+revoke execute on function public.claim_sessions(
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
+) from public, anon, authenticated;
+grant execute on function public.claim_sessions(
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
+) to service_role;
+comment on function public.claim_sessions(
+  uuid, integer, integer, integer, boolean, text, uuid[], timestamptz, timestamptz
+) is
+  'Claims sessions for the caller, those first whose bytes it holds, then the longest due, with a lease of lease_seconds; with_abandoned also one whose worker died. The same claim again gets the same sessions. After max_attempts an abandoned one fails. With waiting_since and abandoned_since it passes by what has been due, or abandoned, for longer than that (-infinity: nothing), and a last row without an id says both for the next call.';
 
 -- Its steps ----------------------------------------------------------------------------------
 
@@ -171,7 +208,8 @@ create or replace function public.start_waiting(
   batch_size integer,
   claim uuid,
   lease_end timestamptz,
-  held uuid[]
+  held uuid[],
+  since timestamptz
 )
 returns uuid[]
 language plpgsql
@@ -206,6 +244,7 @@ begin
         select s.id
         from public.therapy_sessions as s
         where s.processing_status = 'pending'
+          and coalesce(s.processing_due_at, '-infinity') >= start_waiting.since
           and coalesce(s.processing_due_at, '-infinity') <= start_waiting.right_now
           and not exists (
             select from public.set_aside as aside
@@ -228,18 +267,19 @@ begin
 end
 $$;
 
-revoke execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[])
+revoke execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz)
   from public, anon, authenticated;
-grant execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[])
+grant execute on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz)
   to service_role;
-comment on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[]) is
+comment on function public.start_waiting(timestamptz, integer, uuid, timestamptz, uuid[], timestamptz) is
   'Claims the pending sessions that the caller holds, then those that have been due for longest, batch_size at most. A step of claim_sessions.';
 
 create or replace function public.start_abandoned(
   right_now timestamptz,
   max_attempts integer,
   claim uuid,
-  lease_end timestamptz
+  lease_end timestamptz,
+  since timestamptz
 )
 returns uuid[]
 language plpgsql
@@ -253,6 +293,7 @@ begin
     select s.id
     from public.therapy_sessions as s
     where s.processing_status = 'processing'
+      and coalesce(s.processing_due_at, '-infinity') >= start_abandoned.since
       and coalesce(s.processing_due_at, '-infinity') <= start_abandoned.right_now
       and case (
           select aside.until <= start_abandoned.right_now
@@ -276,14 +317,18 @@ begin
 end
 $$;
 
-revoke execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz)
+revoke execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz, timestamptz)
   from public, anon, authenticated;
-grant execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz)
+grant execute on function public.start_abandoned(timestamptz, integer, uuid, timestamptz, timestamptz)
   to service_role;
-comment on function public.start_abandoned(timestamptz, integer, uuid, timestamptz) is
+comment on function public.start_abandoned(timestamptz, integer, uuid, timestamptz, timestamptz) is
   'Claims the session whose lease ran out first: one, or none. A step of claim_sessions.';
 
-create or replace function public.fail_worn_out(right_now timestamptz, max_attempts integer)
+create or replace function public.fail_worn_out(
+  right_now timestamptz,
+  max_attempts integer,
+  since timestamptz
+)
 returns void
 language plpgsql
 security invoker
@@ -296,6 +341,7 @@ begin
     select s.id
     from public.therapy_sessions as s
     where s.processing_status = 'processing'
+      and coalesce(s.processing_due_at, '-infinity') >= fail_worn_out.since
       and coalesce(s.processing_due_at, '-infinity') <= fail_worn_out.right_now
       and s.processing_attempts >= fail_worn_out.max_attempts
       and not exists (  -- start_abandoned takes that one: no worker died of a refusal
@@ -330,8 +376,56 @@ begin
 end
 $$;
 
-revoke execute on function public.fail_worn_out(timestamptz, integer)
+revoke execute on function public.fail_worn_out(timestamptz, integer, timestamptz)
   from public, anon, authenticated;
-grant execute on function public.fail_worn_out(timestamptz, integer) to service_role;
-comment on function public.fail_worn_out(timestamptz, integer) is
+grant execute on function public.fail_worn_out(timestamptz, integer, timestamptz) to service_role;
+comment on function public.fail_worn_out(timestamptz, integer, timestamptz) is
   'Fails the sessions whose lease ran out in their last attempt. A step of claim_sessions.';
+
+create or replace function public.still_due(
+  right_now timestamptz,
+  waiting_since timestamptz,
+  abandoned_since timestamptz
+)
+returns table (waiting timestamptz, abandoned timestamptz)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  waiting := (
+    select coalesce(s.processing_due_at, '-infinity')
+    from public.therapy_sessions as s
+    where s.processing_status = 'pending'
+      and coalesce(s.processing_due_at, '-infinity') >= still_due.waiting_since
+      and coalesce(s.processing_due_at, '-infinity') <= still_due.right_now
+      and not exists (
+        select from public.set_aside as aside
+        where aside.session_id = s.id and aside.until > still_due.right_now
+      )
+    order by coalesce(s.processing_due_at, '-infinity'), s.created_at
+    limit 1
+  );
+  abandoned := (
+    select coalesce(s.processing_due_at, '-infinity')
+    from public.therapy_sessions as s
+    where s.processing_status = 'processing'
+      and coalesce(s.processing_due_at, '-infinity') >= still_due.abandoned_since
+      and coalesce(s.processing_due_at, '-infinity') <= still_due.right_now
+      and not exists (
+        select from public.set_aside as aside
+        where aside.session_id = s.id and aside.until > still_due.right_now
+      )
+    order by coalesce(s.processing_due_at, '-infinity'), s.created_at
+    limit 1
+  );
+  return next;
+end
+$$;
+
+revoke execute on function public.still_due(timestamptz, timestamptz, timestamptz)
+  from public, anon, authenticated;
+grant execute on function public.still_due(timestamptz, timestamptz, timestamptz) to service_role;
+comment on function public.still_due(timestamptz, timestamptz, timestamptz) is
+  'Since when sessions have been waiting, or abandoned, that nobody has claimed and that are not set aside, among those due since the times given. Empty: there are none.';

@@ -124,7 +124,8 @@ create or replace function public.complete_session(
   technical jsonb,
   content_hash text,
   game jsonb default '{}',
-  statistics jsonb default null
+  statistics jsonb default null,
+  version text default null
 )
 returns text
 language plpgsql
@@ -191,6 +192,7 @@ begin
       processing_status = 'completed',
       processing_due_at = null,
       processing_error = 'replaced: What another program had written was not what the file says.' || replaced,
+      read_by_version = complete_session.version,
       file_hash = right_hash,
       hash_measured_at = coalesce(s.hash_measured_at, clock_timestamp()),
       game_metadata = case jsonb_typeof(coalesce(s.game_metadata, 'null'))
@@ -234,11 +236,11 @@ begin
 end
 $$;
 
-revoke execute on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb)
+revoke execute on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb, text)
   from public, anon, authenticated;
-grant execute on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb)
+grant execute on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb, text)
   to service_role;
-comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb) is
+comment on function public.complete_session(uuid, uuid, jsonb, text, jsonb, jsonb, text) is
   'Writes the technical row and completes the session, both or neither. Says completed, duplicate (another session holds this very recording), locked (by somebody else; nothing changed) or lost (the session is not processing under this claim; nothing changed).';
 
 -- Several sessions ---------------------------------------------------------------------------
@@ -274,7 +276,7 @@ begin
         when refusal is not null then 'rejected'
         else public.complete_session(
           complete_sessions.session, (given ->> 'claim')::uuid,
-          given -> 'technical', hash, given -> 'game', kept
+          given -> 'technical', hash, given -> 'game', kept, given ->> 'version'
         )
       end;
       if outcome = 'completed' then

@@ -7,6 +7,11 @@
 
 set local lock_timeout = '5s';
 
+create index if not exists therapy_sessions_failed on public.therapy_sessions (id)
+  where processing_status = 'failed';
+create index if not exists therapy_sessions_migrated on public.therapy_sessions (id)
+  where processing_status = 'completed' and hash_measured_at is null;
+
 create or replace function public.requeue_session(
   session uuid,
   reason text,
@@ -73,6 +78,7 @@ returns table (requeued bigint, last_session uuid)
 language plpgsql
 security invoker
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'  -- the first call has no id to go on after
 as $$
 declare
   to_requeue uuid[];
@@ -85,30 +91,38 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  -- The values of the old system stay in c3d_technical_data until measured ones take their place: a
-  -- session that cannot be read fails, and keeps them.
-  to_requeue := array(
-    select s.id
-    from public.therapy_sessions as s
-    where (requeue_sessions.after_session is null or s.id > requeue_sessions.after_session)
-      and case requeue_sessions.which
-        when 'failed' then
-          s.processing_status = 'failed'
-          and (
-            requeue_sessions.code is null
-            or requeue_sessions.code
-              = coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown')
-          )
-        else
-          s.processing_status = 'completed'
-          and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d')
-          and s.hash_measured_at is null  -- no worker has read it
-          and exists (select from public.c3d_technical_data as t where t.session_id = s.id)
-      end
-    order by s.id
-    limit requeue_sessions.batch_size
-    for update skip locked  -- one that somebody else has locked is left as it is
-  );
+  -- Each kind has its own statement, which its own index serves.
+  if requeue_sessions.which = 'failed' then
+    to_requeue := array(
+      select s.id
+      from public.therapy_sessions as s
+      where s.processing_status = 'failed'
+        and (requeue_sessions.after_session is null or s.id > requeue_sessions.after_session)
+        and (
+          requeue_sessions.code is null
+          or requeue_sessions.code
+            = coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown')
+        )
+      order by s.id
+      limit requeue_sessions.batch_size
+      for update skip locked  -- one that somebody else has locked is left as it is
+    );
+  else
+    -- The values of the old system stay in c3d_technical_data until measured ones take their place: a
+    -- session that cannot be read fails, and keeps them.
+    to_requeue := array(
+      select s.id
+      from public.therapy_sessions as s
+      where s.processing_status = 'completed'
+        and s.hash_measured_at is null  -- no worker has read it
+        and (requeue_sessions.after_session is null or s.id > requeue_sessions.after_session)
+        and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d')
+        and exists (select from public.c3d_technical_data as t where t.session_id = s.id)
+      order by s.id
+      limit requeue_sessions.batch_size
+      for update skip locked
+    );
+  end if;
 
   last_session := to_requeue[cardinality(to_requeue)];
   requeued := 0;

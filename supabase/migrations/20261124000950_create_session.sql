@@ -57,11 +57,41 @@ set search_path = ''
 as $$
 declare
   culprit record;
+  empty_columns name[] := array[explain_refusal.column_name];
 begin
   if state = '23502' and relation = 'therapy_sessions' then
-    return format(
-      'therapy_sessions.%1$I must not be empty, and nothing fills it: alter table public.therapy_sessions alter column %1$I drop not null; or give it a default.',
-      explain_refusal.column_name
+    if explain_refusal.context like '%function public.create_session(%' then
+      -- PostgreSQL names one column. A new row lacks the others too, unless a trigger sees to them.
+      empty_columns := empty_columns || array(
+        select a.attname
+        from pg_catalog.pg_attribute as a
+        where a.attrelid = 'public.therapy_sessions'::regclass
+          and a.attnum > 0 and not a.attisdropped
+          and a.attnotnull and not a.atthasdef and a.attidentity = ''
+          and a.attname <> all (array[
+            explain_refusal.column_name, 'file_path', 'file_hash', 'file_size_bytes',
+            'original_filename', 'patient_id', 'patient_code', 'processing_status', 'hash_measured_at'
+          ])
+          and not exists (
+            select
+            from pg_catalog.pg_trigger as g
+            join pg_catalog.pg_proc as p on p.oid = g.tgfoid
+            where g.tgrelid = a.attrelid and not g.tgisinternal
+              and g.tgtype & 7 = 7  -- before each inserted row
+              and strpos(lower(p.prosrc), lower('new.' || quote_ident(a.attname))) > 0
+          )
+        order by a.attnum
+      );
+    end if;
+    return (
+      select format(
+        '%s must not be empty, and nothing fills %s: alter table public.therapy_sessions %s; or give %s a default.',
+        string_agg(format('therapy_sessions.%I', empty.name), ' and ' order by empty.place),
+        case count(*) when 1 then 'it' else 'them' end,
+        string_agg(format('alter column %I drop not null', empty.name), ', ' order by empty.place),
+        case count(*) when 1 then 'it' else 'each' end
+      )
+      from unnest(empty_columns) with ordinality as empty (name, place)
     );
   elsif state like '23%' and relation = 'therapy_sessions' and rule <> '' then
     return format(
@@ -92,7 +122,7 @@ $$;
 revoke execute on function public.explain_refusal(text, text, text, text, text) from public, anon, authenticated;
 grant execute on function public.explain_refusal(text, text, text, text, text) to service_role;
 comment on function public.explain_refusal(text, text, text, text, text) is
-  'Names the column, the rule or the trigger of therapy_sessions that raised an error, and the statement that cures it.';
+  'Names the columns, the rule or the trigger of therapy_sessions that raised an error, and the statement that cures it.';
 
 -- Create -------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ set lock_timeout = '1s'
 as $$
 declare
   lookup record;
-  found text := 's.patient_code';
+  found text := 'codes.code';
   waiting record;
   filled bigint := 0;
 begin
@@ -23,17 +23,38 @@ begin
   select * into lookup from public.patient_lookup();
   if lookup.readable then  -- a code of two patients is nobody's
     found := format(
-      '(select min(p.%I::text) from %s as p where p.%I::text = s.patient_code having count(*) = 1)',
+      '(select min(p.%I::text) from %s as p where p.%I::text = codes.code having count(*) = 1)',
       lookup.key_column, lookup.relation, lookup.code_column
     );
   elsif public.patient_type() = 'uuid' then
     return 0;  -- only a lookup can tell whose it is
   end if;
 
-  -- In no order, so that those which cannot be filled yet hold up no others. Who may not read the
-  -- patients asks their foreign key.
+  -- From code to code by their index: thousands of sessions may wait for one patient. In no order, so
+  -- that those which cannot be filled yet hold up no others. Who may not read the patients asks their
+  -- foreign key.
   for waiting in execute format(
-    'select s.id, %1$s as patient from public.therapy_sessions as s where s.patient_code is not null and %1$s is not null order by random() limit $1 for update of s skip locked',
+    'with recursive codes (code) as (
+       select min(s.patient_code) from public.therapy_sessions as s
+       union all
+       select (
+         select min(s.patient_code)
+         from public.therapy_sessions as s
+         where s.patient_code > codes.code
+       )
+       from codes
+       where codes.code is not null
+     ),
+     known as materialized (
+       select codes.code, %s as patient from codes where codes.code is not null
+     )
+     select s.id, known.patient
+     from known
+     join public.therapy_sessions as s on s.patient_code = known.code
+     where known.patient is not null
+     order by random()
+     limit $1
+     for update of s skip locked',
     found
   ) using fill_patients.batch_size
   loop

@@ -44,6 +44,8 @@ create index if not exists storage_intake_taking on public.storage_intake (claim
   where outcome = 'taking';
 create index if not exists storage_intake_refused on public.storage_intake (taken_at)
   where outcome = 'refused';
+create index if not exists storage_intake_duplicates on public.storage_intake (taken_at)
+  where outcome = 'duplicate';
 
 alter table public.storage_intake enable row level security;
 revoke all on public.storage_intake from public, anon, authenticated;

@@ -102,14 +102,14 @@ begin
     count(*),
     max(page.name),
     array_agg(page.id) filter (
-      where public.is_upload(page.name, announce_objects.every_file)
-        and not exists (
+      where not exists (
           select
           from public.storage_intake as i
           where i.object_id = page.id
             and i.version = page.version
             and (i.bucket_id, i.object_path) = (announce_objects.bucket, page.name)
         )
+        and public.is_upload(page.name, announce_objects.every_file)
     )
   into page_size, last_name, unknown
   from (

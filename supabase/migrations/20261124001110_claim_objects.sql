@@ -3,6 +3,10 @@
 -- Reason: several workers share one queue of uploads, and each of them may die. Every function is
 -- safe to call again after a lost reply, and a worker whose lease went to another changes nothing
 -- and is told so.
+--
+-- As with sessions, each claim says where the next one has to look: what is due since due_since; and of
+-- the newest, what came since newest_since, else what was due until newest_until. What came between
+-- those two was claimed.
 
 set local lock_timeout = '5s';
 
@@ -13,7 +17,10 @@ create or replace function public.claim_objects(
   bucket text,
   batch_size integer,
   lease_seconds integer,
-  only_object uuid default null
+  only_object uuid default null,
+  due_since timestamptz default null,
+  newest_since timestamptz default null,
+  newest_until timestamptz default null
 )
 returns table (
   object_id uuid,
@@ -21,7 +28,10 @@ returns table (
   object_path text,
   size_bytes bigint,
   attempts integer,
-  waited_for text  -- the code of what it was put off for last
+  waited_for text,  -- the code of what it was put off for last
+  next_due_since timestamptz,  -- of a last row alone, which is no upload
+  next_newest_since timestamptz,
+  next_newest_until timestamptz
 )
 language plpgsql
 security invoker
@@ -32,6 +42,14 @@ declare
   right_now timestamptz;
   lease_end timestamptz;
   claimed boolean;
+  taken bigint;
+  behind_until timestamptz;
+  bounded boolean := num_nulls(
+    claim_objects.due_since, claim_objects.newest_since, claim_objects.newest_until
+  ) = 0;
+  since timestamptz := case when bounded then claim_objects.due_since else '-infinity' end;
+  fresh_since timestamptz := case when bounded then claim_objects.newest_since else '-infinity' end;
+  until timestamptz := case when bounded then claim_objects.newest_until else 'infinity' end;
   -- Somebody waits for what was uploaded just now, also behind a backlog of thousands: the newest
   -- comes first in each batch, and in every second one where batches are of one.
   for_newest integer := case when claim_objects.batch_size > 1 or random() < 0.5 then 1 else 0 end;
@@ -61,10 +79,11 @@ begin
 
   for look in 1..2 loop
     exit when claimed;
-    with newest as materialized (
+    with fresh as materialized (
       select i.object_id, i.version
       from public.storage_intake as i
       where i.outcome in ('waiting', 'taking')
+        and i.due_at >= fresh_since
         and i.due_at <= right_now
         and i.bucket_id = claim_objects.bucket
         and (claim_objects.only_object is null or i.object_id = claim_objects.only_object)
@@ -72,10 +91,29 @@ begin
       limit for_newest
       for update skip locked
     ),
+    behind as materialized (
+      select i.object_id, i.version, i.due_at
+      from public.storage_intake as i
+      where not exists (select from fresh)
+        and fresh_since > '-infinity'
+        and i.outcome in ('waiting', 'taking')
+        and i.due_at <= until
+        and i.bucket_id = claim_objects.bucket
+        and (claim_objects.only_object is null or i.object_id = claim_objects.only_object)
+      order by i.due_at desc
+      limit for_newest
+      for update skip locked
+    ),
+    newest as (
+      select f.object_id, f.version, null::timestamptz as was_due_at from fresh as f
+      union all
+      select b.object_id, b.version, b.due_at from behind as b
+    ),
     oldest as materialized (
-      select i.object_id, i.version
+      select i.object_id, i.version, null::timestamptz as was_due_at
       from public.storage_intake as i
       where i.outcome in ('waiting', 'taking')
+        and i.due_at >= since
         and i.due_at <= right_now
         and i.bucket_id = claim_objects.bucket
         and (claim_objects.only_object is null or i.object_id = claim_objects.only_object)
@@ -88,18 +126,21 @@ begin
       select * from newest
       union all
       select * from oldest
+    ),
+    started as (
+      update public.storage_intake as i
+      set
+        outcome = 'taking',
+        attempts = i.attempts + 1,
+        claim = claim_objects.claim,
+        due_at = lease_end
+      from due
+      where i.object_id = due.object_id and i.version = due.version
+      returning due.was_due_at
     )
-    update public.storage_intake as i
-    set
-      outcome = 'taking',
-      attempts = i.attempts + 1,
-      claim = claim_objects.claim,
-      due_at = lease_end
-    from due
-    where i.object_id = due.object_id and i.version = due.version;
-    if not found then
-      return;  -- nothing is due
-    end if;
+    select count(*), min(started.was_due_at) into taken, behind_until from started;
+    until := least(until, behind_until);
+    exit when taken = 0;  -- nothing is due
 
     -- What was overwritten or deleted before it was taken in is not downloaded any more.
     update public.storage_intake as i
@@ -118,6 +159,7 @@ begin
         select i.object_id, i.version
         from public.storage_intake as i
         where i.outcome in ('waiting', 'taking')
+          and i.due_at >= since
           and i.due_at <= right_now
           and i.bucket_id = claim_objects.bucket
         order by i.due_at
@@ -140,24 +182,69 @@ begin
     end if;
   end loop;
 
-  if not claimed then
-    return next;  -- a row without an object: uploads were ended only, and more may be due
+  if not claimed and taken > 0 then
+    return next;  -- a row that says nothing: uploads were ended only, and more may be due
     return;
   end if;
 
   return query
   select
-    i.object_id, i.version, i.object_path, i.size_bytes, i.attempts, public.code_of(i.detail)
+    i.object_id, i.version, i.object_path, i.size_bytes, i.attempts, public.code_of(i.detail),
+    null::timestamptz, null::timestamptz, null::timestamptz
   from public.storage_intake as i
   where i.outcome = 'taking' and i.claim = claim_objects.claim
   order by i.announced_at desc, i.object_path;  -- the newest is downloaded first
+
+  if bounded then
+    next_due_since := public.first_due(claim_objects.bucket, since, right_now);
+    next_newest_since := case
+      when fresh_since > '-infinity'
+        then public.first_due(claim_objects.bucket, fresh_since, right_now)
+      else right_now - interval '2 seconds'
+    end;
+    next_newest_until := least(until, right_now - interval '2 seconds');
+    return next;
+  end if;
 end
 $$;
 
-revoke execute on function public.claim_objects(uuid, text, integer, integer, uuid) from public, anon, authenticated;
-grant execute on function public.claim_objects(uuid, text, integer, integer, uuid) to service_role;
-comment on function public.claim_objects(uuid, text, integer, integer, uuid) is
-  'Claims uploads that are due, the newest and those longest due, with a lease of lease_seconds. The same claim again gets the same uploads, with a new lease. What was overwritten or moved or deleted meanwhile ends as superseded or gone, little more than 1,000 of them in a call; where nothing else was found, one row without an object says: call again.';
+revoke execute on function public.claim_objects(
+  uuid, text, integer, integer, uuid, timestamptz, timestamptz, timestamptz
+) from public, anon, authenticated;
+grant execute on function public.claim_objects(
+  uuid, text, integer, integer, uuid, timestamptz, timestamptz, timestamptz
+) to service_role;
+comment on function public.claim_objects(
+  uuid, text, integer, integer, uuid, timestamptz, timestamptz, timestamptz
+) is
+  'Claims uploads that are due, the newest and those longest due, with a lease of lease_seconds. The same claim again gets the same uploads, with a new lease. What was overwritten or moved or deleted meanwhile ends as superseded or gone, little more than 1,000 of them in a call; where nothing else was found, one row that says nothing means: call again. With due_since, newest_since and newest_until (-infinity, -infinity, infinity: look at all) a last row without an object says those of the next call.';
+
+create or replace function public.first_due(bucket text, since timestamptz, right_now timestamptz)
+returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select least(
+    first_due.right_now - interval '2 seconds',  -- within which an upload commits
+    (
+      select i.due_at
+      from public.storage_intake as i
+      where i.outcome in ('waiting', 'taking')
+        and i.due_at >= first_due.since
+        and i.due_at <= first_due.right_now
+        and i.bucket_id = first_due.bucket
+      order by i.due_at
+      limit 1
+    )
+  )
+$$;
+
+revoke execute on function public.first_due(text, timestamptz, timestamptz) from public, anon, authenticated;
+grant execute on function public.first_due(text, timestamptz, timestamptz) to service_role;
+comment on function public.first_due(text, timestamptz, timestamptz) is
+  'Since when an upload of a bucket has been due that nobody has claimed: two seconds ago at the latest. A step of claim_objects.';
 
 create or replace function public.code_of(detail text)
 returns text

@@ -219,6 +219,19 @@ begin
     end if;
   end if;
 
+  if outcome = 'duplicate' then
+    detail := coalesce(detail, (
+      select format(
+        'other_patient: Session %s holds the same bytes and %s, but this path names %s. Delete this object, or correct the session''s patient_id and retake the upload.',
+        session_id,
+        case when whose.patient is null then 'has no patient' else format('is of patient %s', whose.patient) end,
+        take_object.patient
+      )
+      from public.whose_session(session_id, take_object.patient) as whose
+      where whose.is_another
+    ));
+  end if;
+
   outcome := case
     when outcome = 'lost' then outcome
     else public.finish_object(

@@ -21,15 +21,9 @@ set search_path = ''
 as $$
 begin
   schema_version := public.schema_version();
-  sessions_due := exists (
-    select
-    from public.therapy_sessions as s
-    where s.processing_status in ('pending', 'processing')
-      and coalesce(s.processing_due_at, '-infinity') <= now()
-      and not exists (
-        select from public.set_aside as aside
-        where aside.session_id = s.id and aside.until > now()
-      )
+  sessions_due := (
+    select num_nonnulls(due.waiting, due.abandoned) > 0
+    from public.still_due(now(), '-infinity', '-infinity') as due
   );
   uploads_due := exists (
     select
@@ -40,8 +34,8 @@ begin
   );
   announcing := public.is_announcing(look_at_queues.bucket, look_at_queues.every_file);
   last_missed := (select max(b.id) from public.worker_bells as b where b.kind = 'missed');
-  patients_awaited := exists (
-    select from public.therapy_sessions as s where s.patient_code is not null
+  patients_awaited := (  -- the first, by its index
+    select min(s.patient_code) is not null from public.therapy_sessions as s
   );
   return next;
 end

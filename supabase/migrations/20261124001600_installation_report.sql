@@ -161,6 +161,11 @@ as $$
       select jsonb_build_object('bucket', s.bucket, 'every_file', s.every_file)
       from public.worker_settings as s
     ),
+    'patients', jsonb_build_object(
+      'type', public.patient_type(),
+      'code', (select format('%s.%I', p.relation, p.code_column) from public.patient_lookup() as p),
+      'key', (select p.key_column from public.patient_lookup() as p)
+    ),
     'webhook', public.webhook_report()
   )
 $$;
@@ -168,4 +173,4 @@ $$;
 revoke execute on function public.installation_report() from public, anon, authenticated;
 grant execute on function public.installation_report() to service_role;
 comment on function public.installation_report() is
-  'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger, shared settings and webhook.';
+  'How this project is set up, for `c3d-worker check`: tables with their policies and grants, functions, publication, extensions, trigger, shared settings, the look-up of patients and webhook.';

@@ -65,12 +65,36 @@ def constraint(name: str, definition: str, *names: str) -> Rule:
     )
 
 
+_FILLED = trigger("new.filled := 'here';")
+
 # Each refuses every new session, whatever is in it.
 REFUSING_ALL = {
     "a column that must not be empty": Rule(
         f"alter table {TABLE} add column processing_version text not null",
         f"alter table {TABLE} drop column processing_version",
         ("therapy_sessions.processing_version", "alter column processing_version drop not null;"),
+    ),
+    "columns that must not be empty": Rule(
+        f"""
+        alter table {TABLE}
+          add column number integer not null generated always as identity,
+          add column doubled bigint not null generated always as (file_size_bytes * 2) stored,
+          add column filled text not null,
+          add column code text not null,
+          add column known text not null default '',
+          add column processing_version text not null;
+        {_FILLED.put}
+        """,
+        f"""
+        {_FILLED.remove};
+        alter table {TABLE} drop column number, drop column doubled, drop column filled,
+          drop column code, drop column known, drop column processing_version
+        """,
+        (
+            "therapy_sessions.code and therapy_sessions.processing_version must not be empty, and",
+            f"alter table {TABLE} alter column code drop not null, alter column processing_version",
+            "drop not null; or give each a default.",
+        ),
     ),
     "a failing trigger": trigger("perform public.is_gone(new.id);", "42883"),
     "a trigger that raises": trigger("raise exception 'not today';", "P0001", "not today"),

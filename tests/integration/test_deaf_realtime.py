@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest_asyncio
 from pytest_mock import MockerFixture
+from structlog.testing import capture_logs
 
 from tests.faults.proxy import Proxy
 from tests.faults.realtime_proxy import Mode
@@ -33,7 +34,7 @@ async def proxy(harness: Harness) -> AsyncIterator[Proxy]:
         yield serving
 
 
-async def test_a_deaf_worker_says_so_reconnects_ever_more_seldom_and_recovers(
+async def test_a_deaf_worker_says_so_and_recovers(
     harness: Harness, proxy: Proxy, tmp_path: Path
 ) -> None:
     port = choose(0, "the test")
@@ -42,10 +43,9 @@ async def test_a_deaf_worker_says_so_reconnects_ever_more_seldom_and_recovers(
         through.worker(tmp_path, POLL_SECONDS=NEVER, HTTP_PORT=str(port)) as worker,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        for longest_pause in (0.5, 1.0):
-            event = await worker.until("realtime_deaf")
-            assert event["reason"] == DEAF
-            assert longest_pause / 2 <= event["retry_in"] <= longest_pause
+        event = await worker.until("realtime_deaf")
+        assert event["reason"] == DEAF
+        assert 0.25 <= event["retry_in"] <= 0.5
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["realtime"]) == (200, "deaf")
         metrics = (await http.get("/metrics")).text
@@ -60,6 +60,29 @@ async def test_a_deaf_worker_says_so_reconnects_ever_more_seldom_and_recovers(
         assert "\nc3d_worker_realtime_deaf 0.0\n" in metrics
         session = await harness.session(numbered(0))
         assert (await harness.until(session, "completed"))["processing_attempts"] == 1
+
+
+async def test_a_deaf_connection_is_made_anew_ever_more_seldom(
+    harness: Harness, proxy: Proxy, mocker: MockerFixture
+) -> None:
+    mocker.patch("worker.backend.realtime_connection.PROBE_SECONDS", 0.2)
+    woken: asyncio.Queue[WakeReason] = asyncio.Queue()
+    ring_probe = MetadataService(harness.connection.supabase).ring_probe
+    listener = RealtimeListener(
+        proxy.stack.url, harness.stack.secret_key, ring_probe, woken.put_nowait
+    )
+    with capture_logs() as logged:
+        running = asyncio.create_task(listener.run())
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                while await woken.get() is not WakeReason.DEAF:
+                    pass
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    pauses = [each["retry_in"] for each in logged if each["event"] == "realtime_deaf"]
+    assert len(pauses) == 3
+    for longest, pause in zip((0.5, 1.0, 2.0), pauses, strict=True):
+        assert longest / 2 <= pause <= longest
 
 
 async def test_a_connection_that_goes_deaf_is_found_by_its_next_proof(
@@ -118,7 +141,8 @@ async def test_a_worker_that_can_insert_no_probe_does_not_take_itself_for_deaf(
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_check_finds_a_deaf_realtime(proxy: Proxy) -> None:
+async def test_a_check_finds_a_deaf_realtime(proxy: Proxy, mocker: MockerFixture) -> None:
+    mocker.patch("worker.backend.realtime_connection.PROBE_SECONDS", 1.0)
     (finding,) = (await found_in(proxy.stack))[Check.REALTIME]
     assert finding.verdict is Verdict.BAD
     assert DEAF in finding.said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ async def test_a_realtime_event_wakes_the_worker_and_the_recording_gets_its_row(
     assert row["processing_status"] == "completed"
     assert row["processing_error"] is None
     assert row["processing_attempts"] == 1
+    assert row["read_by_version"] == version("c3d-session-worker")
     expected = read_metadata(RECORDING, len(RECORDING)).row()
     technical = await harness.technical(session)
     assert technical is not None

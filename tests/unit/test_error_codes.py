@@ -12,15 +12,14 @@ import pytest
 from docs.generate_errors import FAULTS, FROM_SQL, KINDS, PAGE, concrete, errors
 from worker.backend.object_store import _write
 from worker.dry_run.errors import PackageMissingError
-from worker.errors import (
+from worker.errors import DiskFullError, ReaderLostError, SettingError, StackError, WorkerError
+from worker.extraction.errors import (
+    ChannelsUnclearC3DError,
     ContradictoryC3DError,
-    DiskFullError,
-    ReaderLostError,
-    SettingError,
-    StackError,
+    OverlongC3DError,
+    RatesDisagreeC3DError,
     UnfinishedC3DError,
     UnsupportedC3DError,
-    WorkerError,
 )
 from worker.extraction.isolation import Isolation
 from worker.extraction.metadata import read_metadata
@@ -98,6 +97,19 @@ def _contradictory() -> object:
     return _read(file + bytes(300))
 
 
+def _overlong() -> object:
+    return _read(recording(np.zeros((70_000, 1))))
+
+
+def _channels_unclear() -> object:
+    file = recording(np.zeros((500, 4)), header={"analog": 3})
+    return _read(file + bytes(3000))
+
+
+def _rates_disagree() -> object:
+    return _read(recording(np.zeros((500, 4)), groups={"ANALOG": {"RATE": 990.0}}))
+
+
 def _full_disk() -> None:
     with Path("/dev/full").open("wb", buffering=0) as disk:
         _write(disk, b"a recording")
@@ -115,6 +127,9 @@ def _no_reader() -> object:
         (_unsupported, UnsupportedC3DError, "c3d_unsupported"),
         (_unfinished, UnfinishedC3DError, "c3d_unfinished"),
         (_contradictory, ContradictoryC3DError, "c3d_contradictory"),
+        (_overlong, OverlongC3DError, "c3d_overlong"),
+        (_channels_unclear, ChannelsUnclearC3DError, "c3d_channels_unclear"),
+        (_rates_disagree, RatesDisagreeC3DError, "c3d_rates_disagree"),
         (_full_disk, DiskFullError, "disk_full"),
         (_no_reader, ReaderLostError, "reader_lost"),
     ],

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queueing": {"observing", "backend", "errors", "backoff"},
     "check": {"backend", "settings", "errors"},
     "dry_run": {"errors"},
-    "observing": {"backend", "settings"},
+    "observing": {"backend"},
     "backend": {"settings", "errors", "backoff"},
     "drawing": {"extraction", "errors"},
     "extraction": {"errors"},

@@ -6,12 +6,14 @@ Every state changes in one SQL function, which is safe to call again after a rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from supabase import AsyncClient
 
 from worker.backend import rest
+from worker.backend.horizon import Horizon
 from worker.backend.refusals import refusal_of
 from worker.backend.sessions import (
     ClaimedSession,
@@ -83,6 +85,12 @@ class MetadataService:
         session = UUID(row["session_id"])
         return KnownSession(session, row["session_path"], row["status"], row["taken_in"])
 
+    async def name_file(self, session: UUID, name: str) -> None:
+        """Tell the session the name that its file had before it became the key of an object."""
+        query = self._supabase.table(SESSIONS).update({"original_filename": name})
+        with suppress(RejectedError):  # a rule of the table wants another name than that
+            await rest.rows(query.eq("id", str(session)))
+
     # --- phase 2 ------------------------------------------------------------------------------
 
     async def claim(
@@ -95,11 +103,12 @@ class MetadataService:
         with_abandoned: bool = True,
         bucket: str | None = None,
         held: Sequence[UUID] = (),
+        horizon: Horizon | None = None,
     ) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
 
         Those of `held` come before the others. Called again with the same `claim`, it returns the
-        sessions of the first call.
+        sessions of the first call. It looks no further back than the `horizon`, and moves it.
         """
         arguments = {
             "claim": str(claim),
@@ -109,7 +118,11 @@ class MetadataService:
             "with_abandoned": with_abandoned,
             "bucket": bucket,
             "held": [str(session) for session in held],
+            **(horizon.arguments() if horizon else {}),
         }
+        found = await rest.rows(self._supabase.rpc("claim_sessions", arguments))
+        if horizon and found and found[-1]["id"] is None:
+            horizon.move(found.pop())
         return [
             ClaimedSession(
                 id=UUID(row["id"]),
@@ -122,7 +135,7 @@ class MetadataService:
                 attempt=row["processing_attempts"],
                 abandoned=row["abandoned"],
             )
-            for row in await rest.rows(self._supabase.rpc("claim_sessions", arguments))
+            for row in found
         ]
 
     async def complete_many(self, finished: Sequence[Finished]) -> list[Completion | WorkerError]:

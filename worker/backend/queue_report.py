@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
@@ -56,6 +56,7 @@ class QueueReport:
     uploads_oldest_age_seconds: float | None  # of those without an outcome; None: there are none
     uploads_waiting_by_code: Mapping[str, int]  # put off, by what they wait for
     uploads_refused_by_code: Mapping[str, int]
+    estimated: Sequence[str]  # the numbers that are about right: too many to count
 
     @property
     def by_outcome(self) -> Mapping[str, int]:
@@ -77,7 +78,7 @@ class SessionError:
     file_path: str
     status: str  # failed, or pending: there is a next attempt
     attempts: int
-    error: str | None  # "code: sentence"; None: it failed before this worker was installed
+    error: str | None  # "code: sentence"; None: another program set it to failed
     at: str | None  # when the row last changed, ISO 8601
 
 

@@ -159,7 +159,6 @@ class RealtimeConnection:
             # Nothing is known of Realtime while nothing can be inserted; the loops see to that.
             log.debug("probe_unanswered", code=error.code)
             return
-        log.info("realtime_ready", again=self._proven)
         self._proven = True
         self._wake(WakeReason.READY)
 

@@ -30,7 +30,7 @@ from worker.backoff import backoff
 from worker.errors import UnavailableError
 
 CLOSE_SECONDS = 1.0  # a goodbye at the end is polite, waiting for an answer is not
-INITIAL_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two connections
+INITIAL_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two connections
 MAX_DEAF_PAUSE = 60.0  # seconds; each attempt inserts probes
 
 STATES = frozenset({WakeReason.READY, WakeReason.GAP, WakeReason.DEAF})
@@ -83,6 +83,7 @@ class RealtimeListener:
         self._on_wake = wake
         self._closing: set[asyncio.Task[None]] = set()
         self.state = WakeReason.GAP  # READY: inserts are heard; DEAF, GAP: they are not
+        self._was_ready = False  # ever, on whichever connection
 
     async def run(self) -> None:
         """Connect, listen, and begin anew whenever a connection ends; until cancelled."""
@@ -93,7 +94,7 @@ class RealtimeListener:
                 await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
     async def _supervise(self) -> None:
-        failures = 0
+        failures, told = 0, ""
         private = True
         while True:
             connection = RealtimeConnection(
@@ -113,20 +114,28 @@ class RealtimeListener:
             finally:
                 self._discard(connection)
             private = not (private and refused)  # public only right after it was refused
-            failures = 1 if connection.was_ready else failures + 1
+            if connection.was_ready:
+                failures, told = 0, ""
+            failures += 1
             deaf = why is WakeReason.DEAF
             pause = backoff(
                 failures, initial=INITIAL_PAUSE, maximum=MAX_DEAF_PAUSE if deaf else MAX_PAUSE
             )
-            log.warning(
-                "realtime_deaf" if deaf else "realtime_lost",
-                reason=reason,
-                retry_in=round(pause, 1),
-            )
+            seconds = round(pause, 1)
+            if reason == told:  # an outage is one line, however long it lasts
+                log.debug("realtime_retried", reason=reason, retry_in=seconds)
+            else:
+                log.warning(
+                    "realtime_deaf" if deaf else "realtime_lost", reason=reason, retry_in=seconds
+                )
+            told = reason
             self._wake(why)
             await asyncio.sleep(pause)
 
     def _wake(self, why: WakeReason) -> None:
+        if why is WakeReason.READY and self.state is not WakeReason.READY:
+            log.info("realtime_ready", again=self._was_ready)
+            self._was_ready = True
         if why in STATES:  # another may come late, from a connection that is closing
             self.state = why
         self._on_wake(why)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
+
+VERSION = version("c3d-session-worker")
 
 
 class Completion(StrEnum):
@@ -94,4 +97,5 @@ class Finished:
             "game": dict(self.game),
             "statistics": None if self.statistics is None else dict(self.statistics),
             "preview_after_seconds": self.preview_after_seconds,
+            "version": VERSION,
         }

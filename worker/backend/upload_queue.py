@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from supabase import AsyncClient
 
-from worker.backend import rest
+from worker.backend import horizon, rest
 from worker.backend.queued_uploads import (
     ClaimedObject,
     IntakeBacklog,
@@ -38,6 +38,7 @@ class UploadQueue:
         self.bucket = bucket
         self.every_file = every_file
         self.lease_seconds = lease_seconds
+        self._horizon = horizon.of_uploads()
 
     async def check(self) -> None:
         """Ask for the functions of its migrations; changes nothing.
@@ -77,12 +78,20 @@ class UploadQueue:
     ) -> list[ClaimedObject]:
         """Claim up to `limit` uploads that are due: the newest, and those longest due."""
         del with_abandoned
-        return await self._claim(claim, batch_size=limit)
+        found = await self._claimed_rows(claim, batch_size=limit, **self._horizon.arguments())
+        if found and found[-1]["object_id"] is None:
+            self._horizon.move(found.pop())
+        return [_claimed(claim, row) for row in found]
+
+    def look_at_all(self) -> None:
+        """Have the next claim look at all uploads."""
+        self._horizon.forget()
 
     async def claim_one(self, object_id: UUID) -> ClaimedObject | None:
         """Claim an object that was announced, unless it is ended, claimed or not due."""
-        found = await self._claim(uuid4(), batch_size=1, only_object=str(object_id))
-        return found[0] if found else None
+        claim = uuid4()
+        found = await self._claimed_rows(claim, batch_size=1, only_object=str(object_id))
+        return _claimed(claim, found[0]) if found else None
 
     async def extend(self, items: Sequence[ClaimedObject]) -> dict[UUID, bool]:
         """Extend the leases, and return as `Queue.extend` says."""
@@ -152,25 +161,32 @@ class UploadQueue:
         which: Retakeable,
         *,
         code: str | None = None,
-        before: str | None = None,
         dry_run: bool,
-    ) -> tuple[int, str]:
-        """Let uploads that ended and are still there wait again, a bounded number of them.
+    ) -> AsyncIterator[int]:
+        """Let uploads that ended and are still there wait again; yield how many, call by call.
 
         Args:
             which: all of them, or the refused ones.
             code: only refused ones with this error code; None: with any.
-            before: the time that the first call returned; None for the first call.
-            dry_run: count all of them and change nothing.
-
-        Returns:
-            How many, and the time before which those of the next call must have ended.
+            dry_run: count them and change nothing.
         """
-        return await self._retake(which=which, code=code, ended_before=before, dry_run=dry_run)
+        page: dict[str, Any] = {"last_object": None, "ended_before_next": None}
+        while True:
+            page = await self._retake(
+                which=which,
+                code=code,
+                dry_run=dry_run,
+                ended_before=page["ended_before_next"],
+                after_object=page["last_object"],
+            )
+            yield page["retaken"]
+            if page["last_object"] is None:
+                return
 
     async def retake_named(self, which: str, *, dry_run: bool) -> int:
         """Let the upload at a path, or of an object's id, be due at once; 0: there is none."""
-        return (await self._retake(which="named", named=which, dry_run=dry_run))[0]
+        page = await self._retake(which="named", named=which, dry_run=dry_run)
+        return int(page["retaken"])
 
     async def backlog(self) -> IntakeBacklog:
         """Count the uploads that are in the queue and have no outcome yet."""
@@ -194,34 +210,35 @@ class UploadQueue:
         found = await rest.rows(self._supabase.rpc("take_objects", {"takes": takes}))
         return {row["object"]: row for row in found}
 
-    async def _retake(self, **arguments: Any) -> tuple[int, str]:
+    async def _retake(self, **arguments: Any) -> dict[str, Any]:
         arguments["bucket"] = self.bucket
-        row = await rest.row(self._supabase.rpc("retake_objects", arguments))
-        return row["retaken"], row["ended_before_next"]
+        return await rest.row(self._supabase.rpc("retake_objects", arguments))
 
-    async def _claim(self, claim: UUID, **which: Any) -> list[ClaimedObject]:
+    async def _claimed_rows(self, claim: UUID, **which: Any) -> list[dict[str, Any]]:
+        """Call `claim_objects` until something is claimed, or nothing is due."""
         arguments = {
             "claim": str(claim),
             "bucket": self.bucket,
             "lease_seconds": self.lease_seconds,
             **which,
         }
-        # A row without an object: uploads were ended only, a bounded number of them; ask again.
-        found: list[dict[str, Any]] = [{"object_id": None}]
-        while found and found[0]["object_id"] is None:
+        while True:
             found = await rest.rows(self._supabase.rpc("claim_objects", arguments))
-        return [
-            ClaimedObject(
-                id=UUID(row["object_id"]),
-                claim=claim,
-                version=row["version"],
-                path=row["object_path"],
-                size=row["size_bytes"],
-                attempt=row["attempts"],
-                waited_for=row["waited_for"],
-            )
-            for row in found
-        ]
+            if not found or any(found[0].values()):
+                return found
+            # A row that says nothing: uploads were ended only, a bounded number of them.
+
+
+def _claimed(claim: UUID, row: dict[str, Any]) -> ClaimedObject:
+    return ClaimedObject(
+        id=UUID(row["object_id"]),
+        claim=claim,
+        version=row["version"],
+        path=row["object_path"],
+        size=row["size_bytes"],
+        attempt=row["attempts"],
+        waited_for=row["waited_for"],
+    )
 
 
 def _result(row: dict[str, Any]) -> IntakeResult | WorkerError:

@@ -12,6 +12,7 @@ from worker.check.findings import Check, Finding, bad, good, warning
 from worker.check.schema import FUNCTIONS
 
 CONSEQUENCE = "uploads and new sessions wait for the poll."
+TEXTS = ("text", "character varying")
 MAX_SKEW_SECONDS = 60.0  # well below the 5 minutes at which webhooks are refused
 
 
@@ -54,6 +55,23 @@ def publication(report: Report) -> Finding:
         )
     return good(
         Check.PUBLICATION, f"supabase_realtime holds {SESSIONS} and {BELLS}, and sends inserts."
+    )
+
+
+def patients(report: Report) -> Finding:
+    """Say where the code that a path begins with is looked up."""
+    found = report.values["patients"]
+    if code := found["code"]:
+        said = f"The code in a path is looked up in {code}; patient_id is its {found['key']}."
+        return good(Check.PATIENTS, said)
+    if str(found["type"]).startswith(TEXTS):
+        return good(Check.PATIENTS, "patient_id is the code with which a path begins.")
+    return warning(
+        Check.PATIENTS,
+        f"patient_id is {found['type']}, and no table of patients is known: it stays empty.",
+        "Name the table and its columns, in the SQL editor: update public.worker_settings set "
+        "patients = 'public.patients', patient_code_column = 'patient_code', "
+        "patient_key_column = 'id';",
     )
 
 

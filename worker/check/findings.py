@@ -17,6 +17,7 @@ class Check(StrEnum):
     BUCKET = "bucket"
     PUBLICATION = "publication"
     REALTIME = "Realtime"
+    PATIENTS = "patients"
     TRIAL = "a session"
     UPLOADS = "uploads"
     ACCESS = "access"

@@ -10,7 +10,7 @@ from worker.backend.queue_report import QueueReports
 from worker.backend.realtime_connection import ConnectionLostError
 from worker.backend.realtime_listener import prove
 from worker.check import key
-from worker.check.database import access, clock, publication
+from worker.check.database import access, clock, patients, publication
 from worker.check.findings import Check, Finding, bad, good, unchecked, warning, well
 from worker.check.machine import temporary_folder
 from worker.check.schema import schema
@@ -23,7 +23,14 @@ from worker.settings import Settings
 REALTIME_SECONDS = 15.0  # to connect, join and hear that the feed runs
 NEEDING_KEY = tuple(check for check in Check if check not in {Check.URL, Check.KEY, Check.FOLDER})
 NEEDING_SCHEMA = (Check.TRIAL, Check.UPLOADS)
-NEEDING_REPORT = (Check.CLOCK, Check.PUBLICATION, Check.ACCESS, Check.WEBHOOK, Check.TRIGGER)
+NEEDING_REPORT = (
+    Check.CLOCK,
+    Check.PUBLICATION,
+    Check.PATIENTS,
+    Check.ACCESS,
+    Check.WEBHOOK,
+    Check.TRIGGER,
+)
 ORDER = list(Check)
 
 
@@ -85,6 +92,7 @@ def _reported(report: Report | None, settings: Settings) -> list[Finding]:
     return [
         clock(report),
         *([publication(report)] if has_sessions else unchecked(Check.PUBLICATION)),
+        *([patients(report)] if report.values.get("patients") else unchecked(Check.PATIENTS)),
         *(access(report) if report.values["relations"] else unchecked(Check.ACCESS)),
         webhook(report, settings),
         trigger(report, settings),

@@ -63,6 +63,7 @@ MIGRATIONS = (
             "processing_abandoned",
             "processing_queued_at",
             "read_mode",
+            "read_by_version",
         ),
     ),
     Migration(
@@ -86,6 +87,7 @@ MIGRATIONS = (
             "start_waiting",
             "start_abandoned",
             "fail_worn_out",
+            "still_due",
         ),
     ),
     Migration(
@@ -127,6 +129,7 @@ MIGRATIONS = (
             "forget_previews",
         ),
     ),
+    Migration("20261124000990_channel_faults.sql", functions=("channel_faults",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
     Migration(
         "20261124001050_worker_bells.sql",
@@ -151,6 +154,7 @@ MIGRATIONS = (
         "20261124001110_claim_objects.sql",
         functions=(
             "claim_objects",
+            "first_due",
             "code_of",
             "is_current",
             "end_of_object",
@@ -163,6 +167,7 @@ MIGRATIONS = (
         "20261124001200_existing_sessions.sql",
         functions=("find_session", "relink_session", "set_patient", "find_copy"),
     ),
+    Migration("20261124001210_whose_session.sql", functions=("whose_session",)),
     Migration(
         "20261124001220_take_objects.sql",
         functions=("finish_object", "take_object", "take_objects"),
@@ -183,7 +188,7 @@ MIGRATIONS = (
     ),
     Migration("20261124001440_schema_version.sql", functions=("schema_version",)),
     Migration("20261124001450_look_at_queues.sql", functions=("look_at_queues",)),
-    Migration("20261124001500_queue_report.sql", functions=("queue_report",)),
+    Migration("20261124001500_queue_report.sql", functions=("queue_report", "rows_estimated")),
     Migration(
         "20261124001600_installation_report.sql",
         functions=("webhook_report", REPORT),

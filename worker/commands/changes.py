@@ -28,6 +28,9 @@ def changes(found: Comparison) -> Iterator[tuple[str, str]]:
     if not found.statuses and found.sessions[0]:
         yield "status", "every session keeps its own"
     yield "rows of c3d_technical_data", _counted(*found.technical_rows)
+    if found.taken_over:
+        said = f"values of {found.taken_over:,} completed sessions, which no worker has read"
+        yield "taken over", f"{said}; after the push: c3d-worker requeue --migrated"
     yield from _columns(found)
     for kind, name in ITEMS.items():
         changed = found.kinds[kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.intake.ingest import object_name
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
@@ -36,8 +37,9 @@ STEPS = {
     "session_claimed": "session claimed",
     "downloaded": "object streamed, its size and hash are the session's",
     "read": "channels and rates read",
-    "session_done": "technical row written, session {outcome}",
+    "session_done": "technical row written, session completed",
 }
+NOT_COMPLETED = "session {outcome}, no technical row: session_overview says why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,16 @@ async def _followed(
         await bucket.upload(object_path, content)
         narrator.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
     async for event in worker.follow(until="session_done"):
-        if step := STEPS.get(event["event"]):
-            narrator.tell(
-                step.format_map(event), datetime.fromisoformat(event["timestamp"]).timestamp()
-            )
+        if step := step_of(event):
+            narrator.tell(step, datetime.fromisoformat(event["timestamp"]).timestamp())
     return UUID(event["session"])
+
+
+def step_of(event: Mapping[str, Any]) -> str | None:
+    """Return what an event of the worker's log means, in words; None: nothing to a spectator."""
+    if event["event"] == "session_done" and event["outcome"] != "completed":
+        return NOT_COMPLETED.format_map(event)
+    return STEPS.get(event["event"])
 
 
 async def _shown(

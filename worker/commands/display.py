@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.extraction.statistics import ChannelStatistics
+from worker.extraction.verdicts import sentence
 from worker.reports.inspection import Inspected
 
 NO_VALUE = "—"  # the file does not say
@@ -20,9 +22,12 @@ UNITS = {
     "sampling_rate": "Hz",
     "duration_seconds": "s",
 }
-MIN_WIDTH = 40  # characters for values, so that successive tables line up
+MIN_WIDTH = 28  # characters for values, so that successive tables line up
 BARS = "▁▂▃▄▅▆▇█"
+ACTIVITY = "activity over time"
 MAX_SPARKLINE = 24  # characters
+NAME_WIDTH = 16  # characters for a channel's name
+NUMBERS_WIDTH = NAME_WIDTH + 3 * len("  -1.23e-05") + len("  unit  ")  # of all but the activity
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:
@@ -45,21 +50,31 @@ def recording(inspected: Inspected) -> Table:
     return facts(title, {**found.row(), **game})
 
 
-def channels(statistics: Iterable[ChannelStatistics]) -> Table:
-    """Return a table with a line for each analog channel, which makes a dead electrode obvious."""
+def show_channels(statistics: Iterable[ChannelStatistics], console: Console) -> None:
+    """Print a line for each analog channel, and below what is wrong, each on lines of its own.
+
+    The lines make a dead electrode obvious.
+    """
+    statistics = list(statistics)
     table = Table(box=None, pad_edge=False)
-    table.add_column("channel", style="cyan", overflow="fold", min_width=16)
+    table.add_column("channel", style="cyan", overflow="fold", min_width=NAME_WIDTH)
     for heading in ("min", "max", "RMS"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("unit", overflow="fold")
-    table.add_column("activity over time", no_wrap=True)
-    table.add_column("", style="red", overflow="fold")
+    bars = min(MAX_SPARKLINE, console.width - NUMBERS_WIDTH)
+    if bars >= len(ACTIVITY):
+        table.add_column(ACTIVITY, no_wrap=True)
     for each in statistics:
         values = (_short(value) for value in (each.minimum, each.maximum, each.rms))
-        flags = ", ".join(_flags(each))
         name, unit = Text(each.name or NO_VALUE), Text(each.unit)
-        table.add_row(name, *values, unit, sparkline(each.envelope), flags)
-    return table
+        cells: tuple[Text | str, ...] = (name, *values, unit, sparkline(each.envelope, bars))
+        table.add_row(*cells[: len(table.columns)])
+    console.print(table)
+    for each in statistics:
+        for said in _faults(each):
+            line = Text(f"{each.name or NO_VALUE}: ", style="cyan")
+            console.print(line.append(said, style="red"), highlight=False)
+    console.print(_verdict(statistics), style="dim", highlight=False)
 
 
 def sparkline(levels: Sequence[float], width: int = MAX_SPARKLINE) -> str:
@@ -74,16 +89,21 @@ def sparkline(levels: Sequence[float], width: int = MAX_SPARKLINE) -> str:
     return "".join(BARS[min(int(share * len(BARS)), len(BARS) - 1)] for share in shares)
 
 
-def _flags(channel: ChannelStatistics) -> list[str]:
-    return [
-        said
-        for said, holds in (
-            ("flat", channel.flat),
-            (f"clipped {channel.at_rails:.1%}", channel.clipped),
-            (f"{channel.not_finite:,} not finite", channel.not_finite),
-        )
-        if holds
-    ]
+def _faults(channel: ChannelStatistics) -> Iterator[str]:
+    for verdict in channel.verdicts:
+        yield sentence(verdict.as_json())
+    if channel.not_finite:
+        yield f"{channel.not_finite:,} samples are not finite numbers."
+
+
+def _verdict(statistics: Sequence[ChannelStatistics]) -> str:
+    """Sum up where nothing is wrong, or could not be judged."""
+    unjudged = sum(bool(each.not_judged) for each in statistics)
+    faults = sum(any(True for _ in _faults(each)) for each in statistics)
+    said = [] if faults else ["signal: nothing wrong was found"]
+    if unjudged:
+        said.append(f"mains hum and motion cannot be judged in {unjudged:,} channels")
+    return "; ".join(said)
 
 
 def _short(value: float | None) -> str:

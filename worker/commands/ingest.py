@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from rich.console import Console
@@ -15,8 +17,9 @@ from worker.backend import rest
 from worker.backend.connection import connect
 from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
-from worker.commands.terminal import ingested, outline, sending
-from worker.errors import C3DError, PermanentError
+from worker.commands.terminal import finished, ingested, outline, sending
+from worker.errors import PermanentError
+from worker.extraction.errors import C3DError
 from worker.intake.ingest import Ingest, make_ingest
 from worker.reports.inspection import inspect_file
 from worker.settings import Settings
@@ -42,7 +45,8 @@ async def ingest_files(
         wait: wait until a worker has processed the sessions, and print their rows.
 
     Returns:
-        Whether all of them have a session, and with `wait` a completed one.
+        Whether all of them have a session, none of another patient, and with `wait` a completed
+        one.
 
     Raises:
         UnavailableError: Supabase is unavailable; the remaining files were not uploaded.
@@ -56,14 +60,12 @@ async def ingest_files(
         ingest = make_ingest(connection, settings)
         with sending(console) as bar:
             for path in good:
-                session = await _bring(ingest, path, patient, bar)
+                session, right = await _bring(ingest, path, patient, bar)
+                well = well and right
                 if session:
                     sessions[session] = path.name
-                else:
-                    well = False
         if wait:
-            for session in sessions:
-                well = await _finished(ingest, session, console) and well
+            well = await _awaited(ingest, sessions, console) and well
     return well
 
 
@@ -75,23 +77,43 @@ def _is_c3d(path: Path, console: Console) -> bool:
     return not isinstance(found, C3DError)
 
 
-async def _bring(ingest: Ingest, path: Path, patient: str | None, bar: Progress) -> UUID | None:
+async def _bring(
+    ingest: Ingest, path: Path, patient: str | None, bar: Progress
+) -> tuple[UUID | None, bool]:
+    """Return the file's session, and whether that is as it should be."""
     task = bar.add_task(path.name, total=(await asyncio.to_thread(path.stat)).st_size)
     try:
         taken = await ingest.bring(path, patient, partial(bar.advance, task))
     except PermanentError as error:
         bar.console.print(f"{path.name}: {error.code}: {error}", markup=False, highlight=False)
-        return None
+        return None, False
+    whose = await ingest.whose(taken, patient)
     bar.remove_task(task)
-    bar.console.print(ingested(path.name, taken), markup=False, highlight=False)
-    return taken.session
+    bar.console.print(ingested(path.name, taken, whose, patient), markup=False, highlight=False)
+    return taken.session, whose is not None and not whose.is_another
 
 
-async def _finished(ingest: Ingest, session: UUID, console: Console) -> bool:
-    with console.status("waiting for a worker to read it"):
-        row = await ingest.finished(session)
-    console.print(facts("\ntherapy_sessions", outline(row)))
+async def _awaited(ingest: Ingest, sessions: Mapping[UUID, str], console: Console) -> bool:
+    """Print what the workers read: of one file the rows, of several a line each and their sum."""
+    statuses = Counter[str]()
+    for session, name in sessions.items():
+        with console.status("waiting for a worker to read it"):
+            row = await ingest.finished(session)
+        technical = await _technical(ingest, session)
+        statuses[row.get("processing_status") or "deleted"] += 1
+        if len(sessions) > 1:
+            console.print(finished(name, row, technical), markup=False, highlight=False)
+            continue
+        console.print(facts("\ntherapy_sessions", outline(row)))
+        if technical:
+            console.print(facts("\nc3d_technical_data", technical))
+    if len(sessions) > 1:
+        parts = (f"{number:,} {status}" for status, number in statuses.most_common())
+        console.print(f"{len(sessions):,} sessions: {', '.join(parts)}.", highlight=False)
+    return set(statuses) <= {"completed"}
+
+
+async def _technical(ingest: Ingest, session: UUID) -> Mapping[str, Any] | None:
     query = ingest.connection.supabase.table(TECHNICAL).select("*")
-    for technical in await rest.rows(query.eq("session_id", str(session))):
-        console.print(facts("\nc3d_technical_data", technical))
-    return row.get("processing_status") == "completed"
+    found = await rest.rows(query.eq("session_id", str(session)))
+    return found[0] if found else None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worker.commands.display import channels, recording
-from worker.errors import C3DError
+from worker.commands.display import recording, show_channels
+from worker.extraction.errors import C3DError
 from worker.reports.inspection import inspect_file
 
 
@@ -28,5 +28,5 @@ def inspect_files(
             continue
         console.print(recording(each))
         if each.statistics:
-            console.print(channels(each.statistics))
+            show_channels(each.statistics, console)
     return not any(isinstance(each.found, C3DError) for each in inspected)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sys
 from pathlib import Path
 
 from worker.commands.migrations import project
-from worker.errors import FileDiffersError
+from worker.errors import FileDiffersError, StackError
 from worker.local.migrated import migrate
 from worker.local.packages import installed
 from worker.local.stack import Ports, StackInfo, configured_ports, serve
@@ -27,13 +28,18 @@ async def serve_local(
         push: apply the migrations first.
 
     Raises:
-        StackError: the stack cannot be started, or a migration failed.
+        StackError: the stack cannot be started, a migration failed, or `env_file` has no folder.
         FileDiffersError: another file is at `env_file`; nothing was started.
     """
     if env_file and not force and _is_somebodys(env_file):
         raise FileDiffersError(
             f"{env_file} was not written by this command, and may hold the key of a project "
             f"(--force would keep it as {_kept_as(env_file).name})."
+        )
+    if env_file and not os.access(env_file.parent, os.W_OK):
+        raise StackError(
+            f"{env_file} cannot be written: {env_file.parent} is no folder, or not yours to write "
+            "into. Nothing was started."
         )
     ports = Ports(0, 0) if free_ports else configured_ports(project())
     started: asyncio.Queue[StackInfo] = asyncio.Queue()

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from worker.errors import C3DError
-from worker.reports.plotting import KINDS, plotted_file
+from worker.backend.connection import connect
+from worker.errors import PermanentError, WorkerError
+from worker.extraction.errors import C3DError
+from worker.reports.finding import find_session
+from worker.reports.judging import reader
+from worker.reports.plotting import KINDS, plotted_file, plotted_session
+from worker.settings import Settings
 
 
 def plot_files(files: Sequence[Path], out: Path | None, console: Console) -> bool:
@@ -24,9 +30,40 @@ def plot_files(files: Sequence[Path], out: Path | None, console: Console) -> boo
         try:
             drawn += write(target, plotted_file(path, target.suffix.lower()), console)
         except C3DError as error:
-            console.print(f"[bold red]{error.code}[/] {path.name}: ", end="", highlight=False)
-            console.print(error, markup=False, highlight=False)
+            refuse(path.name, error, console)
     return drawn == len(files)
+
+
+async def plot_sessions(
+    settings: Settings, sessions: Sequence[str], out: Path | None, console: Console
+) -> bool:
+    """Draw each session from its recording, as `plot_files`; each is named as for `show`.
+
+    Raises:
+        SessionUnknownError: there is none of that name, or several.
+        UnavailableError: Supabase is unavailable.
+    """
+    drawn = 0
+    async with connect(settings) as connection:
+        bucket = settings.c3d_bucket
+        ids = [await find_session(connection, said, bucket=bucket) for said in sessions]
+        with reader(settings, envelope=True) as isolation:
+            for session, target in zip(ids, targets(list(map(str, ids)), out), strict=True):
+                try:
+                    picture = await plotted_session(
+                        connection, settings, session, isolation, target.suffix.lower()
+                    )
+                except PermanentError as error:
+                    refuse(str(session), error, console)
+                else:
+                    drawn += write(target, picture, console)
+    return drawn == len(ids)
+
+
+def refuse(name: str, error: WorkerError, console: Console) -> None:
+    """Print why there is no picture."""
+    console.print(f"[bold red]{error.code}[/] {escape(name)}: ", end="", highlight=False)
+    console.print(error, markup=False, highlight=False)
 
 
 def targets(names: Sequence[str], out: Path | None) -> list[Path]:

@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated
 from uuid import UUID
 
-import typer
 from rich.console import Console
 
 from worker.backend.connection import connect
 from worker.backend.requeueing import Requeueable, Requeued, Requeueing
-from worker.commands.entry import REFUSED, load
 from worker.settings import Settings
-
-
-def requeue(
-    sessions: Annotated[list[UUID] | None, typer.Argument(help="The sessions' ids.")] = None,
-    *,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    code: Annotated[
-        str | None, typer.Option(help="With --failed: only those of this error code.")
-    ] = None,
-    migrated: Annotated[
-        bool, typer.Option("--migrated", help="All whose values come from the old system.")
-    ] = False,
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the session.")] = "by hand",
-    force: Annotated[bool, typer.Option("--force", help="With ids: completed ones, too.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --failed or --migrated: only count.")
-    ] = False,
-) -> None:
-    """Requeue sessions: those named, or all of a kind; exit code 1 if one was not."""
-    if [bool(sessions), failed, migrated].count(True) != 1:
-        raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
-    if code and not failed:
-        raise typer.BadParameter("--code goes with --failed.")
-    if (force and not sessions) or (dry_run and sessions):
-        raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
-    settings = load()
-    if sessions:
-        if not asyncio.run(requeue_named(settings, sessions, Console(), reason, force=force)):
-            raise typer.Exit(REFUSED)
-        return
-    which = Requeueable.FAILED if failed else Requeueable.MIGRATED
-    asyncio.run(requeue_all(settings, which, Console(), reason, code, dry_run=dry_run))
 
 
 async def requeue_named(

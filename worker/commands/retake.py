@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from worker.backend.connection import connect
 from worker.backend.queued_uploads import Retakeable
-from worker.commands.entry import REFUSED, load
 from worker.intake.factory import make_intake
 from worker.settings import Settings
-
-
-def retake(
-    objects: Annotated[
-        list[str] | None, typer.Argument(help="Paths in the bucket, or ids of objects.")
-    ] = None,
-    *,
-    refused: Annotated[bool, typer.Option("--refused", help="All that were refused.")] = False,
-    code: Annotated[
-        str | None, typer.Option(help="With --refused: only those of this error code.")
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="All that have an outcome: each is downloaded again.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-) -> None:
-    """Have uploads taken in anew, after a cure: those named, or all; exit code 1 if one was not."""
-    if [bool(objects), refused, every].count(True) != 1:
-        raise typer.BadParameter("Give paths, or --refused, or --all: one of the three.")
-    if code and not refused:
-        raise typer.BadParameter("--code goes with --refused.")
-    settings = load()
-    if objects:
-        if not asyncio.run(retake_named(settings, objects, Console(), dry_run=dry_run)):
-            raise typer.Exit(REFUSED)
-        return
-    which = Retakeable.REFUSED if refused else Retakeable.ALL
-    asyncio.run(retake_all(settings, which, Console(), code, dry_run=dry_run))
 
 
 async def retake_named(
@@ -74,17 +42,12 @@ async def retake_all(
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
     """
-    retaken, before = 0, None
+    retaken = 0
     async with connect(settings) as connection:
         queue = make_intake(connection, settings).queue
         with console.status("retaking"):
-            while True:
-                number, before = await queue.retake(
-                    which, code=code, before=before, dry_run=dry_run
-                )
+            async for number in queue.retake(which, code=code, dry_run=dry_run):
                 retaken += number
-                if dry_run or not number:
-                    break
     uploads = "upload" if retaken == 1 else "uploads"
     kind = "refused " if which is Retakeable.REFUSED else ""
     of_code = f" of {code}" if code else ""

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from worker.backend.connection import Connection, connect
-from worker.backend.queue_report import QueueReports, RefusedUpload, SessionError
+from worker.backend.queue_report import QueueReports
+from worker.commands.status_page import page, watched, went_wrong
 from worker.errors import UnavailableError
-from worker.reports.status import STATES, Status, error_as_json, look
+from worker.reports.status import Status, error_as_json, look
 from worker.settings import Settings
 
 WATCH_SECONDS = 3.0  # between two queries
-INDENTED = (0, 0, 0, 2)  # cells of padding: a reason is below what it explains
-NO_ERROR = "It failed before this worker was installed."
 
 
 async def show_status(settings: Settings, console: Console, *, watch: bool, as_json: bool) -> None:
@@ -34,11 +31,10 @@ async def show_status(settings: Settings, console: Console, *, watch: bool, as_j
     async with connect(settings) as connection:
         seen = await look(connection)
         if not watch:
-            _print_json(console, seen.as_json()) if as_json else console.print(_page(seen))
+            _print_json(console, seen.as_json()) if as_json else console.print(page(seen))
         elif as_json:
-            _print_json(console, seen.as_json())
-            async for later, trouble in _looks(connection):
-                _print_json(console, later.as_json() if later else {"error": trouble})
+            async for latest, trouble in _frames(connection, seen):
+                _print_json(console, {"error": trouble} if trouble else latest.as_json())
         else:
             await _watch(connection, console, seen)
 
@@ -60,106 +56,41 @@ async def list_failed(settings: Settings, console: Console, limit: int, *, as_js
     if not shown:
         console.print("No session has failed.")
         return
-    console.print(_errors(shown))
+    console.print(went_wrong(shown))
     if total > len(shown):
         console.print(f"{len(shown):,} of {total:,}; more with --limit.", highlight=False)
 
 
-async def _looks(connection: Connection) -> AsyncIterator[tuple[Status | None, str]]:
-    """Look again and again; where a look fails, say why instead."""
+async def _frames(connection: Connection, seen: Status) -> AsyncIterator[tuple[Status, str]]:
+    """Look again and again; yield the state when it was seen last, and why it is not seen now."""
+    yield seen, ""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
+        looking = asyncio.create_task(look(connection))
         try:
-            yield await look(connection), ""
+            while not (await asyncio.wait({looking}, timeout=WATCH_SECONDS))[0]:
+                yield seen, "Supabase has not answered yet."
+            seen = looking.result()
         except UnavailableError as error:
-            yield None, f"{error.code}: {error}"
+            yield seen, f"{error.code}: {error}"
+        else:
+            yield seen, ""
+        finally:
+            looking.cancel()
 
 
 async def _watch(connection: Connection, console: Console, seen: Status) -> None:
-    with Live(_page(seen), console=console, auto_refresh=False) as live:
-        async for later, trouble in _looks(connection):
-            seen = later or seen
-            live.update(Group(_page(seen), Text(f"\n{trouble}", "bold red")), refresh=True)
-
-
-def _page(seen: Status) -> RenderableType:
-    parts: list[RenderableType] = [_numbers(seen)]
-    if seen.errors:
-        parts += [Text("\nwent wrong last", "bold"), _errors(seen.errors)]
-    if seen.refused:
-        parts += [Text("\nuploads refused last", "bold"), _refused(seen.refused)]
-    return Group(*parts)
-
-
-def _numbers(seen: Status) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _lines(seen):
-        table.add_row(name, value)
-    return table
-
-
-def _lines(seen: Status) -> Iterator[tuple[str, str]]:
-    queue = seen.queue
-    yield "sessions", ", ".join(f"{getattr(queue, state):,} {state}" for state in STATES)
-    if queue.failed_by_code:
-        yield "failed", _by_code(queue.failed_by_code)
-    waiting = queue.oldest_due_age_seconds
-    yield "due", f"{queue.due:,}" + (f", the longest for {_long(waiting)}" if waiting else "")
-    yield "stuck", f"{queue.stuck:,}" + (": their worker stopped" if queue.stuck else "")
-    yield "throughput", f"{seen.sessions_a_minute:g} sessions a minute, over ten minutes"
-    if queue.set_aside:
-        yield "set aside", f"{queue.set_aside:,}: their rows refuse to be changed"
-    uploads = {
-        "waiting": queue.uploads_waiting,
-        "being taken in": queue.uploads_taking,
-        "refused": queue.uploads_refused,
-        "known already": queue.uploads_duplicate,
-    }
-    yield "uploads", ", ".join(f"{number:,} {state}" for state, number in uploads.items())
-    if queue.uploads_waiting_by_code:
-        yield "they wait for", _by_code(queue.uploads_waiting_by_code)
-
-
-def _by_code(numbers: Mapping[str, int]) -> str:
-    codes = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{number:,} {code}" for code, number in codes)
-
-
-def _errors(errors: Iterable[SessionError]) -> RenderableType:
-    """Print two lines per session: a person needs its whole id for the next command."""
-    lines: list[RenderableType] = []
-    for each in errors:
-        again = " It is retried." if each.status == "pending" else ""
-        attempts = f"{each.attempts:,} {'attempt' if each.attempts == 1 else 'attempts'}"
-        head = f"{each.session_id}  {_when(each.at)}  {attempts}  {each.file}"
-        lines += [Text(head, "cyan"), Padding(Text(f"{each.error or NO_ERROR}{again}"), INDENTED)]
-    return Group(*lines)
-
-
-def _refused(uploads: Iterable[RefusedUpload]) -> RenderableType:
-    lines: list[RenderableType] = []
-    for each in uploads:
-        head = Text(f"{_when(each.at)}  {each.file_path}", "cyan")
-        lines += [head, Padding(Text(each.detail or ""), INDENTED)]
-    return Group(*lines)
-
-
-def _when(at: str | None) -> str:
-    """Format a time from the database in this machine's time zone."""
-    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
-
-
-def _long(seconds: float) -> str:
-    """Format a duration in its two largest units."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    if hours >= 48:  # noqa: PLR2004 - two days, from which on days read better
-        return f"{hours // 24:,} days {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes_left} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    """Redraw the page, or print one after the other where nothing can be drawn over."""
+    with ExitStack() as stack:
+        live: Live | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            live = stack.enter_context(Live(console=console, auto_refresh=False))
+        async for latest, trouble in _frames(connection, seen):
+            frame = watched(latest, trouble, datetime.now(UTC))
+            if live:
+                live.update(frame, refresh=True)
+            else:
+                console.print(frame, "")
 
 
 def _print_json(console: Console, value: dict[str, Any]) -> None:

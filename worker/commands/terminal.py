@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from worker.backend.patients import Whose
 from worker.backend.queued_uploads import IntakeResult, Outcome
 from worker.intake.backfill import Backfilled
 
@@ -29,6 +30,7 @@ WORDS = {
     Outcome.GONE: "deleted meanwhile",
     Outcome.LOST: "taken in by another worker",
 }
+OF_MANY = {Outcome.SESSION: "new sessions", Outcome.WAITING: "wait"}
 
 
 def counting(console: Console) -> Progress:
@@ -45,7 +47,7 @@ def sending(console: Console) -> Progress:
 
 def backfilled(done: Backfilled) -> str:
     """Return a sentence on the result of a backfill."""
-    parts = [f"{number:,} {WORDS[outcome]}" for outcome, number in done.outcomes.most_common()]
+    parts = [_counted(number, outcome) for outcome, number in done.outcomes.most_common()]
     total = done.outcomes.total()
     objects = "object" if total == 1 else "objects"
     said = f"{total:,} {objects} taken in: {', '.join(parts)}." if parts else ""
@@ -56,10 +58,35 @@ def backfilled(done: Backfilled) -> str:
     return said.strip() or "Every object of the bucket was taken in before."
 
 
-def ingested(name: str, taken: IntakeResult) -> str:
-    """Return a line on the outcome of the file `name`."""
-    about = taken.session or taken.detail or ""
-    return f"{name}: {WORDS[taken.outcome]} {about}".rstrip()
+def ingested(name: str, taken: IntakeResult, whose: Whose | None, patient: str | None) -> str:
+    """Return a line on the outcome of the file `name`, which was brought for a patient."""
+    said = f"{name}: {WORDS[taken.outcome]} {taken.session or taken.detail or ''}".rstrip()
+    if whose is None:
+        return said
+    if whose.patient is None:
+        return f"{said}, which has no patient: its path names none. Set its patient_id."
+    named = taken.outcome is not Outcome.SESSION or whose.is_another
+    said += f", of patient {whose.patient}" if named else ""
+    return f"{said}, not {patient}" if whose.is_another else said
+
+
+def finished(name: str, row: Mapping[str, Any], technical: Mapping[str, Any] | None) -> str:
+    """Return a line on a session that a worker has finished: what it read, or why it failed."""
+    if technical is None:
+        reason = row.get("processing_error") or row.get("processing_status") or "deleted"
+        return f"{name}: {reason}"
+    parts = (
+        ("channel_count", "channels"),
+        ("original_sampling_rate", "Hz"),
+        ("original_duration_seconds", "s"),
+    )
+    values = (f"{technical[key]:g} {unit}" for key, unit in parts if technical[key] is not None)
+    return f"{name}: {', '.join((row['processing_status'], *values))}"
+
+
+def _counted(number: int, outcome: Outcome) -> str:
+    words = WORDS[outcome] if number == 1 else OF_MANY.get(outcome, WORDS[outcome])
+    return f"{number:,} {words}"
 
 
 def outline(session: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
 
-from worker.errors import ReaderLostError, TooCostlyC3DError
+from worker.errors import ReaderLostError
 from worker.extraction.envelope import Envelope
+from worker.extraction.errors import TooCostlyC3DError
 from worker.extraction.isolation import MEGABYTE, become_child
 
 NICENESS = 19  # of the child: a picture comes after everything else

@@ -6,6 +6,7 @@ anything: what cannot be printed is left out, and what is too long is cut.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +26,7 @@ TITLE, TEXT, LINE, INSET = 28, 20, 24, 12
 EDGE = 6  # of a row, above and below a clipped stretch
 LEGEND = {"dropout": "samples lost", "clipped": "clipped"}
 THOUSAND, MILLION = 1e3, 1e6  # between them, a number is shorter without an exponent
+WORD = re.compile(r"\S+(?: %)?")  # a number is not parted from its %
 MAX_TEXT = 200  # characters that are looked at
 
 
@@ -91,15 +93,17 @@ def _channel(canvas: Canvas, envelope: Envelope, index: int, top: int, height: i
     columns, marks = envelope.columns, [each for each in envelope.marks if each.channel == index]
     cells = slice(index * columns, (index + 1) * columns)
     low, high = (_values(reals, cells) for reals in (envelope.low, envelope.high))
-    hidden = lossy_columns(marks, columns, envelope.seconds or 1.0)
+    hidden = lossy_columns(marks, columns, envelope.length)
     between = drawn_range(low, high, hidden)
-    if envelope.seconds:
-        _shade(canvas, marks, envelope.seconds, top, height)
+    _shade(canvas, marks, envelope.length, top, height)
     _label(canvas, envelope, index, top, height)
     if between is None:
         canvas.text(LEFT + 12, top + height / 2, "no finite sample", size=TEXT, colour=Colour.ALERT)
         return
-    for value, y in ((between[1], top + INSET), (between[0], top + height - INSET)):
+    numbers = {top + INSET: between[1], top + height - INSET: between[0]}
+    if np.nanmin(low) == np.nanmax(high):
+        numbers = {top + height // 2: float(np.nanmax(high))}
+    for y, value in numbers.items():
         canvas.text(NUMBERS, y, number(value), size=TEXT, colour=Colour.SOFT, anchor="end")
     canvas.band(LEFT, *course(low, high, between, width=PLOT, top=top, height=height))
 
@@ -108,10 +112,10 @@ def _values(reals: Sequence[float], cells: slice) -> Values:
     return np.asarray(reals[cells], np.float64)
 
 
-def _shade(canvas: Canvas, marks: Sequence[Mark], seconds: float, top: int, height: int) -> None:
+def _shade(canvas: Canvas, marks: Sequence[Mark], length: float, top: int, height: int) -> None:
     """Shade where samples were lost over the whole height, and clipped ones at both edges."""
     for mark in marks:
-        start, end = (PLOT * min(max(at / seconds, 0), 1) for at in (mark.start, mark.end))
+        start, end = (PLOT * min(max(at / length, 0), 1) for at in (mark.start, mark.end))
         x, width = LEFT + min(start, PLOT - 3), max(end - start, 3)
         if mark.code == "dropout":
             canvas.rectangle(x, top, width, height, Colour.DROPOUT)
@@ -126,7 +130,7 @@ def _label(canvas: Canvas, envelope: Envelope, index: int, top: int, height: int
     unit = printable(envelope.units[index])
     note = printable(envelope.notes[index]) if envelope.notes else ""
     lines = max(height // LINE, 1)
-    written = [(line, Colour.INK) for line in _wrapped(canvas, f"{index + 1}  {name}", lines - 1)]
+    written = [(line, Colour.INK) for line in _wrapped(canvas, f"{index + 1}. {name}", lines - 1)]
     written += [(line, Colour.ALERT) for line in _wrapped(canvas, note, lines - len(written))]
     written += [(f"in {unit}" if unit else "without a unit", Colour.SOFT)]
     first = top + (height - (min(len(written), lines) - 1) * LINE) / 2
@@ -138,7 +142,7 @@ def _label(canvas: Canvas, envelope: Envelope, index: int, top: int, height: int
 def _wrapped(canvas: Canvas, text: str, lines: int) -> list[str]:
     """Break a text between words into lines of LABEL pixels, at most so many; the last is cut."""
     broken: list[str] = []
-    for word in text.split(" ") if text else ():
+    for word in WORD.findall(text):
         longer = f"{broken[-1]} {word}" if broken else word
         if broken and (len(broken) >= lines or canvas.width(longer, TEXT) <= LABEL):
             broken[-1] = longer
@@ -148,7 +152,7 @@ def _wrapped(canvas: Canvas, text: str, lines: int) -> list[str]:
 
 
 def _time_axis(canvas: Canvas, envelope: Envelope, top: int, height: int) -> None:
-    end = envelope.seconds or float(envelope.samples)
+    end = envelope.length
     y = top + height + 24
     for tick in ticks(end):
         x = LEFT + PLOT * tick / end

@@ -47,12 +47,12 @@ def drawn_range(low: Values, high: Values, hidden: np.ndarray) -> tuple[float, f
     return least - around, most + around
 
 
-def lossy_columns(marks: Iterable[Mark], columns: int, seconds: float) -> np.ndarray:
+def lossy_columns(marks: Iterable[Mark], columns: int, length: float) -> np.ndarray:
     """Return whether a column touches a dropout, of shape (columns,)."""
     lossy = np.zeros(columns, bool)
     for mark in marks:
         if mark.code == "dropout":
-            first, last = (columns * at / seconds for at in (mark.start, mark.end))
+            first, last = (columns * at / length for at in (mark.start, mark.end))
             lossy[max(math.floor(first) - 1, 0) : max(math.ceil(last) + 1, 0)] = True
     return lossy
 

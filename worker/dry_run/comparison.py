@@ -16,7 +16,8 @@ select pg_temp.dry_run_snapshot(), pg_temp.dry_run_keep_statuses()
 """
 _AFTER: Final = """
 select pg_temp.dry_run_snapshot() || jsonb_build_object(
-  'changed_statuses', pg_temp.dry_run_changed_statuses()
+  'changed_statuses', pg_temp.dry_run_changed_statuses(),
+  'taken_over', pg_temp.dry_run_taken_over()
 )
 """
 SESSIONS, TECHNICAL = "therapy_sessions.", "c3d_technical_data."
@@ -39,6 +40,7 @@ class Comparison:
 
     sessions: tuple[int | None, int | None]  # None: no such table
     technical_rows: tuple[int | None, int | None]
+    taken_over: int | None  # completed sessions that no worker has read; None: not known yet
     statuses: tuple[tuple[str | None, str, int], ...]  # from, to, how many sessions
     kinds: Mapping[str, Changed]  # by the names in snapshot.sql: columns, constraints, indexes, …
     columns: frozenset[str]  # of both tables, afterwards
@@ -65,6 +67,7 @@ async def compared(connection: Connection, old: Snapshot) -> Comparison:
     return Comparison(
         sessions=(old["sessions"], new["sessions"]),
         technical_rows=(old["technical_rows"], new["technical_rows"]),
+        taken_over=new["taken_over"],
         statuses=tuple((was, becomes, number) for was, becomes, number in new["changed_statuses"]),
         kinds={kind: _changed(old[kind], new[kind]) for kind in kinds},
         columns=frozenset(new["columns"]),

@@ -56,6 +56,26 @@ begin
 end
 $$;
 
+-- How many sessions have values that the worker has not read, as `requeue --migrated` finds them.
+create function pg_temp.dry_run_taken_over()
+returns bigint
+language plpgsql
+as $$
+declare
+  found bigint;
+begin
+  if to_regprocedure('public.requeue_session(uuid, text, boolean)') is not null then
+    select count(*) into found
+    from public.therapy_sessions as s
+    join public.c3d_technical_data as t on t.session_id = s.id
+    where s.processing_status = 'completed'
+      and s.hash_measured_at is null
+      and (s.file_path ilike '%.c3d' or s.original_filename ilike '%.c3d');
+  end if;
+  return found;
+end
+$$;
+
 create function pg_temp.dry_run_snapshot()
 returns jsonb
 language sql

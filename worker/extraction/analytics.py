@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from worker.extraction.statistics import ChannelStatistics
+from worker.extraction.verdicts import sentence
 
-STATISTICS_VERSION = 1  # increased whenever the same file would get other values
+STATISTICS_VERSION = 3  # increased whenever the same file would get other values
 MAX_BYTES = 63 * 1024  # of the list of channels
 MAX_NAME = 60  # characters of a name or a unit
 
@@ -17,24 +18,62 @@ MAX_NAME = 60  # characters of a name or a unit
 def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     """Return `version`, `channels` (one object each) and `omitted`.
 
-    `omitted` is the number of channels left out to stay below 64 KB. Numbers keep six significant
-    digits, the envelope three; names and units are cut at 60 characters.
+    Below 64 KB, every channel has its verdicts. As many as have room have their names as well, then
+    their levels, then their envelopes. `omitted` is the number of channels for which not even the
+    verdicts have room. Numbers keep six significant digits, verdicts and envelopes three; names and
+    units are cut at 60 characters.
     """
-    channels: list[dict[str, Any]] = []
-    omitted, length = 0, 0
-    for channel in statistics:
-        entry = _entry(channel)
-        length += _jsonb_length(entry)
-        if length <= MAX_BYTES:
-            channels.append(entry)
-        else:
-            omitted += 1
-    return {"version": STATISTICS_VERSION, "channels": channels, "omitted": omitted}
-
-
-def _entry(channel: ChannelStatistics) -> dict[str, Any]:
+    kept = list(statistics)
+    channels: list[dict[str, Any]] = [{} for _ in kept]
+    lengths = [0] * len(kept)
+    room = MAX_BYTES
+    for entry_of in (_judged, _named, _levelled, _whole):
+        for index, channel in enumerate(kept):
+            entry = entry_of(channel)
+            length = _jsonb_length(entry)
+            if length - lengths[index] <= room:
+                room -= length - lengths[index]
+                channels[index], lengths[index] = entry, length
+    present = [entry for entry in channels if entry]
     return {
-        "name": channel.name[:MAX_NAME],
+        "version": STATISTICS_VERSION,
+        "channels": present,
+        "omitted": len(kept) - len(present),
+    }
+
+
+def with_sentences(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `analytics` returned, and each verdict's sentence beside its code."""
+    channels = [
+        {
+            **channel,
+            "verdicts": [
+                {"code": each["code"], "sentence": sentence(each), **each}
+                for each in channel["verdicts"]
+            ],
+        }
+        for channel in statistics["channels"]
+    ]
+    return {**statistics, "channels": channels}
+
+
+def _judged(channel: ChannelStatistics) -> dict[str, Any]:
+    """Return what every channel has."""
+    said: dict[str, Any] = {"verdicts": [verdict.as_json() for verdict in channel.verdicts]}
+    if channel.not_judged:
+        said["not_judged"] = list(channel.not_judged)
+    if channel.not_finite:
+        said["not_finite"] = channel.not_finite
+    return said
+
+
+def _named(channel: ChannelStatistics) -> dict[str, Any]:
+    said = {"name": channel.name[:MAX_NAME], "flat": channel.flat, "clipped": channel.clipped}
+    return said | _judged(channel)
+
+
+def _levelled(channel: ChannelStatistics) -> dict[str, Any]:
+    return _named(channel) | {
         "unit": channel.unit[:MAX_NAME],
         "samples": channel.samples,
         "min": _rounded(channel.minimum),
@@ -44,18 +83,33 @@ def _entry(channel: ChannelStatistics) -> dict[str, Any]:
         "mav": _rounded(channel.mean_absolute),
         "at_rails": _rounded(channel.at_rails),
         "not_finite": channel.not_finite,
-        "flat": channel.flat,
-        "clipped": channel.clipped,
-        "envelope": [_rounded(level, digits=3) for level in channel.envelope],
     }
+
+
+def _whole(channel: ChannelStatistics) -> dict[str, Any]:
+    envelope = [_rounded(level, digits=3) for level in channel.envelope]
+    return _levelled(channel) | {"envelope": envelope}
 
 
 def _jsonb_length(entry: dict[str, Any]) -> int:
     """Return the bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
     plain = json.dumps(entry, ensure_ascii=False)
-    numbers = [*entry["envelope"], *(each for each in entry.values() if isinstance(each, float))]
-    zeros = sum(len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in numbers if each)
+    zeros = sum(
+        len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in _reals(entry) if each
+    )
     return len(plain.encode()) + max(zeros, 0) + 2
+
+
+def _reals(entry: Mapping[str, Any]) -> Iterator[float]:
+    for value in entry.values():
+        if isinstance(value, float):
+            yield value
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, float):
+                    yield each
+                elif isinstance(each, dict):
+                    yield from _reals(each)
 
 
 def _rounded(value: float | None, digits: int = 6) -> float | None:

@@ -17,7 +17,7 @@ class Mark:
     """A stretch of a channel that a verdict is about."""
 
     channel: int  # index
-    start: float  # seconds
+    start: float  # in the unit of `Envelope.length`
     end: float
     code: str  # of the verdict, such as `dropout` or `clipped`
 
@@ -55,6 +55,11 @@ class Envelope:
     def seconds(self) -> float | None:
         """Length of the recording; None where its rate is unknown."""
         return self.samples / self.rate if self.rate else None
+
+    @property
+    def length(self) -> float:
+        """Length of the recording in seconds, or in samples where its rate is unknown."""
+        return self.seconds or float(self.samples)
 
     @property
     def size(self) -> int:

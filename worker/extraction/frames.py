@@ -21,7 +21,6 @@ class Count:
 
     frames: int
     saturated: bool = False  # the true number may be larger
-    wraps: bool = False  # a 16-bit number: the true one may be a multiple of 65,536 larger
 
 
 NONSENSE = Count(-1)  # the place holds something that is not a count
@@ -61,7 +60,7 @@ def _point_frames(metadata: Metadata) -> Count | None:
     frames = metadata.integer("POINT:FRAMES")
     if frames is None:
         return None
-    return Count(frames, saturated=frames == SATURATED, wraps=True)
+    return Count(frames, saturated=frames == SATURATED)
 
 
 def _trial_frames(metadata: Metadata) -> Count | None:
@@ -80,7 +79,7 @@ def _header_frames(metadata: Metadata, parameters: list[Count]) -> list[Count]:
     # Some writers count from 0 in the header but write the number of frames as the last frame.
     if first == 0 and last in (count.frames for count in parameters):
         return []
-    return [Count(last - first + 1, saturated=last == SATURATED, wraps=True)]
+    return [Count(last - first + 1, saturated=last == SATURATED)]
 
 
 def _wide_count(metadata: Metadata, name: str) -> Count | None:

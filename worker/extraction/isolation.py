@@ -17,25 +17,30 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.synchronize import Semaphore
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from worker.errors import ReaderLostError, TooCostlyC3DError
+from worker.errors import ReaderLostError
 from worker.extraction.envelope import Envelope
+from worker.extraction.errors import TooCostlyC3DError
 
 NICENESS = 10  # of a child: reading comes after hearing of an upload and taking it in
 MEGABYTE = 1_000_000  # bytes
 # Two, so that a file which runs into its time limit delays only a second such file. Not for speed:
 # a backlog ran at 64 to 68 sessions per second with one child, 57 to 71 with two and 58 to 62 with
-# three (two cores, requests included), and each child takes 25 MB.
+# three (two cores, requests included), and each child takes 40 MB (RSS, of which 25 are its own).
 CHILDREN = 2
 MAX_DEATHS = 2  # of children that read the same recording; then it is refused
 MAX_READ_ATTEMPTS = 4  # to read the same recording, where the deaths of other children interrupt it
 WARM_SECONDS = 5  # that each child which is still starting may delay `close`
+TRACKER_PRIORITY = -100  # of ending it; multiprocessing's own are 0 and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,8 @@ class Isolation:
         self._renewing = threading.Lock()
         self._closed = threading.Event()
         self._pool = self._new_pool()
+        # At the end of the program, after what still tells the tracker of a semaphore.
+        Finalize(None, _end_tracker, exitpriority=TRACKER_PRIORITY)
 
     def run(self, path: Path, name: str, *, samples: bool = True) -> Extracted:
         """Read the recording at `path` as soon as a child is free; blocks until then.
@@ -193,6 +200,14 @@ def _end(pool: ProcessPool) -> None:
     pool.join()
 
 
+def _end_tracker() -> None:
+    """End the process that cleans up behind multiprocessing, and wait for it.
+
+    By itself it ends just after this one, so that systemd finds it left over and kills it.
+    """
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+
+
 def _prepare(max_bytes: int, warm: Semaphore) -> None:
     """Warm a child up, limit its further memory to `max_bytes`, and report that it is warm."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
@@ -210,7 +225,8 @@ def become_child(niceness: int, max_bytes: int) -> None:
     # child ends, and then it has to end at once.
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.nice(niceness)
+    with suppress(PermissionError):  # a sandbox may forbid it, and no reading depends on it
+        os.nice(niceness)
     limit = _data_bytes() + max_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

@@ -8,20 +8,18 @@ Source: the C3D manual, "The POINT Group" and "The ANALOG Group".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError
+from worker.extraction.confirmation import resolve_layout
+from worker.extraction.errors import OverlongC3DError, TruncatedC3DError
 from worker.extraction.frames import MAX_INTEGER
 from worker.extraction.game import game_metadata
-from worker.extraction.layout import Layout, resolve_layout
+from worker.extraction.layout import Layout
+from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata, shortest
 from worker.extraction.section import PREFIX_BYTES
-
-MIN_RATE, MAX_RATE = 0.01, 1e6  # Hz, of a plausible rate
-RATIO_TOLERANCE = 1e-3  # relative: rates are float32, and 33.3333 times 30 stands for 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +82,14 @@ def describe(metadata: Metadata, layout: Layout) -> TechnicalMetadata:
     """Compute the technical row of a decoded file.
 
     Raises:
-        ContradictoryC3DError: the two rates contradict the samples per frame, or a count is too
-            large for its column.
+        RatesDisagreeC3DError: the two rates contradict the samples per frame.
+        OverlongC3DError: a count is too large for its column.
     """
-    frame_rate, analog_rate = rates(metadata, layout)
+    frame_rate, analog_rate = rates(metadata, layout.channels, layout.samples_per_frame)
     frames = layout.frames or None
     samples = frames * layout.samples_per_frame if frames and layout.channels else None
     if max(frames or 0, samples or 0) > MAX_INTEGER:
-        raise ContradictoryC3DError(
+        raise OverlongC3DError(
             f"The file declares {frames:,} frames of {layout.samples_per_frame:,} samples, more"
             f" than the {MAX_INTEGER:,} that a technical row can count."
         )
@@ -118,36 +116,6 @@ def channel_texts(metadata: Metadata, parameter: str, channels: int) -> tuple[st
     texts = [text for name in metadata.continued(parameter) for text in metadata.texts(name)]
     texts += [""] * (channels - len(texts))
     return tuple(texts[:channels])
-
-
-def rates(metadata: Metadata, layout: Layout) -> tuple[float | None, float | None]:
-    """Return the rates of frames and of analog samples in Hz; None where not plausible."""
-    per_frame = layout.samples_per_frame
-    declared = metadata.real("ANALOG:RATE") if layout.channels else None
-    frame_rate = (
-        _plausible(metadata.real("POINT:RATE"))
-        or _plausible(metadata.header_real("frame_rate"))
-        or _plausible(declared / per_frame if declared is not None else None)
-    )
-    if not layout.channels:
-        return frame_rate, None
-    if declared is None:
-        return frame_rate, _plausible(frame_rate * per_frame if frame_rate else None)
-    analog_rate = _plausible(declared)
-    if (
-        frame_rate
-        and analog_rate
-        and not math.isclose(frame_rate * per_frame, analog_rate, rel_tol=RATIO_TOLERANCE)
-    ):
-        raise ContradictoryC3DError(
-            f"The file declares {analog_rate:g} Hz analog and {frame_rate:g} Hz frames, but holds"
-            f" {per_frame:,} samples a frame."
-        )
-    return frame_rate, analog_rate
-
-
-def _plausible(rate: float | None) -> float | None:
-    return rate if rate is not None and MIN_RATE <= rate <= MAX_RATE else None
 
 
 def _real(value: float | None) -> float | None:

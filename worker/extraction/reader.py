@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import c3d
 import numpy as np
 
-from worker.errors import UnsupportedC3DError
+from worker.extraction.errors import UnsupportedC3DError
 from worker.extraction.section import clean_section, locate_section
 from worker.extraction.text import cleaned_text
 
-TEXT_KINDS = (-1, 1)  # types of parameters: characters, or bytes that hold characters
-INTEGER_BYTES = 2
+BYTES = 1  # the type of a parameter that holds bytes, which may be characters
 REAL_BYTES = 4
 
 
@@ -32,8 +31,9 @@ class Metadata(c3d.Reader):  # type: ignore[misc]  # c3d publishes no types
         """
         self.section = locate_section(prefix, size)
         clean = clean_section(prefix, self.section)
+        self._texts = clean.texts
         try:
-            super().__init__(io.BytesIO(clean))
+            super().__init__(io.BytesIO(clean.file))
         except MemoryError:
             raise
         except Exception as error:  # c3d raises eleven classes for malformed input
@@ -94,23 +94,23 @@ class Metadata(c3d.Reader):  # type: ignore[misc]  # c3d publishes no types
 
     def is_text(self, name: str) -> bool:
         """Whether a parameter is stored as characters."""
-        parameter = self.get(name)
-        return parameter is not None and parameter.bytes_per_element == TEXT_KINDS[0]
+        return name in self._texts
 
     def texts(self, name: str) -> list[str]:
         """Return the rows of a text parameter, cleaned; a one-dimensional one has one row."""
+        rows = self._texts.get(name, ())
         parameter = self.get(name)
-        if parameter is None or parameter.bytes_per_element not in TEXT_KINDS:
-            return []
-        data: bytes = parameter.bytes
-        width = int(parameter.dimensions[0]) or 1
-        return [cleaned_text(data[at : at + width]) for at in range(0, len(data), width)]
+        if parameter is not None and parameter.bytes_per_element == BYTES:
+            width = int(parameter.dimensions[0]) or 1
+            data: bytes = parameter.bytes
+            rows = tuple(data[at : at + width] for at in range(0, len(data), width))
+        return [cleaned_text(row) for row in rows]
 
     def continued(self, name: str) -> Iterator[str]:
         """Yield the parameter's name and those that continue it: LABELS, LABELS2, and so on."""
         number = 1
         following = name
-        while self.get(following) is not None:
+        while following in self._texts or self.get(following) is not None:
             yield following
             number += 1
             following = f"{name}{number}"

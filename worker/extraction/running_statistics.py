@@ -59,6 +59,11 @@ class RunningStatistics:
         self.numbers += length if finite is None else finite.sum(axis=1)
         self._seen += length
 
+    def replace(self, channels: list[int], others: RunningStatistics) -> None:
+        """Take the sums of some channels from `others`, which has these only; extremes stay."""
+        for name in ("numbers", "total", "squares", "absolute", "_in_bin"):
+            getattr(self, name)[channels] = getattr(others, name)
+
     @property
     def span(self) -> Values:
         """Maximum minus minimum, of shape (channels, 1); 0 where no sample is finite."""

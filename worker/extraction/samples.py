@@ -14,7 +14,7 @@ import numpy as np
 from c3d.c3d import DEC_to_IEEE_BYTES
 from numpy.typing import NDArray
 
-from worker.errors import TruncatedC3DError
+from worker.extraction.errors import TruncatedC3DError
 from worker.extraction.layout import POINT_WORDS, Layout
 from worker.extraction.reader import REAL_BYTES, Metadata
 from worker.extraction.section import DEC, MIPS
@@ -23,6 +23,7 @@ Values: TypeAlias = NDArray[np.float64]
 
 BLOCK_BYTES = 256 * 1024  # read at once, in whole frames; a frame has at most 1.3 MB
 MAX_WORD = 16  # bits of a sample
+WORDS = (8, 10, 12, 14)  # bits of the samples of smaller converters
 MIN_SIGNED = -32768  # C3D's signed integers end at -32767, so as an OFFSET this means +32768
 
 
@@ -60,21 +61,36 @@ def read_scaling(metadata: Metadata, channels: int) -> Scaling:
     )
 
 
-def known_rails(metadata: Metadata, layout: Layout, scaling: Scaling) -> Values | None:
+def known_rails(
+    metadata: Metadata, layout: Layout, scaling: Scaling, extremes: Values
+) -> Values | None:
     """Return the smallest and the largest possible sample, of shape (2, channels, 1), scaled.
 
-    They are the limits of the analog-to-digital converter. For reals the file does not state
-    them: None.
+    They are the limits of the analog-to-digital converter. Where ANALOG:BITS is absent, it is the
+    smallest that can have made the `extremes`, the smallest and the largest sample of each channel,
+    of the same shape. For reals the file does not state them: None.
     """
     if layout.word_bytes == REAL_BYTES:
         return None
-    bits = metadata.integer("ANALOG:BITS") or MAX_WORD
-    span = 2.0 ** min(bits, MAX_WORD)
+    if bits := metadata.integer("ANALOG:BITS"):
+        return _rails(scaling, min(bits, MAX_WORD))
+    step = np.abs(scaling.factor)  # the least of signed integers lies one below the lower rail
+    rails = _rails(scaling, MAX_WORD)
+    for bits in reversed(WORDS):
+        low, high = _rails(scaling, bits)
+        holds = (low - step <= extremes[0]) & (extremes[1] <= high + step)
+        rails = np.where(holds, np.stack([low, high]), rails)
+    return rails
+
+
+def _rails(scaling: Scaling, bits: int) -> Values:
+    """Return the limits of a converter of so many bits; signed, as far below zero as above."""
+    span = 2.0**bits
     # A 12-bit converter that counts 0 … 4095 is often stored as signed, with an OFFSET of 2048.
     offset_binary = (np.abs(scaling.offset - span / 2) <= 1) | scaling.unsigned
-    lowest = np.where(offset_binary, 0.0, -span / 2)
-    rails = [scaling.apply(stored) for stored in (lowest, lowest + span - 1)]
-    return np.sort(np.stack(rails), axis=0)
+    lowest = np.where(offset_binary, 0.0, 1 - span / 2)
+    highest = np.where(offset_binary, span, span / 2) - 1
+    return np.sort(np.stack([scaling.apply(lowest), scaling.apply(highest)]), axis=0)
 
 
 def sample_blocks(

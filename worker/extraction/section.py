@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from worker.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
-from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, GAME, WANTED
+from worker.extraction.errors import NotC3DError, TruncatedC3DError, UnsupportedC3DError
+from worker.extraction.wanted import ESSENTIAL, ESSENTIAL_ANALOG, SPARED, WANTED
 
 PREFIX_BYTES = 256 * 1024  # holds all metadata, which end at byte 260,608 at the latest
 BLOCK = 512  # bytes
@@ -25,8 +25,9 @@ MAGIC = 0x50
 INTEL, DEC, MIPS = PROCESSORS = (84, 85, 86)
 MAX_SECTION = 255 * BLOCK  # bytes: the section states its length in one byte, in blocks
 MAX_DIMENSIONS = 2  # every wanted parameter is a value, a list, or a list of texts
-MAX_VALUE = 0x7FFF - 4  # bytes: the pointer to the next record is a signed 16-bit number
-ELEMENT_BYTES = {0xFF: 1, 1: 1, 2: 2, 4: 4}  # by type: text (-1), byte, integer, real
+MAX_VALUE = 0x7FFF - 4  # bytes of numbers: c3d's pointer to the next record is a signed 16-bit one
+TEXT = 0xFF  # the type of a parameter that holds characters
+ELEMENT_BYTES = {TEXT: 1, 1: 1, 2: 2, 4: 4}  # by type: text (-1), byte, integer, real
 
 _EVENT_COUNT = slice(300, 302)  # header word 151
 
@@ -43,6 +44,14 @@ class Section:
     def order(self) -> str:
         """The byte order in the notation of `struct`."""
         return ">" if self.processor == MIPS else "<"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanSection:
+    """What is safe to decode."""
+
+    file: bytes  # header and a section with the wanted numbers, for c3d
+    texts: Mapping[str, tuple[bytes, ...]]  # the rows of the wanted texts, by `GROUP:NAME`
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ def locate_section(prefix: bytes, size: int) -> Section:
     return Section(start, min(end, start + MAX_SECTION, len(prefix)), processor)
 
 
-def clean_section(prefix: bytes, section: Section) -> bytes:
+def clean_section(prefix: bytes, section: Section) -> CleanSection:
     """Rebuild header and parameter section so that c3d decodes them safely.
 
     The header keeps its numbers but loses its events. Parameters get at least one dimension, so
@@ -113,7 +122,19 @@ def clean_section(prefix: bytes, section: Section) -> bytes:
             parameters.setdefault((group, name), value)
     if faults:
         _require_essential(prefix, section, parameters, faults[0])
-    return _rebuild(prefix, section, parameters)
+    numbers = {name: value for name, value in parameters.items() if value[0] != TEXT}
+    texts = {
+        f"{group}:{name}": _rows(value)
+        for (group, name), value in parameters.items()
+        if value[0] == TEXT
+    }
+    return CleanSection(_rebuild(prefix, section, numbers), texts)
+
+
+def _rows(value: bytes) -> tuple[bytes, ...]:
+    """Return the rows of a text parameter; one of one dimension has one row."""
+    width, data = value[2] or 1, value[2 + value[1] :]
+    return tuple(data[at : at + width] for at in range(0, len(data), width))
 
 
 def _walk(prefix: bytes, section: Section) -> Iterator[_Record]:
@@ -161,9 +182,9 @@ def _value(group: str, name: str, value: bytes) -> bytes:
     fault = ""
     if value[1] > MAX_DIMENSIONS:
         fault = f"{value[1]} dimensions; {MAX_DIMENSIONS} can be read."
-    elif len(value) > MAX_VALUE:
+    elif len(value) > MAX_VALUE and (value[0] != TEXT or group in SPARED):
         fault = f"{len(value):,} bytes; {MAX_VALUE:,} can be read."
-    if fault and name in GAME.get(group, ()):  # what the game says is never worth a recording
+    if fault and group in SPARED:
         return b""
     if fault:
         raise UnsupportedC3DError(f"The parameter {group}:{name} has {fault}")

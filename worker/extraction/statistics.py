@@ -1,33 +1,50 @@
-"""Statistics of each channel over the whole recording: level, variation, and signs of a fault.
+"""Statistics of each channel over the whole recording: level, variation, and what is wrong with it.
 
 They read the samples twice, in blocks of frames, so memory does not grow with the recording: first
-for the extremes and the sums, then to count the samples at the extremes.
+for the extremes, the sums, the spectrum and the dropouts, then to count the samples at the
+extremes. Where samples were lost, the second reading also takes the levels anew, without them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from worker.errors import C3DError, UnsupportedC3DError
+from worker.extraction.clipping import RailCounts
+from worker.extraction.dropouts import HeldRuns
 from worker.extraction.envelope import Envelope
-from worker.extraction.metadata import channel_names, channel_texts, open_recording, rates
+from worker.extraction.errors import C3DError, UnsupportedC3DError
+from worker.extraction.layout import Layout
+from worker.extraction.levels import Levels
+from worker.extraction.marks import marks
+from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.rates import rates
+from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
-from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
+from worker.extraction.samples import known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
+from worker.extraction.spectrum import Spectrum
+from worker.extraction.verdicts import (
+    MAX_STEPS,
+    Evidence,
+    Kind,
+    Verdict,
+    is_coarse,
+    is_rectified,
+    judge,
+    kind,
+    sentence,
+)
 
 MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
 MAX_SESSION_BINS = 512  # of all channels together
 FLAT_SPAN = 1e-6  # of the largest absolute value: a few steps of a float32
-RAIL_WIDTH = 1e-3  # of the span: filters make saturated reals vary this much
-NEAR_WIDTH = 1e-2  # of the span: an unsaturated signal has more samples here than at the rails
-MIN_RAIL_SHARE = 1e-3  # of the samples of a clipped channel
-MIN_RAIL_SAMPLES = 20  # of a clipped channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +56,20 @@ class ChannelStatistics:
     samples: int  # finite ones, that is without `not_finite`
     minimum: float | None
     maximum: float | None
-    mean: float | None
+    mean: float | None  # this and what follows: without dropouts
     rms: float | None  # root mean square
     mean_absolute: float | None
-    at_rails: float  # share of samples at the rails, 0 to 1; see `channel_statistics`
+    at_rails: float  # share of samples at the limits, 0 to 1; see `clipping`
     not_finite: int  # NaN and infinities, which nothing else includes
     flat: bool
     clipped: bool
     envelope: tuple[float, ...]  # mean absolute value in equal intervals of time
+    verdicts: tuple[Verdict, ...]  # what is wrong with it, the worst first
+    not_judged: tuple[str, ...]  # codes of verdicts that this recording does not allow
 
 
 class Signals(NamedTuple):
-    """What one reading of a recording's samples tells."""
+    """What the samples of a recording tell."""
 
     statistics: tuple[ChannelStatistics, ...]  # one for each analog channel
     envelope: Envelope | None  # None: there are no samples
@@ -63,11 +82,6 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
 
 def read_signals(path: Path) -> Signals:
     """Compute the statistics of every analog channel of the file at `path`, and their envelope.
-
-    Where the file stores integers, the rails are the limits of the analog-to-digital converter.
-    Where it stores reals, they are the observed extremes, except zero, where a rectified signal
-    rests; and such a channel counts as clipped only if more samples are at the rails than near
-    them.
 
     Raises:
         C3DError: the file is refused, or is not complete.
@@ -86,83 +100,154 @@ def read_signals(path: Path) -> Signals:
 
 def _signals(stream: BinaryIO, size: int) -> Signals:
     metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
-    channels, samples = layout.channels, layout.frames * layout.samples_per_frame
-    if not channels or not samples:
+    if not layout.channels or not layout.frames:
         return Signals((), None)
-    scaling = read_scaling(metadata, channels)
-    running = RunningStatistics(
-        channels, samples, bins=max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
-    )
-    envelope = RunningEnvelope(channels, samples)
-    for block in sample_blocks(stream, metadata, layout, scaling):
-        envelope.add(block)
-        running.add(block)
-    at_rails, near = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-    rails = known_rails(metadata, layout, scaling)
-    low, high = _edges(running, RAIL_WIDTH) if rails is None else rails
-    if np.any(running.minimum <= low) or np.any(running.maximum >= high):
-        nearly_low, nearly_high = _edges(running, NEAR_WIDTH)
+    with np.errstate(all="ignore"):  # the values may be anything
+        first = _FirstPass(stream, metadata, layout)
+        second = _SecondPass(stream, metadata, layout, first)
+    statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
+    return Signals(statistics, _envelope(first, second, statistics))
+
+
+class _FirstPass:
+    """What one reading of the samples tells."""
+
+    def __init__(self, stream: BinaryIO, metadata: Metadata, layout: Layout) -> None:
+        channels, samples = layout.channels, layout.frames * layout.samples_per_frame
+        self.scaling = read_scaling(metadata, channels)
+        self.rate = rates(metadata, channels, layout.samples_per_frame)[1]
+        self.names = channel_names(metadata, channels)
+        self.units = channel_texts(metadata, "ANALOG:UNITS", channels)
+        self.bins = max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
+        self.running = RunningStatistics(channels, samples, self.bins)
+        self.kinds = [kind(*named) for named in zip(self.names, self.units, strict=True)]
+        emg = np.array([each is Kind.EMG for each in self.kinds])
+        spectrum = Spectrum(emg, samples, self.rate)
+        self.course = RunningEnvelope(channels, samples)
+        held, levels = HeldRuns(channels, self.rate), Levels(channels)
+        for block in sample_blocks(stream, metadata, layout, self.scaling):
+            same = held.add(block)
+            levels.add(block, same)
+            spectrum.add(block, same)
+            self.course.add(block)
+            self.running.add(block)
+        held.finish()
+        self.levels = levels.counts()
+        self.mains, self.motion = spectrum.shares().T
+        self.finite = self.running.numbers.copy()
+        extremes = np.stack([self.running.minimum, self.running.maximum])
+        self.limits = known_rails(metadata, layout, self.scaling, extremes)
+        self.dropouts = {
+            index: found
+            for index, each in enumerate(self.kinds)
+            if (
+                found := held.dropouts(
+                    index,
+                    rests=each is Kind.RESTING,
+                    coarse=is_coarse(self.levels[index]),
+                    limits=() if self.limits is None else self.limits[:, index, 0].tolist(),
+                )
+            )
+        }
+        self.minimum = self.running.minimum[:, 0].copy()
+        self.maximum = self.running.maximum[:, 0].copy()
+        for index, found in self.dropouts.items():  # the extremes of what is left
+            self.minimum[index], self.maximum[index] = held.extremes(index, without=found)
+
+
+class _SecondPass:
+    """What a second reading tells, once the extremes and the dropouts are known."""
+
+    def __init__(
+        self, stream: BinaryIO, metadata: Metadata, layout: Layout, first: _FirstPass
+    ) -> None:
+        scaling = first.scaling
+        rails = RailCounts(first.minimum, first.maximum, first.levels, first.limits)
+        lossy = list(first.dropouts)
+        running = RunningStatistics(len(lossy), first.running.samples, first.bins)
+        seen = 0
         for block in sample_blocks(stream, metadata, layout, scaling):
-            at_rails += np.count_nonzero((block <= low) | (block >= high), axis=1)
-            if rails is None:
-                near += np.count_nonzero((block <= nearly_low) | (block >= nearly_high), axis=1)
-    flat = (running.span <= FLAT_SPAN * running.greatest)[:, 0]
-    at_rails[flat] = 0
-    clipped = (at_rails >= np.maximum(MIN_RAIL_SAMPLES, MIN_RAIL_SHARE * running.numbers)) & (
-        near <= 2 * at_rails
-    )
-    names = channel_names(metadata, channels)
-    units = channel_texts(metadata, "ANALOG:UNITS", channels)
-    statistics = tuple(
-        _channel(
-            running,
-            index,
-            name=names[index],
-            unit=units[index],
-            at_rails=int(at_rails[index]),
-            flat=bool(flat[index]),
-            clipped=bool(clipped[index]),
+            length = block.shape[1]
+            for index, runs in first.dropouts.items():
+                for run in runs:
+                    block[index, max(run.start - seen, 0) : max(run.end - seen, 0)] = np.nan
+            rails.add(block)
+            if lossy:
+                running.add(block[lossy])
+            seen += length
+        first.running.replace(lossy, running)
+        self.envelope = first.running.envelope.tolist()
+        self.flat = (first.running.span <= FLAT_SPAN * first.running.greatest)[:, 0]
+        at_rails, clipped = rails.at_limits(first.running.numbers)
+        self.at_rails, self.clipped = (
+            np.where(self.flat, 0, at_rails),
+            clipped & ~self.flat & (first.levels > MAX_STEPS),
         )
-        for index in range(channels)
+        self.limits = rails.limits()
+
+
+def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
+    """Put together what both readings tell of a channel."""
+    running = first.running
+    seen, numbers = int(first.finite[index]), int(running.numbers[index])
+    low, high = float(running.minimum[index, 0]), float(running.maximum[index, 0])
+    mean = float(running.total[index]) / numbers if numbers else None
+    flat, clipped = bool(second.flat[index]), bool(second.clipped[index])
+    at_rails = int(second.at_rails[index]) / numbers if numbers else 0.0
+    verdicts, not_judged = judge(
+        Evidence(
+            rectified=is_rectified(low, high, mean),
+            flat=flat,
+            clipped=at_rails if clipped else None,
+            dropouts=[run.length for run in first.dropouts.get(index, ())],
+            rate=first.rate,
+            levels=int(first.levels[index]),
+            mains=float(first.mains[index]),
+            motion=float(first.motion[index]),
+        ),
+        first.kinds[index],
     )
-    notes = ["flat" if each.flat else "clipped" if each.clipped else "" for each in statistics]
-    rate = rates(metadata, layout)[1]
-    return Signals(statistics, envelope.finish(names, units, rate, notes=notes))
-
-
-def _edges(running: RunningStatistics, width: float) -> tuple[Values, Values]:
-    """Return where the outer `width` of the observed span begins, at both ends.
-
-    An extreme of zero has no such edge, which is then infinite.
-    """
-    low = np.where(running.minimum == 0, -np.inf, running.minimum + width * running.span)
-    high = np.where(running.maximum == 0, np.inf, running.maximum - width * running.span)
-    return low, high
-
-
-def _channel(
-    running: RunningStatistics,
-    index: int,
-    *,
-    name: str,
-    unit: str,
-    at_rails: int,
-    flat: bool,
-    clipped: bool,
-) -> ChannelStatistics:
-    numbers = int(running.numbers[index])
     return ChannelStatistics(
-        name=name,
-        unit=unit,
-        samples=numbers,
-        minimum=float(running.minimum[index, 0]) if numbers else None,
-        maximum=float(running.maximum[index, 0]) if numbers else None,
-        mean=float(running.total[index]) / numbers if numbers else None,
+        name=first.names[index],
+        unit=first.units[index],
+        samples=seen,
+        minimum=low if seen else None,
+        maximum=high if seen else None,
+        mean=mean,
         rms=math.sqrt(running.squares[index] / numbers) if numbers else None,
         mean_absolute=float(running.absolute[index].sum()) / numbers if numbers else None,
-        at_rails=at_rails / numbers if numbers else 0.0,
-        not_finite=running.samples - numbers,
+        at_rails=at_rails,
+        not_finite=running.samples - seen,
         flat=flat,
         clipped=clipped,
-        envelope=tuple(float(level) for level in running.envelope[index]),
+        envelope=tuple(second.envelope[index]),
+        verdicts=verdicts,
+        not_judged=not_judged,
     )
+
+
+def _envelope(
+    first: _FirstPass, second: _SecondPass, statistics: Sequence[ChannelStatistics]
+) -> Envelope:
+    """Put together what a picture shows: what each verdict says of itself, and where it applies."""
+    samples, course = first.running.samples, first.course
+    return course.finish(
+        first.names,
+        first.units,
+        first.rate,
+        notes=["; ".join(map(_note, each.verdicts)) for each in statistics],
+        marks=marks(
+            course.low,
+            course.high,
+            length=samples / first.rate if first.rate else float(samples),
+            samples=samples,
+            dropouts=first.dropouts,
+            clipped=second.clipped,
+            limits=second.limits,
+        ),
+    )
+
+
+def _note(verdict: Verdict) -> str:
+    """Say what is wrong, without what helps."""
+    return sentence(verdict.as_json()).partition(":")[0]

@@ -25,8 +25,11 @@ WANTED = {
     "POINT": "USED|RATE|SCALE|FRAMES|LONG_FRAMES|DATA_START",
     "ANALOG": r"USED|RATE|FORMAT|BITS|GEN_SCALE|(LABELS|UNITS|SCALE|OFFSET)(\d{1,2})?",
     "TRIAL": "ACTUAL_START_FIELD|ACTUAL_END_FIELD",
+    "ROTATION": "USED|DATA_START|RATIO|RATE|FRAMES",
     **{group: "|".join(names) for group, names in GAME.items()},
 }
+
+SPARED = frozenset({*GAME, "ROTATION"})  # groups that are never worth a recording
 
 # What a damaged section must still contain: anything else may be lost after the damage.
 ESSENTIAL = frozenset({("POINT", "USED"), ("POINT", "RATE")})

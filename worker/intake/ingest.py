@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from worker.backend import rest
 from worker.backend.cache_service import CacheService
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import SESSIONS, MetadataService
+from worker.backend.patients import Patients, Whose
 from worker.backend.queued_uploads import IntakeResult, Outcome
 from worker.backend.uploads import Uploads
 from worker.errors import PathTakenError, SettingError, UploadRefusedError
@@ -41,6 +43,7 @@ class Ingest:
     cache: CacheService
     intake: Intake
     uploads: Uploads
+    patients: Patients
     pattern: re.Pattern[str]
 
     async def bring(
@@ -58,14 +61,21 @@ class Ingest:
         if known and known.status not in HEALABLE:
             await self.cache.hit(known.id)
             return IntakeResult(Outcome.DUPLICATE, known.id)
-        object_id = await self._upload(path, file, digest, on_bytes)
+        key, object_id = await self._upload(path, file, digest, on_bytes)
         while True:  # another worker may have been faster
             taken = await self.intake.take_now(object_id)
             if taken is None or taken.outcome is Outcome.GONE:
                 raise UploadRefusedError(f"The object of {file.name} is gone again.")
             if taken.outcome not in ELSEWHERE:
-                return taken
+                break
             await asyncio.sleep(LOOK_AGAIN)
+        if taken.outcome is Outcome.SESSION and taken.session and key != _spoken(file):
+            await self.metadata.name_file(taken.session, _spoken(file))
+        return taken
+
+    async def whose(self, taken: IntakeResult, patient: str | None) -> Whose | None:
+        """Return whose session the file is; None: it has none yet."""
+        return await self.patients.whose(taken.session, patient) if taken.session else None
 
     async def finished(self, session: UUID) -> dict[str, Any]:
         """Wait until a worker has finished the session, and return its row."""
@@ -78,17 +88,17 @@ class Ingest:
 
     async def _upload(
         self, path: str, file: Path, digest: str, on_bytes: Callable[[int], None]
-    ) -> UUID:
-        """Upload it beside a namesake, if there is one, and never over it."""
+    ) -> tuple[str, UUID]:
+        """Upload it beside a namesake, if there is one, and never over it; return its name."""
         try:
-            return await self.uploads.upload(path, file, on_bytes)
+            return _last(path), await self.uploads.upload(path, file, on_bytes)
         except PathTakenError:
             stem = path[: -len(RECORDING)]
             path = f"{stem}-{digest[:HASH_DIGITS]}{RECORDING}"
         try:
-            return await self.uploads.upload(path, file, on_bytes)
+            return _last(path), await self.uploads.upload(path, file, on_bytes)
         except PathTakenError:  # this very file, uploaded before and not taken in yet
-            return await self.uploads.find(path)
+            return _last(path), await self.uploads.find(path)
 
     def _path(self, file: Path, patient: str | None) -> str:
         name = object_name(file.name)
@@ -111,6 +121,7 @@ def make_ingest(connection: Connection, settings: Settings) -> Ingest:
         CacheService(connection.supabase),
         make_intake(connection, settings),
         Uploads(connection, settings.c3d_bucket),
+        Patients(connection.supabase),
         re.compile(settings.patient_id_pattern),
     )
 
@@ -120,6 +131,15 @@ def object_name(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name)
     plain = "".join(each for each in plain if not unicodedata.combining(each))
     return OUTSIDE_KEYS.sub("_", plain)
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _spoken(file: Path) -> str:
+    """Return the name of a file as people read it; bytes that are no text are marked as such."""
+    return os.fsencode(file.name).decode("utf-8", "replace")
 
 
 def _sha256(file: Path) -> str:

@@ -6,21 +6,25 @@ import logging
 import sys
 import traceback
 from pathlib import Path
+from typing import Literal
 
 import structlog
-
-from worker.settings import Settings
 
 # Loggers that are silenced: they log URLs, and the URL of Realtime contains the key.
 LEAKING = ("httpx", "httpcore", "hpack", "websockets", "realtime")
 
 
-def configure_logs(settings: Settings) -> None:
-    """Send this project's events, and the libraries' warnings and errors, to stderr."""
-    level = logging.getLevelNamesMapping()[settings.log_level]
+def configure_logs(least: str, form: Literal["console", "json"]) -> None:
+    """Send this project's events, and the libraries' warnings and errors, to stderr.
+
+    Args:
+        least: the least severe level of the events, as LOG_LEVEL names it.
+        form: for people, or one JSON object a line.
+    """
+    level = logging.getLevelNamesMapping()[least]
     render: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
+        if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(

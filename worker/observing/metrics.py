@@ -25,7 +25,8 @@ About this worker, since it started:
 
 About the queue, the same on every worker, and absent while Supabase does not answer in time:
 
-- `c3d_queue_sessions{status}`: sessions by status.
+- `c3d_queue_sessions{status}`: sessions by status; about right where more than 10,000 are completed
+  or skipped.
 - `c3d_queue_failed{code}`: failed sessions by the code of their error.
 - `c3d_queue_due`: sessions that wait and are not put off.
 - `c3d_queue_oldest_due_age_seconds`: since when the longest waiting one is due; 0: none is.

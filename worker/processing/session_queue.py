@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from worker.backend.held_objects import HeldObjects
+from worker.backend.horizon import Horizon, of_sessions
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession
 from worker.errors import WorkerError
@@ -22,6 +23,7 @@ class SessionQueue:
     bucket: str
     held: HeldObjects = field(default_factory=HeldObjects)
     kind: str = "session"
+    horizon: Horizon = field(default_factory=of_sessions)
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
         """Claim up to `limit` sessions that are due, and one abandoned session more if wanted.
@@ -36,7 +38,12 @@ class SessionQueue:
             with_abandoned=with_abandoned,
             bucket=self.bucket,
             held=self.held.sessions,
+            horizon=self.horizon,
         )
+
+    def look_at_all(self) -> None:
+        """Have the next claim look at all sessions."""
+        self.horizon.forget()
 
     async def extend(self, items: Sequence[ClaimedSession]) -> dict[UUID, bool]:
         """Extend the leases; return the sessions still this worker's, and which were extended."""

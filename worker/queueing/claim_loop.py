@@ -16,6 +16,7 @@ import structlog
 from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
+from worker.observing.sd_notify import tell_waiting, tell_working
 from worker.observing.watchdog import FEED_SECONDS, Watchdog
 from worker.queueing.active_claims import MAX_AHEAD, ActiveClaims, now
 from worker.queueing.leases import Leases, answered_within
@@ -27,6 +28,8 @@ POLL_SECONDS = 600.0  # a worker's poll looks at the queue more often, and wakes
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
 MAX_DRAIN_PAUSES, MAX_DRAIN_PAUSE = 10, 1.0  # in a row, and seconds of each: somebody looks on
 INITIAL_DELAY, MAX_DELAY = 5.0, 3600.0  # seconds until an item that alone meets trouble is due
+ANSWER_SECONDS = 2.0  # more at a stop, for a claim under way: one that is lost costs an attempt
+RELEASE_SECONDS = 10.0  # to give back at a stop what is unfinished; then its lease ends by itself
 
 log = structlog.get_logger(__name__)
 
@@ -48,15 +51,16 @@ class ClaimLoop(Generic[ItemT]):
         watchdog: Watchdog | None = None,
         outage: OutageCheck | None = None,
     ) -> None:
-        """`work` carries one item to its end; it raises UnavailableError to have it given back.
+        """Bind; nothing is claimed yet.
 
         Args:
             queue: where items are claimed.
-            work: what is done with each.
+            work: carries one to its end; raises UnavailableError to have it given back.
             slots: how many items are worked on at once.
             lease_seconds: how long a claim holds unless extended.
             poll_seconds: how often the queue is read when nothing wakes the loop.
-            shutdown_timeout_seconds: how long active items may go on after `stop`.
+            shutdown_timeout_seconds: how long active items may go on after `stop`; `run` ends
+                within ANSWER_SECONDS and RELEASE_SECONDS of that, whatever Supabase does.
             max_pause_seconds: the longest pause while Supabase is in trouble, MAX_PAUSE at most.
             max_ahead: how many quick items are claimed ahead of a free slot, times the slots.
             watchdog: is fed while the loop turns.
@@ -91,6 +95,11 @@ class ClaimLoop(Generic[ItemT]):
         """Look at the queue soon. May be called at any time, any number of times."""
         self._changed.set()
 
+    def look_again(self) -> None:
+        """Look at all of the queue soon: something is due that the claims may pass by."""
+        self._queue.look_at_all()
+        self.wake()
+
     def stop(self) -> None:
         """Claim no more and finish what is active; called again: release it at once."""
         if self._stopping.is_set():
@@ -105,7 +114,7 @@ class ClaimLoop(Generic[ItemT]):
 
     async def run(self) -> None:
         """Claim and work until `stop`, then shut down."""
-        await self._turn_until_stopped()
+        await self._run_until_stopped()
 
     async def drain(self) -> None:
         """Claim and work until nothing is due any more.
@@ -114,19 +123,21 @@ class ClaimLoop(Generic[ItemT]):
             UnavailableError: Supabase is in trouble, and it did not pass.
         """
         self._draining = True
-        await self._turn_until_stopped()
+        await self._run_until_stopped()
         if self._trouble:
             raise self._trouble
 
-    async def _turn_until_stopped(self) -> None:
+    async def _run_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep_leases())
-            while not self._stopping.is_set():
-                await self._turn()
-            await self._shut_down()
+            turning = group.create_task(self._turn_until_stopped())
+            await self._stopping.wait()
+            await self._shut_down(turning)
             keeper.cancel()
 
-    # --- claiming -------------------------------------------------------------------------------
+    async def _turn_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            await self._turn()
 
     async def _turn(self) -> None:
         """Release, claim if there is room, then wait for a reason to look again."""
@@ -146,11 +157,15 @@ class ClaimLoop(Generic[ItemT]):
             self.stop()
         elif not claimed:
             await self._changed_within(self._poll_seconds)
+            if not self._changed.is_set():
+                self._queue.look_at_all()
 
     async def _claim(self) -> int:
         room = self._active.room(probing=self._is_outage)
         if not room:
             return 0
+        if self._draining:  # which ends when nothing is due
+            self._queue.look_at_all()
         leased_at = now()  # before the call: a lease may only be thought shorter
         async with answered_within(self._lease_seconds / 2):
             items = await self._queue.claim(
@@ -179,12 +194,13 @@ class ClaimLoop(Generic[ItemT]):
     async def _changed_within(self, seconds: float) -> None:
         """Wait for a reason to look again, `seconds` at most, and feed the watchdog meanwhile."""
         until = now() + seconds
-        self._watchdog.feed()
-        while (left := until - now()) > 0 and not self._changed.is_set():
+        changed = False  # at a stop two wait here, and the other one may clear the event first
+        while not changed and (left := until - now()) > 0:
+            self._watchdog.feed()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, FEED_SECONDS)):
-                    await self._changed.wait()
-            self._watchdog.feed()
+                    changed = await self._changed.wait()
+        self._watchdog.feed()
 
     async def _keep_leases(self) -> None:
         while True:
@@ -193,8 +209,6 @@ class ClaimLoop(Generic[ItemT]):
                 await self._leases.extend()
             if self._trouble:  # no claiming while leases cannot be extended
                 self._changed.set()
-
-    # --- trouble --------------------------------------------------------------------------------
 
     async def _give_back(self, item: ItemT, error: UnavailableError) -> None:
         """Release an item that met trouble; one that meets it alone is put off, ever longer."""
@@ -237,6 +251,7 @@ class ClaimLoop(Generic[ItemT]):
         seconds = backoff(failures, initial=INITIAL_PAUSE, maximum=maximum)
         seconds = max(seconds, trouble.retry_after or 0.0)
         log.warning("claiming_paused", seconds=round(seconds, 1), pauses=self._pauses)
+        tell_waiting(self._queue.kind, f"{trouble.code}: {trouble}")
         until = now() + seconds
         while (left := until - now()) > 0 and not self._stopping.is_set():
             await self._changed_within(left)
@@ -248,21 +263,26 @@ class ClaimLoop(Generic[ItemT]):
     def _recovered(self) -> None:
         if self._pauses:
             log.info("supabase_recovered", pauses=self._pauses)
+            tell_working(self._queue.kind)
         self._pauses, self._is_outage = 0, False
 
-    # --- the end --------------------------------------------------------------------------------
-
-    async def _shut_down(self) -> None:
-        """Finish what is active, within the time allowed; release the rest."""
-        log.info("stopping", active=len(self._active))
+    async def _shut_down(self, turning: asyncio.Task[None]) -> None:
+        """Finish what is active and the last turn, within the time allowed; release the rest."""
+        log.info("stopping", queue=self._queue.kind, active=len(self._active))
+        turning.add_done_callback(lambda _: self._changed.set())
         until = now() + self._shutdown_timeout_seconds
-        while self._active and not self._hurried.is_set() and (left := until - now()) > 0:
+        while (self._active or not turning.done()) and not self._hurried.is_set():
             self._changed.clear()
+            if (left := until - now()) <= 0:
+                break
             await self._changed_within(left)
+        await asyncio.wait({turning}, timeout=ANSWER_SECONDS)
+        turning.cancel()
         for item in await self._active.cancel():
             self._to_release.setdefault(item.id, (item, None))
         with self._noting_trouble():  # then their leases end by themselves
-            await self._release()
+            async with answered_within(RELEASE_SECONDS):
+                await self._release()
 
     async def _release(self) -> None:
         """Give back what trouble or a stop left undone; no attempt is spent on it."""

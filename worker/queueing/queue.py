@@ -38,8 +38,12 @@ class Queue(Protocol[ItemT]):
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ItemT]:
         """Claim up to `limit` items that are due, and one abandoned item more if wanted.
 
-        Called again with the same `claim`, it returns the items of the first call.
+        Called again with the same `claim`, it returns the items of the first call. What has become
+        due for longer than others that were claimed it may pass by, until it is to look at all.
         """
+
+    def look_at_all(self) -> None:
+        """Have the next claim pass nothing by."""
 
     async def extend(self, items: Sequence[ItemT]) -> Mapping[UUID, bool]:
         """Extend the leases.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.errors import C3DError
-from worker.extraction.analytics import analytics
+from worker.extraction.analytics import analytics, with_sentences
+from worker.extraction.errors import C3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.statistics import ChannelStatistics, channel_statistics
@@ -29,7 +29,7 @@ class Inspected:
             return {"file": str(self.path), "error": error}
         said = {"file": str(self.path), "row": self.found.row(), "game": dict(self.found.game)}
         if self.statistics is not None:
-            said["statistics"] = analytics(self.statistics)
+            said["statistics"] = with_sentences(analytics(self.statistics))
         return said
 
 

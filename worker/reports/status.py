@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.backend.connection import Connection
+from worker.backend.patients import AnothersUpload, Orphan, Patients
 from worker.backend.queue_report import QueueReport, QueueReports, RefusedUpload, SessionError
 
 STATES = ("pending", "processing", "completed", "failed", "skipped")
@@ -23,6 +24,8 @@ class Status:
     queue: QueueReport
     errors: Sequence[SessionError]  # the newest first
     refused: Sequence[RefusedUpload]  # the newest first
+    orphans: Sequence[Orphan]  # sessions without a patient, the newest first
+    anothers: Sequence[AnothersUpload]  # uploads of another patient's bytes, the newest first
 
     @property
     def sessions_a_minute(self) -> float:
@@ -44,6 +47,10 @@ class Status:
             "sessions_a_minute": self.sessions_a_minute,
             "last_errors": [error_as_json(error) for error in self.errors],
             "last_refused": [asdict(upload) for upload in self.refused],
+            "without_patient": [
+                {**asdict(each), "session_id": str(each.session_id)} for each in self.orphans
+            ],
+            "of_another_patient": [asdict(upload) for upload in self.anothers],
         }
 
 
@@ -53,12 +60,14 @@ async def look(connection: Connection) -> Status:
     Raises:
         UnavailableError: Supabase is unavailable, or a migration is missing.
     """
-    reports = QueueReports(connection.supabase)
+    reports, patients = QueueReports(connection.supabase), Patients(connection.supabase)
     return Status(
         at=datetime.now(UTC),
         queue=await reports.queue(),
         errors=await reports.errors(SHOWN),
         refused=await reports.refused(SHOWN),
+        orphans=await patients.orphans(SHOWN),
+        anothers=await patients.anothers_uploads(SHOWN),
     )
 
 

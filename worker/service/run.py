@@ -28,7 +28,7 @@ from worker.extraction.isolation import Isolation, extract
 from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
 from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
-from worker.observing.sd_notify import READY, STOPPING, notify
+from worker.observing.sd_notify import READY, STOPPING, notify, tell
 from worker.observing.watchdog import Watchdog
 from worker.previews.pictures import Pictures
 from worker.processing.processor import Processor
@@ -95,7 +95,7 @@ async def run(settings: Settings) -> None:
         loop = make_session_loop(metadata, processor, settings, of_sessions, outage, held=held)
         intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
         reconciliation = Reconciliation(
-            intake.queue, intake_loop.wake, every_seconds=settings.bucket_sweep_seconds
+            intake.queue, intake_loop.look_again, every_seconds=settings.bucket_sweep_seconds
         )
         reconciliation.note(first_look)
 
@@ -109,8 +109,8 @@ async def run(settings: Settings) -> None:
         poll = Poll(
             looks,
             reconciliation,
-            wake_sessions=loop.wake,
-            wake_intake=intake_loop.wake,
+            wake_sessions=loop.look_again,
+            wake_intake=intake_loop.look_again,
             stop=stop,
             seconds=settings.poll_seconds,
         )
@@ -206,6 +206,7 @@ async def check_start(
     Raises:
         UnavailableError: something is not there, or Supabase is in trouble.
     """
+    tell("Asks Supabase for what the worker needs.")
     await looks.look()  # whether the functions are of its version
     await metadata.check()
     await store.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values, find_dotenv
@@ -11,9 +12,10 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from worker.errors import SettingError
+from worker.settings.linked import linked_database
 from worker.settings.model import LEGACY_KEY, DatabaseSettings, Settings
 
-DB_URL = "SUPABASE_DB_URL"
+DB_URL, DB_PASSWORD = "SUPABASE_DB_URL", "SUPABASE_DB_PASSWORD"  # the CLI's names
 RENAMED: Mapping[str, str] = {  # old names, which are still read
     "SWEEP_SECONDS": "POLL_SECONDS",
     "DRAIN_SECONDS": "SHUTDOWN_TIMEOUT_SECONDS",
@@ -39,19 +41,22 @@ def load_settings(**overrides: Any) -> Settings:
 def load_database_url() -> SecretStr:
     """Read SUPABASE_DB_URL from the environment, or from the nearest `.env`.
 
+    Without it, it is the database of the CLI's linked project, with SUPABASE_DB_PASSWORD.
+
     Raises:
         SettingError: it is missing or malformed; the sentence never repeats it.
     """
     file = _env_file()
     try:
-        return DatabaseSettings(_env_file=file).supabase_db_url
+        return DatabaseSettings(_env_file=file, **_linked(file)).supabase_db_url
     except UnicodeDecodeError:
         raise SettingError(_not_utf_8(file)) from None
     except ValidationError as error:
         (fault,) = error.errors(include_input=False, include_url=False)
         raise SettingError(
             f"{DB_URL} {_what_is_wrong(fault)}. Set it in the environment or in a file .env: the "
-            "project's dashboard shows it under Connect (session pooler, or direct connection)."
+            "project's dashboard shows it under Connect (session pooler, or direct connection). In "
+            f"a folder that `supabase link` has linked to the project, {DB_PASSWORD} is enough."
         ) from None
 
 
@@ -67,8 +72,18 @@ def settings_names() -> frozenset[str]:
     return frozenset(name.upper() for name in Settings.model_fields) | {
         LEGACY_KEY,
         DB_URL,
+        DB_PASSWORD,
         *RENAMED,
     }
+
+
+def _linked(env_file: str | None) -> dict[str, Any]:
+    """Return SUPABASE_DB_URL of a linked project, where it is not set and its password is."""
+    given = {**(dotenv_values(env_file) if env_file else {}), **os.environ}
+    if given.get(DB_URL) or not (password := given.get(DB_PASSWORD)):
+        return {}
+    found = linked_database(Path.cwd(), password)
+    return {DB_URL.lower(): found} if found else {}
 
 
 def _env_file() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from worker.local.stack import StackInfo
 from worker.local.worker_process import WorkerProcess
 
 SQL = DOCS / "sql"
+UNSESSIONED = "select count(*) from public.storage_intake where outcome in ('waiting', 'taking')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,17 @@ class Adopted:
         """Outcome and session of each upload, by its path."""
         found = await self.harness.database.fetch("select * from public.storage_intake")
         return {row["object_path"]: (row["outcome"], row["session_id"]) for row in found}
+
+    async def until_all_is_read(self) -> None:
+        """Wait until no session is pending, and no upload waits for one."""
+        async with asyncio.timeout(60.0):
+            while (
+                {row["processing_status"] for row in (await self.sessions()).values()}
+                & {"pending", "processing"}
+                or not await self.uploads()
+                or await self.harness.database.fetchval(UNSESSIONED)
+            ):
+                await asyncio.sleep(0.1)
 
     async def assert_read(self, upload: Upload) -> None:
         """Assert that this upload has one session, which says what the recording says."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from tests.integration.uploads import numbered
 
 BUCKET: Final = "c3d-examples"  # the application's, whose name begins each of its paths
 SCHEMA: Final = Path(__file__).parent / "schema"
+CODE: Final = "public.patients.patient_code"
 CODES: Final = ("P001", "P002")  # of patients
 UPLOADED_FROM: Final = datetime(2025, 9, 1, 9, 30, tzinfo=UTC)
 
@@ -59,6 +60,11 @@ class Upload:
         return f"{BUCKET}/{self.path}"
 
     @property
+    def invented(self) -> bool:
+        """Whether the application could not read it, and made values up."""
+        return self.number % 3 == 1
+
+    @property
     def content(self) -> bytes:
         return numbered(self.number)
 
@@ -91,6 +97,8 @@ class Shape:
     hashes: tuple[Hash, ...] = (of_content, of_path)
     statuses: tuple[str, ...] = ("completed", "completed", "processing", "failed", "reprocessing")
     fills: str = ""  # a required column that the worker's own sessions lack
+    recipes: tuple[str, ...] = ()  # files of docs/sql that fill it
+    looked_up: str = ""  # the column of the patient's code, and the key
 
     @property
     def uploads(self) -> list[Upload]:
@@ -131,13 +139,23 @@ FIRST: Final = Shape(
     ("2025-08-12",),
     statuses=("completed", "completed", "processing", "failed", "pending"),
     fills="processing_version",
+    recipes=("processing_version_default",),
 )
-NEWEST: Final = Shape("newest", ("newest",), (of_path_and_size,), fills="session_code")
+NEWEST: Final = Shape(
+    "newest",
+    ("newest",),
+    (of_path_and_size,),
+    fills="session_code",
+    recipes=("session_code_default", "session_code_trigger"),
+    looked_up=f"{CODE}; patient_id is its id",
+)
 JSONB_NAMES: Final = Shape("its jsonb variant", ("split", "split_jsonb"))
 MIGRATABLE: Final = (
     FIRST,
-    Shape("2025-08-25", ("2025-08-25",)),
+    Shape("2025-08-25", ("2025-08-25",), looked_up=f"{CODE}; patient_id is its patient_code"),
     Shape("after its own split", ("split",)),
-    Shape("2025-08-28", ("newest", "2025-08-28"), fills="session_code"),
+    replace(
+        NEWEST, name="2025-08-28", files=("newest", "2025-08-28"), hashes=(of_content, of_path)
+    ),
     NEWEST,
 )

@@ -32,7 +32,7 @@ async def test_a_good_installation_has_nothing_to_cure(
 ) -> None:
     code, printed, complained = await command(own_stack, tmp_path, "check", MAX_FILE_MB="1")
     assert (code, complained) == (0, "")
-    assert [line[0] for line in printed.splitlines()] == list("✓✓✓✓✓✓✓✓✓✓–✓✓")  # noqa: RUF001
+    assert [line[0] for line in printed.splitlines()] == list("✓✓✓✓✓✓✓✓✓✓✓–✓✓")  # noqa: RUF001
     assert "none, and no worker needs one" in printed
 
 

@@ -94,11 +94,27 @@ def test_a_dead_and_a_saturated_electrode_are_flagged(tmp_path: Path) -> None:
     path = tmp_path / "electrodes.c3d"
     path.write_bytes(recording(samples, labels=["dead", "saturated"]))
     ended = CliRunner().invoke(app, ["inspect", "--statistics", str(path)])
-    dead, saturated = ended.stdout.splitlines()[-2:]
-    assert dead.startswith("dead")
-    assert dead.rstrip().endswith("flat")
-    assert saturated.startswith("saturated")
-    assert "clipped 6" in saturated
+    said = ended.stdout.split("activity over time")[1]
+    assert "dead: The signal never changes" in said
+    assert "saturated: The signal was cut off in 6" in said
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_verdict_is_never_cut_and_begins_a_line(tmp_path: Path, width: int) -> None:
+    samples = np.zeros((1000, 1), dtype=np.float32)
+    path = tmp_path / "named.c3d"
+    path.write_bytes(recording(samples, labels=["Right Tibialis Anterior"]))
+    ended = CliRunner().invoke(
+        app, ["inspect", "--statistics", str(path)], env={"COLUMNS": str(width)}
+    )
+    lines = ended.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in ended.stdout
+    at = next(n for n, line in enumerate(lines) if line.startswith("Right Tibialis Anterior: "))
+    said = " ".join(line.strip() for line in lines[at : at + 2])
+    assert said.startswith(
+        "Right Tibialis Anterior: The signal never changes: the sensor was off or not connected."
+    )
 
 
 def test_json_holds_the_statistics_where_they_are_asked_for(good: Path) -> None:
@@ -106,6 +122,7 @@ def test_json_holds_the_statistics_where_they_are_asked_for(good: Path) -> None:
     said = json.loads(ended.stdout)
     assert list(said) == ["file", "row", "game", "statistics"]
     assert [channel["samples"] for channel in said["statistics"]["channels"]] == [9900] * 4
+    assert [channel["verdicts"] for channel in said["statistics"]["channels"]] == [[]] * 4
 
 
 @pytest.mark.parametrize("arguments", [["inspect"], ["inspect", "no-such-file.c3d"], ["nonsense"]])

@@ -192,7 +192,9 @@ async def test_an_upload_that_waits_for_supabase_says_so_even_when_it_is_stuck(
     assert "Storage answered HTTP 500." in found["what_to_do"]
 
 
-async def test_a_refused_upload_says_why_and_how_it_is_taken_in_anew(harness: Harness) -> None:
+async def test_a_refused_upload_says_why_and_to_take_it_in_anew_only_where_that_helps(
+    harness: Harness,
+) -> None:
     path = await harness.upload(RECORDING, PATH)
     await harness.database.execute(
         """update storage.objects set metadata = '{"size": 2147483648}'"""
@@ -200,10 +202,30 @@ async def test_a_refused_upload_says_why_and_how_it_is_taken_in_anew(harness: Ha
     await sweep_of(harness).sweep()
     found = await line(harness)
     assert (found["urgency"], found["state"]) == (1, "refused: no session is possible")
-    object_id = await object_of(harness, path)
     assert found["what_to_do"].startswith("file_beyond_integer: ")
-    assert found["what_to_do"].endswith(f"To take it in anew: c3d-worker retake {object_id}")
+    assert found["what_to_do"].endswith("split the recording.")
+    await harness.database.execute(
+        "update public.storage_intake set detail = 'size_mismatch: It was changed.'"
+    )
+    again = f"To take it in anew: c3d-worker retake {await object_of(harness, path)}"
+    assert (await line(harness))["what_to_do"] == f"size_mismatch: It was changed. {again}"
     assert found["ended_at"] is not None
+
+
+async def test_a_refused_upload_whose_object_was_overwritten_is_superseded(
+    harness: Harness,
+) -> None:
+    await harness.upload(RECORDING, PATH)
+    await harness.database.execute(
+        """update storage.objects set metadata = '{"size": 2147483648}'"""
+    )
+    await sweep_of(harness).sweep()
+    await overwritten(harness)
+    await sweep_of(harness).sweep()
+    (session,) = await sessions(harness)
+    said = (await line(harness))["what_to_do"]
+    assert said.startswith(f"Superseded by session {session['id']}, a later upload to this path")
+    assert "retake" not in said
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from pydantic import SecretStr
 
 from tests.conftest import CreateDatabase
 from tests.integration.application.adopting import SQL
@@ -20,9 +23,13 @@ from tests.integration.application.shapes import (
 from tests.integration.databases import execute, rows
 from tests.integration.legacy_shapes import TECHNICAL_COLUMNS
 from tests.integration.migrating import forget, push, refused
+from worker.commands.migrations import migration_files
+from worker.dry_run.attempt import Attempt, attempt
+from worker.dry_run.migrations import Migration
 from worker.local.packages import Packages
 from worker.local.postgres import SUPERUSER, as_role
 
+ALL = [Migration(file.name, file.read_text()) for file in migration_files()]
 TABLES = """
 select c.relname as name from pg_class as c
 where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by 1
@@ -35,13 +42,35 @@ TECHNICAL = """
 select to_jsonb(t) - 'session_id' - 'extracted_at' as values, s.id::text
 from c3d_technical_data as t join therapy_sessions as s on s.id = t.session_id
 """
+TAKEN_OVER = "select requeued from requeue_sessions('migrated', 'tried', dry_run => true)"
 Table = dict[str, dict[str, Any]]  # its rows, by their keys
 
 
-@pytest.fixture(params=MIGRATABLE, ids=lambda shape: shape.name)
-def shape(request: pytest.FixtureRequest) -> Shape:
-    found: Shape = request.param
-    return found
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A database of the application after the push, and what it was before."""
+
+    shape: Shape
+    url: str
+    before: dict[str, Table]
+    policies: list[dict[str, Any]]
+    dry_run: Attempt
+
+
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="session", params=MIGRATABLE, ids=lambda shape: shape.name
+)
+async def pushed(
+    request: pytest.FixtureRequest, blank_database: CreateDatabase, packages: Packages
+) -> Pushed:
+    """Each shape, tried without keeping anything, copied as the page says, and pushed."""
+    shape, url = request.param, await blank_database()
+    await shape.make(url)
+    before, policies = await tables(url), await rows(url, POLICIES)
+    tried = await attempt(SecretStr(url), ALL)
+    await execute(url, (SQL / "keep_a_copy.sql").read_text())
+    push(url, packages)
+    return Pushed(shape, url, before, policies, tried)
 
 
 async def tables(url: str) -> dict[str, Table]:
@@ -62,14 +91,22 @@ def said(value: Any) -> Any:
     return None if value in (0, []) else value
 
 
-async def test_every_value_is_kept(
-    blank_database: CreateDatabase, packages: Packages, shape: Shape
-) -> None:
-    url = await blank_database()
-    await shape.make(url)
-    before, policies = await tables(url), await rows(url, POLICIES)
-    await execute(url, (SQL / "keep_a_copy.sql").read_text())
-    push(url, packages)
+async def test_the_dry_run_stops_nowhere_and_foretells_the_rest(pushed: Pushed) -> None:
+    tried = pushed.dry_run
+    assert (tried.stop, len(tried.pending)) == (None, len(ALL))
+    assert [each.column for each in tried.required] == [*filter(None, [pushed.shape.fills])]
+    after = await tables(pushed.url)
+    assert tried.changes
+    assert tried.changes.sessions == (len(pushed.shape.uploads), len(after["therapy_sessions"]))
+    assert tried.changes.technical_rows[1] == len(after["c3d_technical_data"])
+    (counted,) = await rows(pushed.url, TAKEN_OVER)
+    assert tried.changes.taken_over == counted["requeued"]
+    # Only where it had read values does a worker take any over.
+    assert bool(counted["requeued"]) == bool(after["c3d_technical_data"])
+
+
+async def test_every_value_is_kept(pushed: Pushed) -> None:
+    shape, url, before = pushed.shape, pushed.url, dict(pushed.before)
     after = await tables(url)
 
     sessions = before.pop("therapy_sessions")
@@ -77,7 +114,7 @@ async def test_every_value_is_kept(
     technical = before.pop("c3d_technical_data", {})
     assert {name: after[name] for name in before} == before
     assert {id_: after["c3d_technical_data"][id_] for id_ in technical} == technical
-    assert await rows(url, POLICIES) == policies
+    assert await rows(url, POLICIES) == pushed.policies
     assert len(sessions) == len(shape.uploads)
     for id_, old in sessions.items():
         new = after["therapy_sessions"][id_]
@@ -96,16 +133,11 @@ async def test_every_value_is_kept(
         assert {name: new[name] for name in old} == old
 
 
-async def test_pushed_again_nothing_changes(
-    blank_database: CreateDatabase, packages: Packages, shape: Shape
-) -> None:
-    url = await blank_database()
-    await shape.make(url)
-    push(url, packages)
-    before = await tables(url)
-    await forget(url)
-    push(url, packages)
-    assert await tables(url) == before
+async def test_pushed_again_nothing_changes(pushed: Pushed, packages: Packages) -> None:
+    before = await tables(pushed.url)
+    await forget(pushed.url)
+    push(pushed.url, packages)
+    assert await tables(pushed.url) == before
 
 
 async def test_names_of_channels_as_jsonb_stop_it_and_it_goes_on_after_the_cure(

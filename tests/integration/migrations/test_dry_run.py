@@ -82,6 +82,7 @@ async def test_what_would_change_is_counted_and_named(
     assert "sessions: 6, as before" in said
     assert "status: 1 of status completed becomes pending" in said
     assert "rows of c3d_technical_data: 3 would be made, 3 in all" in said
+    assert "taken over: values of 2 completed sessions, which no worker has read; after the" in said
     assert "columns moved to c3d_technical_data: channel_count, channel_names," in said
     assert "columns of therapy_sessions added: hash_measured_at, patient_code," in said
     assert "indexes: new therapy_sessions_patient_code" in said

@@ -20,7 +20,7 @@ from worker.dry_run.required import Required
 from worker.local.stack import StackInfo
 
 STATEMENT = re.compile(
-    r"(?<=[:,] )(?:alter table|alter view|update) .+?(?=\.(?: |$)|, and push|, make)"
+    r"(?<=[:,] )(?:alter (?:table|view|function)|update) .+?(?=\.(?: |$)|, and push|, make)"
 )
 NEW_SESSION = """
 insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
@@ -56,6 +56,13 @@ async def required_in(url: str) -> list[Required]:
 
 SHAPES = {
     "somebody else's view": "create view session_overview as select 1 as one",
+    "somebody else's table": "create table storage_intake (id integer)",
+    "somebody else's report": """
+      create function queue_report() returns integer language sql as 'select 1';
+    """,
+    "somebody else's function": """
+      create function requeue_session(session uuid) returns text language sql as $$ select '' $$;
+    """,
     "size as text": """
       alter table therapy_sessions drop column file_size_bytes;
       alter table therapy_sessions add file_size_bytes text default '16';
@@ -74,6 +81,7 @@ async def test_the_cure_of_a_stop_can_be_executed_as_printed(
     code, printed, _ = await dry_run(stack, url, tmp_path)
     assert code == 1
     stop = flat(printed.partition("What would stop")[2].partition("migrations after it")[0])
+    assert ("20261124000100_therapy_sessions.sql" in stop) == (shape != SHAPES["several rows"])
     (cure,) = STATEMENT.findall(stop)
     await execute(url, cure)
     code, printed, _ = await dry_run(stack, url, tmp_path)

@@ -121,6 +121,16 @@ async def test_what_nobody_can_make_up_stops_the_migration_with_counts_and_cures
     assert await rows(url, "select to_regclass('c3d_technical_data') as made") == [{"made": None}]
 
 
+async def test_an_id_that_is_no_uuid_is_told_without_an_impossible_cure(
+    blank_database: CreateDatabase,
+) -> None:
+    url = await blank_database()
+    await execute(url, "create table therapy_sessions (id bigint primary key, file_path text)")
+    message = await stopped(url)
+    assert "id is bigint and has to be uuid, because everything refers to it." in message
+    assert "alter column id" not in message
+
+
 async def test_the_cures_of_the_message_work(blank_database: CreateDatabase) -> None:
     url = await blank_database()
     await execute(url, INCOMPLETE)

@@ -78,6 +78,7 @@ async def test_a_new_project_gets_the_two_tables_column_for_column(migrated_data
         ("therapy_sessions", "processing_abandoned"): ("boolean", True),
         ("therapy_sessions", "processing_queued_at"): (instant, False),
         ("therapy_sessions", "read_mode"): ("text", False),
+        ("therapy_sessions", "read_by_version"): ("text", False),
         ("therapy_sessions", "hash_measured_at"): ("timestamp with time zone", False),
         ("therapy_sessions", "patient_code"): ("text", False),
         ("c3d_technical_data", "session_id"): ("uuid", True),

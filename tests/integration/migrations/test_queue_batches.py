@@ -79,6 +79,16 @@ async def test_statistics_and_game_are_kept(database: Connection) -> None:
     assert json.loads(found["game_metadata"]) == {"level": "3"}
 
 
+@pytest.mark.parametrize("version", ["1.2.3", None])
+async def test_the_session_says_which_version_read_it(
+    database: Connection, version: str | None
+) -> None:
+    session, claim_id = await add(database, read_by_version="0.0.1"), uuid4()
+    await claim(database, claim_id)
+    await complete(database, finished(session, claim_id, version=version))
+    assert (await row(database, session))["read_by_version"] == version
+
+
 async def test_without_a_measured_hash_the_session_says_so(database: Connection) -> None:
     session, claim_id = await add(database), uuid4()
     await claim(database, claim_id)

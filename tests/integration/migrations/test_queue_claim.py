@@ -42,6 +42,7 @@ async def test_claiming_returns_what_a_worker_needs_to_know(database: Connection
     assert said.pop("abandoned") is False
     assert said.pop("object_path") == "P005/a.c3d"
     assert said.pop("hash_measured") is True
+    assert said.pop("next_waiting_since") is said.pop("next_abandoned_since") is None
     assert said == {name: found[name] for name in said}
     assert list(claimed.keys()) == [
         "id",
@@ -54,6 +55,8 @@ async def test_claiming_returns_what_a_worker_needs_to_know(database: Connection
         "processing_attempts",
         "processing_due_at",
         "abandoned",
+        "next_waiting_since",
+        "next_abandoned_since",
     ]
 
 

@@ -151,7 +151,7 @@ async def test_old_sessions_are_drawn_only_when_somebody_wants_it(harness: Harne
 
 
 async def test_a_recording_without_signals_has_a_picture_that_says_so(harness: Harness) -> None:
-    session = await completed(harness, recording(np.zeros((0, 1)), points=1))
+    session = await completed(harness, recording(None, frames=10, points=1))
     async with drawing(harness.connection, harness):
         await want(harness, session)
         await until_noted(harness, session, "made_at")

@@ -15,7 +15,7 @@ import structlog
 from tests.integration.harness import Harness
 from worker.backend.metadata_service import MetadataService
 from worker.backend.sessions import ClaimedSession, Completion, Failure, Finished
-from worker.errors import NotC3DError
+from worker.extraction.errors import NotC3DError
 from worker.processing.session_queue import SessionQueue
 from worker.queueing.batcher import Batcher
 from worker.queueing.claim_loop import ClaimLoop

@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.faults.proxy import Proxy
 from tests.faults.rules import Exchange, Trouble, delivered
 from tests.integration.harness import Harness
-from worker.errors import C3DError
+from worker.extraction.errors import C3DError
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import ghostly_recording
 from worker.local.worker_process import worker_process

@@ -46,13 +46,13 @@ async def test_what_came_while_realtime_was_away_is_found_when_it_returns(
     harness: Harness, line: Interrupter, tmp_path: Path
 ) -> None:
     async with worker_process(line.stack, tmp_path, POLL_SECONDS=NEVER) as worker:
-        await worker.until("realtime_ready")
+        assert (await worker.until("realtime_ready"))["again"] is False
         line.cut()
         await worker.until("realtime_lost")
         session = await harness.session(RECORDING)
         line.mend()
         row = await harness.until(session, "completed", "failed")
-        await worker.until("realtime_ready")
+        assert (await worker.until("realtime_ready"))["again"] is True
     assert row["processing_status"] == "completed"
     assert row["processing_attempts"] == 1
 

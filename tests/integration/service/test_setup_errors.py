@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,36 @@ async def test_a_missing_setting(migrated_stack: StackInfo, tmp_path: Path) -> N
     assert ".env" in said
 
 
+@pytest.mark.parametrize(
+    ("settings", "code", "sentence"),
+    [
+        ({"SUPABASE_SECRET_KEY": ""}, "setting", "SUPABASE_SECRET_KEY is not set"),
+        ({"CONCURRENCY": "many"}, "setting", "CONCURRENCY is wrong"),
+        ({"SUPABASE_SECRET_KEY": "nonsense"}, "key_refused", "Supabase refused the key"),
+    ],
+    ids=["missing", "malformed", "refused"],
+)
+async def test_what_forbids_a_start_is_one_line_of_the_log_and_a_status(
+    migrated_stack: StackInfo,
+    tmp_path: Path,
+    settings: Mapping[str, str],
+    code: str,
+    sentence: str,
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(0)
+        service = {"LOG_FORMAT": "json", "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        line = json.loads(await _run(migrated_stack, tmp_path, **service, **settings))
+        assert (line["event"], line["level"], line["code"]) == ("worker_failed", "error", code)
+        assert line["reason"].startswith(sentence)
+        told = []
+        with suppress(BlockingIOError):
+            while True:
+                told.append(manager.recv(4096).decode())
+    assert told[-1] == f"STATUS={code}: {line['reason']}"
+
+
 async def test_an_unreachable_url(migrated_stack: StackInfo, tmp_path: Path) -> None:
     said = await _run(migrated_stack, tmp_path, SUPABASE_URL="http://127.0.0.1:1")
     assert said.startswith("supabase_unavailable: ")
@@ -67,11 +98,10 @@ async def test_an_address_without_encryption_is_a_warning_before_anything_is_sen
 ) -> None:
     settings = {"SUPABASE_URL": "http://nowhere.invalid", "LOG_FORMAT": "json"}
     _, _, said = await command(migrated_stack, tmp_path, "run", **settings)
-    warned, failed = said.splitlines()
-    line = json.loads(warned)
-    assert (line["event"], line["level"]) == ("url_not_encrypted", "warning")
-    assert line["url"] == "http://nowhere.invalid"
-    assert failed.startswith("supabase_unavailable: ")
+    warned, failed = (json.loads(line) for line in said.splitlines())
+    assert (warned["event"], warned["level"]) == ("url_not_encrypted", "warning")
+    assert warned["url"] == "http://nowhere.invalid"
+    assert (failed["event"], failed["code"]) == ("worker_failed", "supabase_unavailable")
 
 
 @pytest.mark.parametrize("key", ["sb_secret_of_another_project", "nonsense"])

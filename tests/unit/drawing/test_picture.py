@@ -108,7 +108,7 @@ def test_what_cannot_be_printed_is_left_out() -> None:
 
 
 def test_a_long_name_is_cut_and_a_short_one_is_not() -> None:
-    assert "1  CH1 Raw" in _texts(_envelope(NOISE))
+    assert "1. CH1 Raw" in _texts(_envelope(NOISE))
     assert any(text.endswith("…") for text in _texts(_envelope(NOISE, name="n" * 200)))
 
 

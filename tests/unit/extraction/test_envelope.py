@@ -102,5 +102,5 @@ def test_one_reading_of_a_recording_gives_the_statistics_and_the_envelope(tmp_pa
 
 def test_a_recording_without_samples_has_none(tmp_path: Path) -> None:
     path = tmp_path / "recording.c3d"
-    path.write_bytes(recording(np.zeros((0, 1)), points=1))
+    path.write_bytes(recording(None, frames=10, points=1))
     assert read_signals(path).envelope is None

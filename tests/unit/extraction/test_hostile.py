@@ -11,12 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from worker.errors import (
-    C3DError,
-    NotC3DError,
-    TruncatedC3DError,
-    UnsupportedC3DError,
-)
+from worker.extraction.errors import C3DError, NotC3DError, TruncatedC3DError, UnsupportedC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import MIPS, Raw, Value, ghostly_recording, record, recording
@@ -109,10 +104,17 @@ def test_labels_whose_bytes_are_missing_are_refused(dimensions: tuple[int, ...])
         read(file)
 
 
-def test_labels_longer_than_a_pointer_reaches_are_refused() -> None:
-    labels = Raw(-1, (255, 255), b"A" * 65025)
-    file = recording(FOUR_CHANNELS, groups={"ANALOG": {"LABELS": labels}})
-    with pytest.raises(UnsupportedC3DError, match="65,029 bytes"):
+def test_labels_may_be_as_long_as_the_section() -> None:
+    names = [f"{number:<130}" for number in range(255)]
+    names[7] = "R.Sartorius".ljust(129, ".") + "x"
+    metadata = read(recording(np.zeros((20, 255)), labels=names))
+    assert metadata.channel_names == tuple(name.strip() for name in names)
+
+
+def test_numbers_longer_than_a_pointer_reaches_are_refused() -> None:
+    scales = Raw(2, (255, 100), bytes(51_000))
+    file = recording(FOUR_CHANNELS, groups={"ANALOG": {"SCALE": scales}})
+    with pytest.raises(UnsupportedC3DError, match="51,004 bytes"):
         read(file)
 
 
@@ -146,19 +148,16 @@ def test_a_name_that_leads_out_of_the_section_is_refused_where_parameters_are_mi
 
 
 def test_a_section_without_room_for_its_rebuilding_is_refused() -> None:
-    labels = Raw(-1, (127, 255), b"A" * 127 * 255)
-    groups: dict[str, dict[str, Value]] = {
-        "ANALOG": {f"LABELS{number or ''}": labels for number in (0, 2, 3, 4)},
-        "INFO": {"GAME_NAME": "x" * 255, "EVENT": "x" * 255, "SYSTEM": "x" * 255},
-    }
-    file = recording(FOUR_CHANNELS, groups=groups)
-    assert read(file).channel_names[0] == "A" * 127
+    analog: dict[str, Value] = {f"SCALE{number}": [1.0] * 255 for number in range(2, 99)}
+    # Values of no dimension get one: two bytes more each.
+    analog |= {f"UNITS{number}": 1 for number in range(2, 99)}
+    analog |= {f"OFFSET{number}": [1] * 255 for number in range(2, 51)}
+    file = recording(FOUR_CHANNELS, groups={"ANALOG": analog})
+    assert read(file).channel_count == 4
     room = 255 * 512 - len(file[512 : 512 + file[514] * 512].rstrip(b"\0")) - 20
-    # Values of no dimension get one: a byte more each.
-    groups["INFO"] |= {"VERSION": "x" * min(room, 255)}
-    groups["ANALOG"] |= {f"UNITS{number}": 1 for number in range(2, 2 + (room - 280) // 13)}
+    analog["OFFSET51"] = Raw(1, (100, room // 100), bytes(room // 100 * 100))
     with pytest.raises(UnsupportedC3DError, match="longer than 255 blocks"):
-        read(recording(FOUR_CHANNELS, groups=groups))
+        read(recording(FOUR_CHANNELS, groups={"ANALOG": analog}))
 
 
 def test_whatever_c3d_raises_is_the_project_s_own_error(monkeypatch: pytest.MonkeyPatch) -> None:

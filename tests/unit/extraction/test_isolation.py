@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker.errors import NotC3DError, ReaderLostError, TooCostlyC3DError
+from worker.errors import ReaderLostError
+from worker.extraction.errors import NotC3DError, TooCostlyC3DError
 from worker.extraction.isolation import Extracted, Isolation
 from worker.extraction.metadata import read_metadata
 from worker.local.recordings import ghostly_recording

@@ -7,26 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from worker.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
+from tests.conformance.building import trial, words
+from worker.extraction.errors import ContradictoryC3DError, TruncatedC3DError, UnfinishedC3DError
 from worker.extraction.metadata import TechnicalMetadata, read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import Raw, ghostly_recording, recording
 
 LONG = np.zeros((70_000, 1))
-FRAME = 4  # bytes of a frame of one channel
 
 
 def read(file: bytes) -> TechnicalMetadata:
     return read_metadata(file[:PREFIX_BYTES], len(file))
-
-
-def words(number: int) -> list[int]:
-    """A number of 32 bits as the two words of a TRIAL field."""
-    return [number % 65536, number // 65536]
-
-
-def trial(first: int, last: int) -> dict[str, list[int]]:
-    return {"ACTUAL_START_FIELD": words(first), "ACTUAL_END_FIELD": words(last)}
 
 
 def test_long_frames_count_beyond_65535() -> None:
@@ -153,17 +144,9 @@ def test_more_samples_than_the_column_holds_are_refused() -> None:
         read_metadata(start.ljust(PREFIX_BYTES, b"\0"), len(start) + 2**33)
 
 
-def test_frames_that_hold_nothing_are_believed_where_all_places_agree() -> None:
-    assert read(recording(frames=30)).frame_count == 30
-
-
 def test_nothing_can_confirm_frames_that_hold_nothing() -> None:
     with pytest.raises(ContradictoryC3DError):
         read(recording(frames=30, groups={"POINT": {"FRAMES": 31}}))
-
-
-def test_a_file_of_no_frames_and_no_data_may_disagree_about_where_they_start() -> None:
-    assert read(recording(groups={"POINT": {"DATA_START": 2}})).frame_count is None
 
 
 @pytest.mark.parametrize("analog", [np.zeros((1000, 4)), np.zeros((1, 4))])
@@ -221,11 +204,6 @@ def test_a_count_that_wrapped_at_65536_is_refused() -> None:
     file = recording(LONG, groups={"POINT": {"FRAMES": 4464}}, header={"last": 4464})
     with pytest.raises(ContradictoryC3DError, match=r"4,464 frames.*hold 65,536 more"):
         read(file)
-
-
-def test_a_count_of_32_bits_cannot_have_wrapped() -> None:
-    file = recording(np.zeros((10, 1)), groups={"POINT": {"LONG_FRAMES": 10.0}})
-    assert read(file + bytes(66_000 * FRAME)).frame_count == 10
 
 
 def test_saturated_counts_are_refused_where_the_length_says_more() -> None:

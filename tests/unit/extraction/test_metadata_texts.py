@@ -30,12 +30,36 @@ def test_names_are_trimmed_at_both_ends() -> None:
     assert named(b"  CH1 Raw  ", b"CH2") == ("CH1 Raw", "CH2")
 
 
-def test_names_are_utf8_or_else_latin1() -> None:
-    assert named("µV→".encode(), "Glúteo".encode("latin-1")) == ("µV→", "Glúteo")
+def test_names_are_utf8_or_else_windows_1252() -> None:
+    names = (
+        "µV→",
+        "Glúteo",
+        "R \N{EN DASH} Fuß",
+        "L\N{RIGHT SINGLE QUOTATION MARK}extenseur",
+        "10 €",
+    )
+    assert named(names[0].encode(), *(name.encode("cp1252") for name in names[1:])) == names
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("Glútéo".encode()[:6], "Glút"),
+        ("Glutäus".encode()[:5], "Glut"),
+        ("EMG→".encode()[:4], "EMG"),
+        ("µV→".encode()[:-1], "µV"),
+        ("µV→".encode()[:-1] + b"\0", "µV"),
+        ("MuscleΩ😀".encode()[:-1], "MuscleΩ"),
+        ("José".encode("latin-1"), "José"),
+        (b"a\x81b\x9d", "ab"),
+    ],
+)
+def test_a_character_that_its_field_cuts_is_lost_alone(raw: bytes, name: str) -> None:
+    assert named(raw) == (name,)
 
 
 def test_nul_and_control_characters_leave_the_name() -> None:
-    assert named(b"A\0\0\0", b"B\x07\x1b[m", b"\0\0", b"C\x9b") == ("A", "B[m", "", "C")
+    assert named(b"A\0\0\0", b"B\x07\x1b[m", b"\0\0", b"C\x9b") == ("A", "B[m", "", "C\u203a")
 
 
 def test_equal_and_blank_names_stay_in_their_place() -> None:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from worker.errors import (
+from worker.extraction.errors import (
     C3DError,
     ContradictoryC3DError,
     TruncatedC3DError,

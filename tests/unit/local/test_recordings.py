@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from worker.errors import ContradictoryC3DError
+from worker.extraction.errors import ContradictoryC3DError
 from worker.extraction.metadata import read_metadata
 from worker.extraction.section import PREFIX_BYTES
 from worker.local.recordings import DEC, INTEL, MIPS, ghostly_recording, reals, recording

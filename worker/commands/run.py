@@ -1,0 +1,34 @@
+"""`c3d-worker run`: the worker itself. Why it ends, its log says as it says everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import structlog
+import typer
+
+from worker.commands.entry import load
+from worker.commands.exits import WRONG_CALL
+from worker.errors import WorkerError
+from worker.observing.logs import configure_logs
+from worker.observing.sd_notify import tell
+from worker.service.run import run as serve
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker() -> None:
+    """Serve sessions until stopped: hear, claim, download, read, complete."""
+    form = os.environ.get("LOG_FORMAT", "")  # as a service has it, before anything is read
+    try:
+        settings = load(None)
+        form = settings.log_format
+        asyncio.run(serve(settings))
+    except WorkerError as error:
+        tell(f"{error.code}: {error}")
+        if form != "json":
+            raise
+        configure_logs("ERROR", "json")
+        log.error("worker_failed", code=error.code, reason=str(error))  # noqa: TRY400 - no traceback
+        raise typer.Exit(WRONG_CALL) from None

@@ -1,0 +1,141 @@
+"""Shares of a signal's power: mains hum within EMG's band, and motion below it.
+
+Power spectra of stretches that are spread evenly over the recording are averaged (P. D. Welch,
+1967), so neither time nor memory grows with a recording's length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from worker.extraction.dropouts import repeats
+from worker.extraction.samples import Values
+
+EMG_BAND = (20.0, 450.0)  # Hz; SENIAM's and the CEDE matrix's band of surface EMG
+MAINS = (50.0, 60.0)  # Hz
+LINE = 1.0  # Hz on either side of the mains and of each harmonic
+BESIDE_LINE = 4.0  # Hz: what is as strong from LINE to here as on the line is no hum
+MIN_RATE = 900.0  # Hz: twice the end of the band
+TARGET_RATE = 2000.0  # Hz: successive samples are averaged down to this rate, or up to twice it
+MAX_STRETCHES = 40  # of a recording, of one to two seconds each
+MAX_HELD = 16  # samples in a row that repeat the one before, in a stretch
+MAX_VALUES = 2_000_000  # of one stretch of all channels, 16 MB; with more there are no shares
+
+
+class Spectrum:
+    """Adds up the power of every channel, block by block."""
+
+    def __init__(self, judged: np.ndarray, samples: int, rate: float | None) -> None:
+        """Expect `samples` samples in each channel, `rate` a second.
+
+        `judged` says of which channels the shares are wanted, of shape (channels,).
+        """
+        self._judged = np.flatnonzero(judged)
+        self._all = len(judged)
+        channels, rate = len(self._judged), rate or 0.0
+        self._step = max(int(rate / TARGET_RATE), 1)
+        rate /= self._step
+        self._length = 2 ** math.ceil(math.log2(max(rate, 2.0)))  # at least a second, for the FFT
+        possible = samples // (self._length * self._step)
+        fits = 0 < channels * self._length <= MAX_VALUES
+        self._every = -(-possible // MAX_STRETCHES) if fits and rate >= MIN_RATE else 0
+        self._count = 0  # of stretches that passed by
+        self._parts: list[Values] = []  # of a stretch that blocks are too short for
+        self._tainted = np.zeros((channels, 1), bool)
+        self._window: Values = np.hanning(self._length + 1)[:-1]
+        self._bands = np.zeros((1, 5))
+        if self._every:
+            self._bands = _bands(np.arange(self._length // 2 + 1) * rate / self._length)
+        self._power: Values = np.zeros((channels, self._bands.shape[1]))
+        self._means: Values = np.zeros((channels, 3))  # sums of 1, and of the means, and squared
+
+    def add(self, block: Values, same: np.ndarray) -> None:
+        """Add the next samples, of shape (channels, n).
+
+        `same` says which of them repeat the one before. Stretches with a longer run of these are
+        left out: the edges of a dropout have power at every frequency.
+        """
+        if not self._every:
+            return
+        if len(self._judged) < len(block):
+            block, same = block[self._judged], same[self._judged]
+        if self._step > 1:
+            fitting = block.shape[1] // self._step * self._step
+            block = block[:, :fitting].reshape(len(block), -1, self._step).mean(axis=2)
+        tainted = repeats(same, MAX_HELD)
+        if block.shape[1] < self._length:
+            self._piece_together(block, np.atleast_2d(tainted.any(axis=1)).T)
+            return
+        number = block.shape[1] // self._length
+        chosen = np.flatnonzero((self._count + np.arange(number)) % self._every == 0)
+        self._count += number
+        if not len(chosen):
+            return
+        stretches = block[:, : number * self._length].reshape(len(block), number, -1)[:, chosen]
+        edges = np.arange(number) * (self._length * self._step)
+        self._take(stretches, np.logical_or.reduceat(tainted, edges, axis=1)[:, chosen])
+
+    def _piece_together(self, block: Values, tainted: np.ndarray) -> None:
+        """Gather a stretch from blocks that are shorter; what exceeds it is dropped."""
+        self._parts.append(block.copy() if self._count % self._every == 0 else block[:1])
+        self._tainted |= tainted
+        if sum(part.shape[1] for part in self._parts) < self._length:
+            return
+        if self._count % self._every == 0:
+            stretch = np.concatenate(self._parts, axis=1)[:, None, : self._length]
+            self._take(stretch, self._tainted)
+        self._count += 1
+        self._parts.clear()
+        self._tainted = np.zeros_like(self._tainted)
+
+    def _take(self, stretches: Values, tainted: np.ndarray) -> None:
+        """Add stretches of shape (channels, number, samples), those that are not tainted."""
+        mean = stretches.mean(axis=2)
+        spectrum = np.fft.rfft((stretches - mean[:, :, None]) * self._window, axis=2)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        bands = power @ self._bands
+        left_out = tainted | ~np.isfinite(bands).all(axis=2) | ~np.isfinite(mean)
+        bands[left_out] = 0.0
+        mean[left_out] = 0.0
+        self._power += bands.sum(axis=1)
+        self._means[:, 0] += np.count_nonzero(~left_out, axis=1)
+        self._means[:, 1] += mean.sum(axis=1)
+        self._means[:, 2] += np.square(mean).sum(axis=1)
+
+    def shares(self) -> Values:
+        """Return the shares of mains and of motion, of shape (channels, 2); NaN where unknown.
+
+        Mains is the share of the power in the EMG band on the lines of 50 Hz and its harmonics, or
+        of 60 Hz and its, whichever is larger, without what lies as strong beside them. Motion is
+        the share of all power, without the mean, that lies below the band.
+        """
+        every: Values = np.full((self._all, 2), np.nan)
+        if not self._every:
+            return every
+        below, above, within, *lines = self._power.T
+        with np.errstate(all="ignore"):
+            number, total, squares = self._means.T
+            # The means of the stretches hold what is too slow for a stretch to show.
+            variance = np.maximum(squares / number - np.square(total / number), 0.0)
+            # Two: the negative frequencies. As in the stretches, the window weighs the power.
+            slow = variance * number * self._length * np.square(self._window).sum() / 2
+            motion = (below + slow) / (below + slow + above)
+            shares = np.stack([np.maximum(*lines) / within, motion], axis=1)
+        shares[~np.isfinite(shares).all(axis=1)] = np.nan
+        every[self._judged] = np.clip(shares, 0.0, 1.0)
+        return every
+
+
+def _bands(frequencies: Values) -> Values:
+    """Return weights of shape (frequencies, 5): below, above, within the band, and two mains."""
+    above = frequencies >= EMG_BAND[0]
+    within = above & (frequencies <= EMG_BAND[1])
+    lines = []
+    for mains in MAINS:
+        harmonic = np.maximum(np.round(frequencies / mains), 1) * mains
+        distance = np.where(within, np.abs(frequencies - harmonic), np.inf)
+        on, beside = distance <= LINE, (distance > LINE) & (distance <= BESIDE_LINE)
+        lines.append(on - beside * (on.sum() / max(beside.sum(), 1)))
+    return np.stack([~above, above, within, *lines], axis=1).astype(np.float64)
