@@ -17,7 +17,7 @@ from worker.commands.plot import plot_sessions
 from worker.commands.show import show_session
 from worker.errors import SessionUnknownError
 
-PATH = "P005/Ghostly, (one) \"two\" 'three' 50%.c3d"
+PATH = "P005/Ghostly, (one) 'two' & $3.c3d"
 
 
 async def completed(harness: Harness, content: bytes = RECORDING, path: str = PATH) -> UUID:

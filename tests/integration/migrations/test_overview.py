@@ -77,6 +77,7 @@ async def test_the_columns_stand_in_the_order_a_person_reads_them(database: Conn
         "read_at",
         "file_path",
         "session_id",
+        "signal",
         "preview",
     ]
 
