@@ -34,6 +34,7 @@ from benchmarks import (
     million,
     open_snapshot,
     several_workers,
+    startup,
     upload_latency,
 )
 from benchmarks.harness import PROJECT
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "intake": intake.measure,
     "stack": local_stack.measure,
     "extraction": extraction.measure,
+    "startup": startup.measure,
 }
 
 

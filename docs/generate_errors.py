@@ -223,6 +223,10 @@ FROM_SQL = {
         ),
         "Use that one. You can delete this session.",
     ),
+    "other_patient": (
+        "The bytes of an upload are another patient's session, or nobody's. It is a `duplicate`.",
+        "Delete the object, or correct the session's `patient_id` and retake the upload.",
+    ),
     "other_status": (
         "Another program set a status that this project does not know. `pending`, not an error.",
         "None is needed: a worker reads the session.",

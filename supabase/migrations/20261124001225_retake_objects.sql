@@ -57,9 +57,13 @@ begin
 
   with ended as materialized (
     select i.object_id, i.version
-    from public.storage_intake as i
-    where i.object_id = any (objects)
-      and i.bucket_id = retake_objects.bucket
+    from unnest(objects) as named (object_id)
+    cross join lateral (  -- one by one, by the index
+      select known.* from public.storage_intake as known
+      where known.object_id = named.object_id
+      offset 0
+    ) as i
+    where i.bucket_id = retake_objects.bucket
       and case retake_objects.which
         when 'named' then i.outcome in ('waiting', 'session', 'duplicate', 'skipped', 'refused')
         when 'refused' then

@@ -39,7 +39,7 @@ TESTS = "\n".join(
 )
 # What a migration writes before the colon of processing_error.
 WRITTEN_BY_SQL = re.compile(
-    r"(?:processing_error :?= (?:format|concat|nullif)?\(?|then format\()\s*'([a-z_]+): "
+    r"(?:processing_error :?= (?:format|concat|nullif)?\(?|(?:then|select) format\()\s*'([a-z_]+): "
 )
 
 

@@ -14,6 +14,7 @@ import httpx
 from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.refusals import refusal_of
+from worker.backend.unreachable import reason
 from worker.errors import UnavailableError, WorkerError
 
 FUNCTION = "/rpc/"  # prefix of the paths of functions
@@ -55,7 +56,7 @@ class Installation:
             response = await http.get(url, headers=self._connection.headers)
             body = response.json()
         except httpx.HTTPError as error:
-            raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
+            raise UnavailableError(f"Supabase does not answer ({reason(error)}).") from error
         except ValueError:
             body = None
         if isinstance(body, dict) and body.get("code") == NOT_DESCRIBED:

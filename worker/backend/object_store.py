@@ -17,6 +17,7 @@ from storage3.exceptions import StorageApiError
 
 from worker.backend.connection import Connection
 from worker.backend.storage_errors import COMMON, READING, Answer, answer_behind
+from worker.backend.unreachable import reason
 from worker.errors import (
     DiskFullError,
     FileBeyondIntegerError,
@@ -229,7 +230,7 @@ def _whole_size(response: httpx.Response) -> int:
 
 
 def _no_answer(error: httpx.HTTPError) -> UnavailableError:
-    return UnavailableError(f"Storage does not answer ({type(error).__name__}).")
+    return UnavailableError(f"Storage does not answer ({reason(error)}).")
 
 
 def _write(file: Writable, chunk: bytes) -> None:

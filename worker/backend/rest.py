@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import httpx
 from postgrest import APIError
 
+from worker.backend.unreachable import reason
 from worker.errors import (
     KeyRefusedError,
     MigrationMissingError,
@@ -86,7 +87,7 @@ async def _data(query: Query) -> Any:
     except APIError as error:
         raise _sorted(error) from error
     except (httpx.HTTPError, ValueError) as error:  # ValueError: the body is not text or not JSON
-        raise UnavailableError(f"Supabase does not answer ({type(error).__name__}).") from error
+        raise UnavailableError(f"Supabase does not answer ({reason(error)}).") from error
 
 
 def _sorted(error: APIError) -> Exception:

@@ -14,6 +14,7 @@ from storage3.exceptions import StorageApiError
 
 from worker.backend.connection import Connection
 from worker.backend.storage_errors import UPLOADING, answer_behind
+from worker.backend.unreachable import reason
 from worker.errors import UnavailableError
 
 
@@ -68,7 +69,7 @@ class Uploads:
         try:
             yield
         except httpx.HTTPError as error:
-            raise UnavailableError(f"Storage does not answer ({type(error).__name__}).") from error
+            raise UnavailableError(f"Storage does not answer ({reason(error)}).") from error
         except StorageApiError as error:
             answer = answer_behind(error)
             raise answer.as_error(UPLOADING, bucket=self._bucket.id, path=path) from error

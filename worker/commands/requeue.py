@@ -34,7 +34,9 @@ async def requeue_named(
 
         outcomes = await asyncio.gather(*map(one, sessions))
     for session, outcome in zip(sessions, outcomes, strict=True):
-        console.out(f"{session}: {outcome}", highlight=False)
+        soon = f", read within {settings.poll_seconds:g} s by a worker that is free"
+        said = f"{outcome}{soon if outcome is Requeued.PENDING else ''}"
+        console.out(f"{session}: {said}", highlight=False)
     requeued = outcomes.count(Requeued.PENDING)
     if len(sessions) > 1:
         console.out(f"{requeued:,} of {len(sessions):,} sessions are pending.", highlight=False)

@@ -17,6 +17,8 @@ JUST_INSIDE = 1e-2
 INSIDE = 5e-2
 # With few distinct values these hold the next one and the one after it as well.
 NEXT_STEP, SECOND_STEP = 1.5, 2.5  # steps
+# Any smooth peak is flat at its top: about √a of its samples lie within a share a of its height.
+DENSER = 1.5  # times as many as that are at a limit
 MIN_SAMPLES = 6  # at the limits; an EMG channel of the labelled list has 8, all single peaks
 MIN_TOUCHES = 2  # at the same limit: every signal has one largest sample
 MIN_SHARE = 1e-4  # of the samples: 0.1 s in a quarter of an hour
@@ -34,7 +36,7 @@ class RailCounts:
         Args:
             low: the smallest samples.
             high: the largest samples.
-            levels: number of distinct values of each channel, a large one where there are many.
+            levels: number of distinct values of each channel, or a lower bound.
             limits: what the converter can reach, of shape (2, channels, 1); None: not stated.
         """
         span = np.where(low <= high, high - low, np.inf)
@@ -53,6 +55,8 @@ class RailCounts:
         self._low = np.where(rests[0] | ~np.isfinite(span), -np.inf, low)
         self._high = np.where(rests[1] | ~np.isfinite(span), np.inf, high)
         self._stated = stated
+        with np.errstate(all="ignore"):  # what share of a smooth peak its highest step holds
+            self._smooth = np.sqrt(np.maximum(AT * span, steps) / inside)
         self._counts = np.zeros(self._widths.shape, np.int64)
         self._limiting = stated  # known in the end
 
@@ -78,11 +82,9 @@ class RailCounts:
 
         Both are of shape (channels,), as is `numbers`, how many samples there are.
         """
-        at, within_just, within_inside = self._counts.swapaxes(0, 1)
-        just, inside = within_just - at, within_inside - within_just
-        limited = (
-            (at >= MIN_TOUCHES) & (at > just) & (2 * at >= inside) & (at <= MAX_SHARE * numbers)
-        )
+        at, just, inside = self._counts.swapaxes(0, 1)
+        limited = (at >= MIN_TOUCHES) & (at <= MAX_SHARE * numbers)
+        limited &= (2 * at > just) & (at >= DENSER * self._smooth * inside)
         self._limiting = limited | self._stated
         at_limits = np.where(self._limiting, at, 0).sum(axis=0)
         return at_limits, at_limits >= np.maximum(MIN_SAMPLES, MIN_SHARE * numbers)

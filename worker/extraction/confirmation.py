@@ -48,7 +48,7 @@ def resolve_layout(metadata: Metadata, size: int) -> Layout:
         layout = _without_bytes(first, metadata, size)
     else:
         layout = first
-        _check_length(layout, size)
+        _check_length(layout, size, alone=declared.alone or _loses_channels(metadata))
     if not layout.analog_words and metadata.integer("ANALOG:USED"):
         raise ChannelsUnclearC3DError(
             "The file declares analog channels, but no samples of them that its length confirms."
@@ -129,8 +129,8 @@ def _without_bytes(layout: Layout, metadata: Metadata, size: int) -> Layout:
     )
 
 
-def _check_length(layout: Layout, size: int) -> None:
-    """See to it that a layout on which all places agree fits into the file."""
+def _check_length(layout: Layout, size: int, *, alone: bool) -> None:
+    """See to it that a layout on which all places agree, or the only one, fits into the file."""
     if layout.spare < 0:
         raise _truncated(layout)
     # A count below 65,536 may have wrapped wherever it stands: it may be a copy of one of 16 bits.
@@ -139,6 +139,17 @@ def _check_length(layout: Layout, size: int) -> None:
             f"The file declares {layout.frames:,} frames, but its length of {size:,} bytes would"
             f" hold {layout.spare // layout.frame_bytes:,} more: its 16-bit count wrapped."
         )
+    if alone and not layout.is_confirmed:
+        raise ContradictoryC3DError(
+            f"Only the file's header declares its {layout.frames:,} frames or what they hold, and"
+            f" its length of {size:,} bytes would hold {layout.spare // layout.frame_bytes:,} more."
+        )
+
+
+def _loses_channels(metadata: Metadata) -> bool:
+    """Whether the ANALOG group says something of channels, but not their number."""
+    says = metadata.real("ANALOG:RATE") is not None or metadata.is_text("ANALOG:LABELS")
+    return says and metadata.integer("ANALOG:USED") is None
 
 
 def _truncated(layout: Layout) -> TruncatedC3DError:

@@ -14,19 +14,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from worker.extraction.runs import (
+    MIN_RUN,
+    NEXT_TO,
+    extremes_of,
+    leaps_to,
+    long_runs,
+    longest_of,
+    outside,
+    repeats,
+)
 from worker.extraction.samples import Values
 
-# Shorter runs are not looked at. GHOSTLY loses packets of 30 samples; raw EMG channels of 27
-# recordings repeat a value 5 times at most, coarse ones and quiet force plates up to 50 times.
-MIN_RUN = 8  # samples
 MIN_SECONDS = 0.01  # of a dropout: at high rates 8 samples are nothing that anyone would miss
 MAX_RUNS = 1000  # of a channel that are kept, the longest: they are held in memory
+NO_LIMITS = (-math.inf, math.inf)
 MAX_LENGTH = 4096  # samples: longer runs count as that long where lengths are compared
 FAR = 0.25  # of the span of everything else; GHOSTLY's lost packets are 1.7 outside
 GAP = 3.0  # a dropout is so many times as long as the longest run that it is not
 MIN_OTHERS = 10  # runs beside each dropout: a switch has few values, and long runs of each
-LEAP = 3.0  # times the largest step between the samples next to a run
-NEXT_TO = 16  # samples
 REST_SHARE = 0.5  # of the samples, zero while a rectified signal rests; GHOSTLY's: 0.62 to 0.99
 RESTS_BELOW = 10.0  # Hz, root mean square frequency: no EMG; forces and angles rest at zero
 
@@ -73,9 +79,10 @@ class _Channel:
 class HeldRuns:
     """Collects the long runs of every channel, block by block."""
 
-    def __init__(self, channels: int, rate: float | None) -> None:
-        """`rate` in Hz; None where the file states none."""
+    def __init__(self, channels: int, rate: float | None, derived: Sequence[int] = ()) -> None:
+        """`rate` in Hz, None if the file states none; zeros of `derived` channels are no runs."""
         self._rate = rate
+        self._derived = list(derived)
         self._channels: dict[int, _Channel] = {}
         self._last: Values = np.full((channels, 1), np.nan)
         self._open = np.zeros(channels, np.int64)  # samples of the run that the last block ends in
@@ -95,13 +102,18 @@ class HeldRuns:
             same |= absent[:, 1:] & absent[:, :-1]
             low = np.where(absent[:, 1:], np.inf, block).min(axis=1)
             high = np.where(absent[:, 1:], -np.inf, block).max(axis=1)
+        every = same
+        waits = ~((low < block[:, -1]) & (block[:, -1] < high))
+        if self._derived:
+            same = same.copy()
+            same[self._derived] &= block[self._derived] != 0
+            waits[self._derived] &= block[self._derived, -1] != 0
         edge = min(length, MIN_RUN)
         heads = np.logical_and.accumulate(same[:, :edge], axis=1).sum(axis=1)
         tails = np.logical_and.accumulate(same[:, length - edge :][:, ::-1], axis=1).sum(axis=1)
-        last = block[:, -1]
         # A run that has begun may become a long one, so its value waits until it ends.
         looked_at = repeats(same, MIN_RUN - 1).any(axis=1) | (self._open + heads >= MIN_RUN)
-        looked_at |= ~((low < last) & (last < high))
+        looked_at |= waits
         opened = np.where(tails == length, self._open + tails, tails + 1)
         for index in np.flatnonzero(looked_at).tolist():
             extremes = float(low[index]), float(high[index])
@@ -111,7 +123,7 @@ class HeldRuns:
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
         self._open, self._last = opened, block[:, -1:].copy()
         self._seen += length
-        return same
+        return every
 
     def _look(
         self, index: int, samples: Values, same: np.ndarray, extremes: tuple[float, float]
@@ -121,39 +133,40 @@ class HeldRuns:
         Return the length of the run that the block ends in, and the extremes outside long runs.
         """
         channel = self._channels.setdefault(index, _Channel())
-        before = int(self._open[index])
-        starts = np.flatnonzero(~same)
-        if not len(starts):  # the whole block goes on with what the last one ended in
-            return before + len(same), np.inf, -np.inf
-        head = int(starts[0])
+        before, length = int(self._open[index]), len(same)
+        head = int(np.argmin(same))  # samples that go on with the run before
+        if same[head]:
+            return before + length, np.inf, -np.inf
+        tail = 1 + int(np.argmin(same[::-1]))  # samples of the run that goes on, as far as known
+        channel.number += length - int(np.count_nonzero(same))
+        starts, ends = long_runs(same)
+        lengths, values = ends - starts, samples[starts]
+        # What is outside long runs, and outside those that are not closed, in pieces.
+        bounds = np.concatenate(([head], np.stack([starts, ends], axis=1).ravel(), [length - tail]))
         if before + head >= MIN_RUN:
             value = float(self._last[index, 0] if before else samples[0])
-            leaps = _leaps(value, samples[head : head + NEXT_TO])
+            leaps = leaps_to(value, samples[head : head + NEXT_TO])
             channel.keep(Run(before + head, self._seen - before, value, leaps))
-        lengths = np.diff(starts, append=len(same))
-        closed, tail = lengths[:-1], int(lengths[-1])
-        channel.number += len(closed)
-        sizes = np.flatnonzero(np.bincount(np.minimum(closed, MAX_LENGTH), minlength=1))
-        channel.lengths.update(sizes.tolist())
         low, high = extremes
-        values = samples[starts]  # of the runs, the last of which waits
-        short = lengths < MIN_RUN
-        short[-1] = False
-        waiting = np.append(values[~short], samples[:1])
-        if not np.all((low < waiting) & (waiting < high)):
-            natural = values[short & np.isfinite(values)]
-            natural = np.append(natural, self._last[index] if 0 < before + head < MIN_RUN else [])
-            low, high = natural.min(initial=np.inf), natural.max(initial=-np.inf)
-        long = (closed >= min(_outlasting(sizes.tolist()), MAX_LENGTH)) & (closed >= MIN_RUN)
-        long |= ~short[:-1] & ~((low <= values[:-1]) & (values[:-1] <= high))
-        for at in np.flatnonzero(long).tolist():
-            start, end, value = int(starts[at]), int(starts[at + 1]), float(values[at])
-            leaps = _leaps(value, samples[end : end + NEXT_TO]) and (
-                start == 0 or _leaps(value, samples[max(start - NEXT_TO, 0) : start][::-1])
-            )
-            channel.keep(Run(end - start, self._seen + start, value, leaps))
-        if np.any(values[~short] == 0):
-            channel.weigh(samples[np.repeat(short, lengths)] if head == 0 else samples[:0])
+        edges = np.concatenate((values, samples[:1], samples[-1:]))
+        if not np.all((low < edges) & (edges < high)):
+            low, high = extremes_of(samples, bounds.reshape(-1, 2))
+        if len(starts):
+            other = outside(bounds, length)
+            sizes = {longest_of(same & other), *np.minimum(lengths, MAX_LENGTH).tolist()}
+            channel.lengths |= sizes
+            candidate = lengths >= min(_outlasting(sorted(sizes)), MAX_LENGTH)
+            candidate |= ~((low <= values) & (values <= high))
+            for at in np.flatnonzero(candidate).tolist():
+                start, end, value = int(starts[at]), int(ends[at]), float(values[at])
+                leaps = (
+                    value != 0  # which is judged without
+                    and leaps_to(value, samples[end : end + NEXT_TO])
+                    and leaps_to(value, samples[max(start - NEXT_TO, 0) : start][::-1])
+                )
+                channel.keep(Run(end - start, self._seen + start, value, leaps))
+        if low < 0 < high and np.any(edges == 0):
+            channel.weigh(samples[outside(bounds, length)])
         return tail, float(low), float(high)
 
     def finish(self) -> None:
@@ -169,7 +182,7 @@ class HeldRuns:
                 self._high[index] = max(self._high[index], value)
 
     def dropouts(
-        self, index: int, *, rests: bool, coarse: bool, limits: Sequence[float] = ()
+        self, index: int, *, rests: bool, coarse: bool, limits: tuple[float, float] = NO_LIMITS
     ) -> list[Run]:
         """Return the dropouts of a channel in order of time.
 
@@ -184,15 +197,16 @@ class HeldRuns:
         reach = FAR * (high - low)
         long = max(MIN_RUN, math.ceil(MIN_SECONDS * (self._rate or 0.0)))
         outlasting = max(long, _outlasting(sorted(channel.lengths)))
+        at_rest = rests or self._rests_at_zero(channel, low, high)
         found = []
         for run in channel.runs:
             is_far = not low - reach <= run.value <= high + reach
             if run.length < (long if is_far else outlasting) or (
-                run.value in limits and not is_far
+                not is_far and not limits[0] < run.value < limits[1]
             ):
                 is_lost = False
             elif run.value == 0:
-                is_lost = not (rests or self._rests_at_zero(channel, low, high))
+                is_lost = not at_rest
             elif is_far:
                 is_lost = True
             else:  # at an extreme that the signal swings to, it is clipping
@@ -224,22 +238,6 @@ class HeldRuns:
         variance = channel.squares / channel.others - (channel.total / channel.others) ** 2
         frequency = self._rate / math.tau * math.sqrt(channel.differences / channel.others)
         return frequency < RESTS_BELOW * math.sqrt(max(variance, 0.0))
-
-
-def repeats(same: np.ndarray, number: int) -> np.ndarray:
-    """Return where `number` samples in a row repeat the one before; the last axis gets shorter."""
-    reach = 1
-    while reach < number:
-        step = min(reach, number - reach)
-        same = same[..., step:] & same[..., :-step]
-        reach += step
-    return same
-
-
-def _leaps(value: float, beside: Values) -> bool:
-    """Whether the way from a run's value to the samples beside it, the nearest first, is a leap."""
-    steps = np.abs(np.diff(beside))
-    return len(steps) > 0 and bool(abs(beside[0] - value) > LEAP * steps.max())
 
 
 def _outlasting(lengths: list[int]) -> float:

@@ -32,13 +32,14 @@ class DeclaredFrames:
 
     counts: tuple[Count, ...]  # each number once; saturated ones only above all exact ones
     doubtful: bool  # counts disagree, or one is impossible, or a saturated one is the largest
+    alone: bool  # only the header says one
 
 
 def declared_frames(metadata: Metadata) -> DeclaredFrames:
     """Collect the counts: POINT:LONG_FRAMES, POINT:FRAMES, the TRIAL fields, the header."""
     places = [_long_frames(metadata), _point_frames(metadata), _trial_frames(metadata)]
-    said = [count for count in places if count is not None]
-    said += _header_frames(metadata, said)
+    parameters = [count for count in places if count is not None]
+    said = parameters + _header_frames(metadata, parameters)
     possible = [count for count in said if 0 <= count.frames <= MAX_INTEGER]
     exact = [count for count in possible if not count.saturated]
     most = max((count.frames for count in exact), default=-1)
@@ -47,6 +48,7 @@ def declared_frames(metadata: Metadata) -> DeclaredFrames:
     return DeclaredFrames(
         counts=tuple(reversed(counts.values())),
         doubtful=len(counts) != 1 or bool(short) or len(possible) < len(said),
+        alone=not parameters,
     )
 
 

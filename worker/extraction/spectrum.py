@@ -7,10 +7,11 @@ Power spectra of stretches that are spread evenly over the recording are average
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from worker.extraction.dropouts import repeats
+from worker.extraction.runs import repeats
 from worker.extraction.samples import Values
 
 EMG_BAND = (20.0, 450.0)  # Hz; SENIAM's and the CEDE matrix's band of surface EMG
@@ -19,7 +20,7 @@ LINE = 1.0  # Hz on either side of the mains and of each harmonic
 BESIDE_LINE = 4.0  # Hz: what is as strong from LINE to here as on the line is no hum
 MIN_RATE = 900.0  # Hz: twice the end of the band
 TARGET_RATE = 2000.0  # Hz: successive samples are averaged down to this rate, or up to twice it
-MAX_STRETCHES = 40  # of a recording, of one to two seconds each
+MAX_STRETCHES = 16  # of a recording, of one to two seconds each
 MAX_HELD = 16  # samples in a row that repeat the one before, in a stretch
 MAX_VALUES = 2_000_000  # of one stretch of all channels, 16 MB; with more there are no shares
 
@@ -43,11 +44,8 @@ class Spectrum:
         self._every = -(-possible // MAX_STRETCHES) if fits and rate >= MIN_RATE else 0
         self._count = 0  # of stretches that passed by
         self._parts: list[Values] = []  # of a stretch that blocks are too short for
-        self._tainted = np.zeros((channels, 1), bool)
-        self._window: Values = np.hanning(self._length + 1)[:-1]
-        self._bands = np.zeros((1, 5))
-        if self._every:
-            self._bands = _bands(np.arange(self._length // 2 + 1) * rate / self._length)
+        self._tainted = np.zeros(channels, bool)
+        self._window, self._bands = _weights(self._length, rate) if self._every else _NONE
         self._power: Values = np.zeros((channels, self._bands.shape[1]))
         self._means: Values = np.zeros((channels, 3))  # sums of 1, and of the means, and squared
 
@@ -64,18 +62,18 @@ class Spectrum:
         if self._step > 1:
             fitting = block.shape[1] // self._step * self._step
             block = block[:, :fitting].reshape(len(block), -1, self._step).mean(axis=2)
-        tainted = repeats(same, MAX_HELD)
         if block.shape[1] < self._length:
-            self._piece_together(block, np.atleast_2d(tainted.any(axis=1)).T)
+            self._piece_together(block, _any(repeats(same, MAX_HELD)))
             return
         number = block.shape[1] // self._length
         chosen = np.flatnonzero((self._count + np.arange(number)) % self._every == 0)
         self._count += number
-        if not len(chosen):
-            return
-        stretches = block[:, : number * self._length].reshape(len(block), number, -1)[:, chosen]
-        edges = np.arange(number) * (self._length * self._step)
-        self._take(stretches, np.logical_or.reduceat(tainted, edges, axis=1)[:, chosen])
+        if len(chosen):
+            stretches, repeated = (
+                values[:, : number * length].reshape(len(values), number, length)[:, chosen]
+                for values, length in ((block, self._length), (same, self._length * self._step))
+            )
+            self._take(stretches, _any(repeats(repeated, MAX_HELD)))
 
     def _piece_together(self, block: Values, tainted: np.ndarray) -> None:
         """Gather a stretch from blocks that are shorter; what exceeds it is dropped."""
@@ -85,7 +83,7 @@ class Spectrum:
             return
         if self._count % self._every == 0:
             stretch = np.concatenate(self._parts, axis=1)[:, None, : self._length]
-            self._take(stretch, self._tainted)
+            self._take(stretch, self._tainted[:, None])
         self._count += 1
         self._parts.clear()
         self._tainted = np.zeros_like(self._tainted)
@@ -128,8 +126,20 @@ class Spectrum:
         return every
 
 
-def _bands(frequencies: Values) -> Values:
-    """Return weights of shape (frequencies, 5): below, above, within the band, and two mains."""
+def _any(flags: np.ndarray) -> np.ndarray:
+    return np.asarray(flags.any(axis=-1))
+
+
+_NONE: tuple[Values, Values] = np.zeros(0), np.zeros((0, 5))
+
+
+@lru_cache(maxsize=8)
+def _weights(length: int, rate: float) -> tuple[Values, Values]:
+    """Return the window of a stretch, and the weights of its frequencies.
+
+    These are of shape (frequencies, 5): below, above and within the band, and on both mains.
+    """
+    frequencies = np.arange(length // 2 + 1) * rate / length
     above = frequencies >= EMG_BAND[0]
     within = above & (frequencies <= EMG_BAND[1])
     lines = []
@@ -138,4 +148,5 @@ def _bands(frequencies: Values) -> Values:
         distance = np.where(within, np.abs(frequencies - harmonic), np.inf)
         on, beside = distance <= LINE, (distance > LINE) & (distance <= BESIDE_LINE)
         lines.append(on - beside * (on.sum() / max(beside.sum(), 1)))
-    return np.stack([~above, above, within, *lines], axis=1).astype(np.float64)
+    bands = np.stack([~above, above, within, *lines], axis=1).astype(np.float64)
+    return np.hanning(length + 1)[:-1], bands

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from worker.extraction.clipping import RailCounts
-from worker.extraction.dropouts import HeldRuns
+from worker.extraction.dropouts import NO_LIMITS, HeldRuns
 from worker.extraction.envelope import Envelope
 from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
@@ -27,7 +27,7 @@ from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
-from worker.extraction.samples import known_rails, read_scaling, sample_blocks
+from worker.extraction.samples import Values, known_rails, read_scaling, sample_blocks
 from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.spectrum import Spectrum
 from worker.extraction.verdicts import (
@@ -44,6 +44,7 @@ from worker.extraction.verdicts import (
 
 MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
 MAX_SESSION_BINS = 512  # of all channels together
+KEPT_VALUES = 1_000_000  # samples that are kept from one reading to the next, 8 MB
 FLAT_SPAN = 1e-6  # of the largest absolute value: a few steps of a float32
 
 
@@ -124,12 +125,17 @@ class _FirstPass:
         emg = np.array([each is Kind.EMG for each in self.kinds])
         spectrum = Spectrum(emg, samples, self.rate)
         self.course = RunningEnvelope(channels, samples)
-        held, levels = HeldRuns(channels, self.rate), Levels(channels)
+        derived = [index for index, each in enumerate(self.kinds) if each is Kind.DERIVED]
+        held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
+        self.blocks: list[Values] = []  # all of them, where they are few
+        few = channels * samples <= KEPT_VALUES
         for block in sample_blocks(stream, metadata, layout, self.scaling):
             same = held.add(block)
             levels.add(block, same)
             spectrum.add(block, same)
             self.course.add(block)
+            if few:
+                self.blocks.append(block.copy())
             self.running.add(block)
         held.finish()
         self.levels = levels.counts()
@@ -145,7 +151,7 @@ class _FirstPass:
                     index,
                     rests=each is Kind.RESTING,
                     coarse=is_coarse(self.levels[index]),
-                    limits=() if self.limits is None else self.limits[:, index, 0].tolist(),
+                    limits=NO_LIMITS if self.limits is None else tuple(self.limits[:, index, 0]),
                 )
             )
         }
@@ -161,12 +167,11 @@ class _SecondPass:
     def __init__(
         self, stream: BinaryIO, metadata: Metadata, layout: Layout, first: _FirstPass
     ) -> None:
-        scaling = first.scaling
         rails = RailCounts(first.minimum, first.maximum, first.levels, first.limits)
         lossy = list(first.dropouts)
         running = RunningStatistics(len(lossy), first.running.samples, first.bins)
         seen = 0
-        for block in sample_blocks(stream, metadata, layout, scaling):
+        for block in first.blocks or sample_blocks(stream, metadata, layout, first.scaling):
             length = block.shape[1]
             for index, runs in first.dropouts.items():
                 for run in runs:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from worker.extraction.levels import MAX_LEVELS
+
 # Of 14 raw channels of GHOSTLY three have 0.16 to 0.41 of it near the lines, all others at most
 # 0.06, most of which is no hum: an even spectrum has 0.04.
 MAINS_SHARE = 0.1  # of the power between 20 and 450 Hz
 MOTION_SHARE = 0.8  # of all power; of the same 14 channels three have 0.92 to 0.98
-MIN_STEPS, MAX_STEPS = 3, 12  # distinct values of a coarse channel; two are a switch
+MIN_STEPS, MAX_STEPS = 3, MAX_LEVELS  # distinct values of a coarse channel; two are a switch
 
 REST_SHARE, MEAN_SHARE = 0.05, 0.4  # of the extreme: a raw signal with an offset is even about 0.5
 
@@ -27,10 +29,9 @@ RESTING_NAME = re.compile(
     r"(?:^|[^a-z])[fmp]\d*[xyz]\d*$|force|moment|\bcop|switch|event|trigger|sync|fsw|footsw",
     re.IGNORECASE,
 )
+DERIVED_NAME = re.compile(r"activated|rectified|envelope|smooth", re.IGNORECASE)
 OTHER_NAME = re.compile(
-    r"activated|rectified|envelope|smooth"  # derived from other channels
-    r"|\bpin ?\d|^gonio?|angle|torque|accel|\bacc|gyro|\bmag|pressure",  # other sensors
-    re.IGNORECASE,
+    r"\bpin ?\d|^gonio?|angle|torque|accel|\bacc|gyro|\bmag|pressure", re.IGNORECASE
 )
 
 
@@ -39,7 +40,8 @@ class Kind(Enum):
 
     EMG = auto()
     RESTING = auto()  # a force plate or a switch: holds a value while nothing happens
-    OTHER = auto()  # no EMG, or derived from it
+    DERIVED = auto()  # computed from EMG, and zero while nothing happens
+    OTHER = auto()  # another sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ def kind(name: str, unit: str) -> Kind:
     """Tell from its name and its unit what a channel records; EMG where they say nothing."""
     if unit.strip().lower() in FORCE_UNITS or RESTING_NAME.search(name):
         return Kind.RESTING
+    if DERIVED_NAME.search(name):
+        return Kind.DERIVED
     return Kind.OTHER if OTHER_NAME.search(name) else Kind.EMG
 
 

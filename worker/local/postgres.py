@@ -120,9 +120,21 @@ async def _create(binaries: Path, home: Path) -> None:
     )
     said, _ = await process.communicate()
     if process.returncode:
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
-        raise StackError(f"initdb could not create {home}: {' '.join(last)}")
+        raise StackError(
+            f"initdb could not create {home}: {_reason(said.decode(errors='replace'))}"
+        )
     staging.rename(home)
+
+
+def _reason(said: str) -> str:
+    """Return what went wrong first; the last thing that initdb says is what it removes."""
+    lines = said.strip().splitlines() or ["it gave no reason"]
+    if any("No space left on device" in line for line in lines):
+        return (
+            "the disk is full. Free 100 MB there, or name another disk: TMPDIR for the demo, "
+            "--data for the local stack."
+        )
+    return next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
 
 
 async def _await_predecessor(home: Path) -> None:

@@ -16,6 +16,7 @@ from worker.local.stack import StackInfo
 from worker.settings import settings_names
 
 MAX_SECONDS = 60.0  # between two events that a caller waits for
+FAILED = "worker_failed"  # the event of a worker that cannot start, or cannot go on
 
 
 class WorkerProcess:
@@ -32,8 +33,8 @@ class WorkerProcess:
         """Yield the worker's events up to and including the first one named `until`.
 
         Raises:
-            StackError: before that the worker ended, logged nothing for MAX_SECONDS, or wrote a
-                line that is not JSON.
+            StackError: before that the worker failed or ended, logged nothing for MAX_SECONDS,
+                or wrote a line that is not JSON.
         """
         while True:
             event = await self._next(until)
@@ -82,6 +83,8 @@ class WorkerProcess:
             event: Mapping[str, Any] = json.loads(line)
         except ValueError:
             raise StackError(f"The worker said: {line.decode().strip()}") from None
+        if event["event"] == FAILED != awaited:
+            raise StackError(f"The worker said: {event['code']}: {event['reason']}")
         return event
 
 

@@ -51,8 +51,8 @@ async def test_named_sessions_are_requeued_and_each_is_answered(
     )
     assert code == 1
     assert printed.splitlines() == [
-        f"{one}: pending",
-        f"{other}: pending",
+        f"{one}: pending, read within 30 s by a worker that is free",
+        f"{other}: pending, read within 30 s by a worker that is free",
         f"{unknown}: missing",
         "2 of 3 sessions are pending.",
     ]

@@ -17,6 +17,13 @@ from tests.integration.harness import Harness
 from tests.integration.queue_calls import add, backdate, claim, complete, fail
 from worker.backend.queue_report import PAGE
 
+FINISHED = """
+insert into public.therapy_sessions
+  (file_path, file_hash, file_size_bytes, processing_status, processing_due_at, hash_measured_at)
+select 'P005/' || n || '.c3d', md5(random()::text) || md5(random()::text), 1000, 'completed', null,
+  now()
+from generate_series(1, $1::integer) as n
+"""
 COUNTS = """
 select
   jsonb_build_object(
@@ -223,3 +230,19 @@ async def test_failed_and_watch_do_not_go_together(harness: Harness, tmp_path: P
     code, _, complained = await command(harness.stack, tmp_path, "status", "--failed", "--watch")
     assert code == 2
     assert "do not go together" in complained
+
+
+async def test_what_is_finished_is_counted_up_to_a_bound_and_said_to_be_about_right_beyond(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.database.execute(FINISHED, 10_000)
+    _, printed, _ = await command(harness.stack, tmp_path, "status")
+    assert " 10,000 completed" in printed
+    assert "about" not in printed
+    await harness.database.execute(FINISHED, 10_000)
+    await harness.database.execute("analyze public.therapy_sessions")
+    _, printed, _ = await command(harness.stack, tmp_path, "status")
+    assert "about 20,000 completed" in printed
+    said = await status(harness, tmp_path)
+    assert said["estimated"] == ["completed"]
+    assert said["sessions"]["completed"] == 20_000

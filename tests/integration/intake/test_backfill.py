@@ -85,7 +85,7 @@ async def test_a_backfill_says_what_it_did(harness: Harness, tmp_path: Path) -> 
     await harness.upload(numbered(0), "P001/copy.c3d")
     code, printed, complained = await command(harness.stack, tmp_path, "backfill")
     assert code == 0
-    assert "4 objects taken in: 3 new session, 1 known already." in printed
+    assert "4 objects taken in: 3 new sessions, 1 known already." in printed
     assert complained == ""
 
 
@@ -135,7 +135,7 @@ async def test_an_upload_that_has_to_wait_is_told_and_not_waited_for(
     )
     code, printed, _ = await command(harness.stack, tmp_path, "backfill")
     assert code == 1
-    assert "2 objects taken in: 2 new session." in printed
+    assert "2 objects taken in: 2 new sessions." in printed
     assert "1 waits, and is taken in by itself: upload_overview says for what." in printed
 
 

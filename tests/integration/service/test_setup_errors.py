@@ -90,7 +90,13 @@ async def test_what_forbids_a_start_is_one_line_of_the_log_and_a_status(
 async def test_an_unreachable_url(migrated_stack: StackInfo, tmp_path: Path) -> None:
     said = await _run(migrated_stack, tmp_path, SUPABASE_URL="http://127.0.0.1:1")
     assert said.startswith("supabase_unavailable: ")
+    assert "nothing listens at 127.0.0.1:1)" in said
     assert "SUPABASE_URL" in said
+
+
+async def test_a_misspelt_project(migrated_stack: StackInfo, tmp_path: Path) -> None:
+    said = await _run(migrated_stack, tmp_path, SUPABASE_URL="https://misspelt.invalid")
+    assert "there is no host misspelt.invalid" in said
 
 
 async def test_an_address_without_encryption_is_a_warning_before_anything_is_sent(

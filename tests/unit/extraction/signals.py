@@ -18,16 +18,17 @@ def emg(seed: int = 1) -> NDArray[np.float64]:
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(len(TIME)))
     frequencies = np.fft.rfftfreq(len(TIME), 1 / RATE)
     spectrum[(frequencies < 20) | (frequencies > 450)] = 0
-    noise: NDArray[np.float64] = np.fft.irfft(spectrum, len(TIME))
-    noise *= 1 / noise.std()
-    return noise
+    noise = np.asarray(np.fft.irfft(spectrum, len(TIME)), np.float64)
+    power = float(np.square(noise).mean())
+    made: NDArray[np.float64] = noise / power**0.5
+    return made
 
 
 def tone(frequency: float, share: float) -> NDArray[np.float64]:
     """A tone that takes such a share of the power, beside a signal of power 1."""
     amplitude = (2 * share / (1 - share)) ** 0.5
-    wave: NDArray[np.float64] = amplitude * np.sin(2 * np.pi * frequency * TIME)
-    return wave
+    made: NDArray[np.float64] = amplitude * np.sin(2 * np.pi * frequency * TIME)
+    return made
 
 
 def file_of(

@@ -65,3 +65,18 @@ def test_integers_that_stop_at_the_limits_of_a_smaller_converter_are_clipped(
     assert clipped.clipped
     assert clipped.at_rails == pytest.approx(0.317, abs=0.02)  # beyond one standard deviation
     assert not whole.clipped
+
+
+def test_one_long_swing_into_the_limit_is_clipping(measure: Any) -> None:
+    signal = NOISE[:, 0].astype(np.float64) * 0.05
+    signal[3000:3200] -= 2.0 * np.sin(np.linspace(0, np.pi, 200))
+    (channel,) = measure(recording(np.maximum(signal, -1.25)[:, None]))
+    assert channel.clipped
+    assert [verdict.code for verdict in channel.verdicts] == ["clipped"]
+
+
+@pytest.mark.parametrize("steps", [60, 120, 400])
+def test_a_smooth_peak_that_a_converter_rounds_is_not_clipped(measure: Any, steps: int) -> None:
+    force = np.sin(np.linspace(0, np.pi, 2000)) ** 2 * steps
+    jitter = NOISE[:2000, 0] * 0.4
+    assert not measure(recording((force + jitter).round()[:, None] - 3.0))[0].clipped

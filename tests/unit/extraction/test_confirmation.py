@@ -156,6 +156,24 @@ def test_one_frame_too_many_is_a_way_of_counting() -> None:
     assert read(file).frame_count == 1000
 
 
+def test_bytes_beyond_a_count_that_nothing_else_says_are_no_trailer() -> None:
+    file = recording(FOUR_CHANNELS, groups={"POINT": {"FRAMES": None}})
+    for end in (b"", bytes(300)):
+        assert read(file + end).frame_count == 1000
+    with pytest.raises(ContradictoryC3DError, match=r"Only the file's header .* hold 50 more"):
+        read(file + bytes(50 * 16))
+
+
+def test_bytes_beyond_channels_that_only_the_header_counts_are_no_trailer() -> None:
+    file = recording(FOUR_CHANNELS, points=1, groups={"ANALOG": {"USED": None}})
+    for end in (b"", bytes(300)):
+        assert read(file + end).channel_count == 4
+    with pytest.raises(ContradictoryC3DError, match="Only the file's header"):
+        read(file + bytes(3000))
+    with pytest.raises(ContradictoryC3DError, match="Only the file's header"):
+        read(without_analog_words(file))
+
+
 # --- rotations behind the data, and counts that wrapped -----------------------------------------
 
 

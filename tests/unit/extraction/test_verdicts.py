@@ -110,7 +110,7 @@ def test_hum_says_nothing_of_a_rectified_signal(measure: Any) -> None:
         ("Force.Fx1", Kind.RESTING),
         ("LEVENT", Kind.RESTING),
         ("Pin 3", Kind.OTHER),
-        ("CH2 activated", Kind.OTHER),
+        ("CH2 activated", Kind.DERIVED),
     ],
 )
 def test_names_tell_what_is_recorded(name: str, expected: Kind) -> None:
