@@ -104,3 +104,25 @@ def test_a_recording_without_samples_has_none(tmp_path: Path) -> None:
     path = tmp_path / "recording.c3d"
     path.write_bytes(recording(None, frames=10, points=1))
     assert read_signals(path).envelope is None
+
+
+def test_it_marks_where_samples_were_lost_and_where_the_signal_was_cut_off(tmp_path: Path) -> None:
+    samples = np.random.default_rng(9).standard_normal((10_000, 3)).astype(np.float32)
+    samples[2000:2300, 0] = 0.0  # a hole
+    samples[5000:6000, 1] = np.clip(3 * samples[5000:6000, 1], -5.0, 5.0)
+    samples[:5000, 1], samples[6000:, 1] = samples[:5000, 1] / 2, samples[6000:, 1] / 2
+    path = tmp_path / "recording.c3d"
+    path.write_bytes(recording(samples, frame_rate=1000.0, labels=["lost", "cut", "good"]))
+    _, envelope = read_signals(path)
+    assert envelope is not None
+    (hole,) = (mark for mark in envelope.marks if mark.code == "dropout")
+    assert hole.channel == 0
+    assert (hole.start, hole.end) == pytest.approx((2.0, 2.3), abs=0.01)
+    cut = [mark for mark in envelope.marks if mark.code == "clipped"]
+    assert cut
+    assert {mark.channel for mark in cut} == {1}
+    assert min(mark.start for mark in cut) >= 4.99
+    assert max(mark.end for mark in cut) <= 6.01
+    assert envelope.notes[0].startswith("Samples were lost once")
+    assert envelope.notes[1].startswith("The signal was cut off")
+    assert envelope.notes[2] == ""
