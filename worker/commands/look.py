@@ -17,7 +17,7 @@ def show(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print a session, its technical row, its channels, and where its picture lies.
+    """Print a session, its technical row, channels and picture.
 
     The channels' statistics come from the cache, or are computed anew.
     """
