@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +69,6 @@ def _bad_electrodes() -> bytes:
 
 async def results() -> dict[str, str]:
     """Run every snippet, and return each result as text by the snippet's name."""
-    async with populated() as database:
-        return {
-            path.stem: table(await database.fetch(path.read_text(encoding="utf-8")))
-            for path in snippets()
-        }
-
-
-@asynccontextmanager
-async def populated() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """Yield a connection to a local stack of which a worker has read every upload."""
     packages = ensure_installed(print)
     with tempfile.TemporaryDirectory() as folder:
         async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
@@ -87,7 +76,10 @@ async def populated() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
             database = await asyncpg.connect(stack.database_url)
             try:
                 await _populate(stack, database, Path(folder))
-                yield database
+                return {
+                    path.stem: table(await database.fetch(path.read_text(encoding="utf-8")))
+                    for path in snippets()
+                }
             finally:
                 await database.close()
 

@@ -249,11 +249,14 @@ def test_the_configuration_names_the_local_stacks_ports() -> None:
     assert config["db"] == {"port": 54322, "major_version": 17}
 
 
-async def test_the_bucket_is_private_and_new_sessions_are_published(
+async def test_the_buckets_are_private_and_new_sessions_are_published(
     migrated_database: str,
 ) -> None:
-    (bucket,) = await rows(migrated_database, "select * from storage.buckets")
-    assert (bucket["id"], bucket["name"], bucket["public"]) == ("c3d-files", "c3d-files", False)
+    buckets = await rows(migrated_database, "select * from storage.buckets order by id")
+    assert [(each["id"], each["name"], each["public"]) for each in buckets] == [
+        ("c3d-files", "c3d-files", False),
+        ("c3d-previews", "c3d-previews", False),
+    ]
     published = await rows(migrated_database, "select tablename from pg_publication_tables")
     assert {row["tablename"] for row in published} == {"therapy_sessions", "worker_bells"}
 
