@@ -12,7 +12,7 @@ language sql
 immutable
 set search_path = ''
 as $$
-  select '20261124001700'
+  select '20261127000000'
 $$;
 
 revoke execute on function public.schema_version() from public, anon, authenticated;
