@@ -118,7 +118,7 @@ async def _buckets(connection: Connection, settings: Settings) -> Finding:
     if public:
         return bad(
             Check.BUCKET,
-            f"The bucket {public[0]} is public: anybody who knows a path can download what is there.",
+            f"The bucket {public[0]} is public: anybody who knows a path can download it.",
             "Switch off Public bucket in the dashboard: Storage, the bucket, Edit bucket.",
         )
     verb = "is" if len(names) == 1 else "are"
