@@ -8,6 +8,7 @@ begin;
 grant select on public.c3d_technical_data, public.session_overview to authenticated;
 grant select (session_id, reason) on public.set_aside to authenticated;
 grant select (session_id, object_name, made_at) on public.session_previews to authenticated;
+grant execute on function public.channel_faults(jsonb) to authenticated;
 
 drop policy if exists of_readable_sessions on public.c3d_technical_data;
 create policy of_readable_sessions on public.c3d_technical_data

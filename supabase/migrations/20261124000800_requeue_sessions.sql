@@ -127,6 +127,16 @@ begin
   last_session := to_requeue[cardinality(to_requeue)];
   requeued := 0;
   foreach one in array to_requeue loop
+    -- Its path holds another recording by now, which was read: what this one failed with would be
+    -- lost, and it would end as size_mismatch.
+    continue when requeue_sessions.which = 'failed' and exists (
+      select
+      from public.therapy_sessions as s
+      join public.therapy_sessions as later on later.file_path = s.file_path
+      where s.id = one
+        and later.processing_status = 'completed'
+        and later.created_at > s.created_at
+    );
     begin
       if not requeue_sessions.dry_run then
         perform public.requeue_session(one, requeue_sessions.reason, force => true);
@@ -148,4 +158,4 @@ revoke execute on function public.requeue_sessions(text, text, text, uuid, integ
 grant execute on function public.requeue_sessions(text, text, text, uuid, integer, boolean)
   to service_role;
 comment on function public.requeue_sessions(text, text, text, uuid, integer, boolean) is
-  'Has the failed sessions (of a code) or the migrated ones read again: batch_size of them after after_session, in the order of their ids. Says how many, and the last id: go on after it until there is none. With dry_run it only counts.';
+  'Has the failed sessions (of a code) or the migrated ones read again: batch_size of them after after_session, in the order of their ids. Says how many, and the last id: go on after it until there is none. With dry_run it only counts. A failed session that a later upload to its path superseded is left as it is.';

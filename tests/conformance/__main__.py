@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -77,6 +78,7 @@ def _right(shape: Shape) -> str:
         return "a refusal"
     counts = [(name, shape.row.get(name)) for name in ("frames", "channels", "samples")]
     said = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "no channels"
+    said = re.sub(r"\b1 (\w+)s\b", r"1 \1", said)
     return f"{said}, or a refusal" if shape.may_refuse else said
 
 

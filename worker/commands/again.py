@@ -98,7 +98,10 @@ def retake(
 def judge(
     *, limit: Annotated[int, typer.Option(min=1, help="How many sessions at most.")] = 100
 ) -> None:
-    """Judge the channels of sessions that another version has read: each is downloaded again."""
+    """Judge the channels of sessions that another version read.
+
+    Each is downloaded again.
+    """
     from rich.console import Console
 
     from worker.commands.entry import load

@@ -14,6 +14,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from worker.backend.patients import Whose
 from worker.backend.queued_uploads import IntakeResult, Outcome
@@ -30,6 +31,7 @@ WORDS = {
     Outcome.GONE: "deleted meanwhile",
     Outcome.LOST: "taken in by another worker",
 }
+NAME_WIDTH = 30  # characters of a file's name beside its bar: a longer one would wrap it
 OF_MANY = {Outcome.SESSION: "new sessions", Outcome.WAITING: "wait"}
 
 
@@ -41,7 +43,9 @@ def counting(console: Console) -> Progress:
 
 def sending(console: Console) -> Progress:
     """Return a progress bar that counts bytes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    name = Column(max_width=NAME_WIDTH, no_wrap=True, overflow="ellipsis")
+    described = TextColumn("{task.description}", markup=False, table_column=name)
+    columns = (described, BarColumn(bar_width=None), DownloadColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console)
 
 

@@ -28,6 +28,7 @@ from worker.extraction.samples import Values
 
 MIN_SECONDS = 0.01  # of a dropout: at high rates 8 samples are nothing that anyone would miss
 MAX_RUNS = 1000  # of a channel that are kept, the longest: they are held in memory
+MAX_HELD = 200  # runs after which a channel that has as few others is looked at no more
 NO_LIMITS = (-math.inf, math.inf)
 MAX_LENGTH = 4096  # samples: longer runs count as that long where lengths are compared
 FAR = 0.25  # of the span of everything else; GHOSTLY's lost packets are 1.7 outside
@@ -85,6 +86,7 @@ class HeldRuns:
         self._derived = list(derived)
         self._channels: dict[int, _Channel] = {}
         self._last: Values = np.full((channels, 1), np.nan)
+        self._given_up = np.zeros(channels, bool)  # what is held everywhere loses nothing
         self._open = np.zeros(channels, np.int64)  # samples of the run that the last block ends in
         self._seen = 0
         self._low: Values = np.full(channels, np.inf)  # of the samples outside long runs
@@ -113,7 +115,7 @@ class HeldRuns:
         tails = np.logical_and.accumulate(same[:, length - edge :][:, ::-1], axis=1).sum(axis=1)
         # A run that has begun may become a long one, so its value waits until it ends.
         looked_at = repeats(same, MIN_RUN - 1).any(axis=1) | (self._open + heads >= MIN_RUN)
-        looked_at |= waits
+        looked_at = (looked_at | waits) & ~self._given_up
         opened = np.where(tails == length, self._open + tails, tails + 1)
         for index in np.flatnonzero(looked_at).tolist():
             extremes = float(low[index]), float(high[index])
@@ -165,6 +167,9 @@ class HeldRuns:
                     and leaps_to(value, samples[max(start - NEXT_TO, 0) : start][::-1])
                 )
                 channel.keep(Run(end - start, self._seen + start, value, leaps))
+        self._given_up[index] = (
+            len(channel.runs) >= MAX_HELD and len(channel.runs) * MIN_OTHERS > channel.number
+        )
         if low < 0 < high and np.any(edges == 0):
             channel.weigh(samples[outside(bounds, length)])
         return tail, float(low), float(high)
@@ -192,7 +197,7 @@ class HeldRuns:
         """
         channel = self._channels.get(index)
         low, high = float(self._low[index]), float(self._high[index])
-        if channel is None or not low <= high:
+        if channel is None or self._given_up[index] or not low <= high:
             return []
         reach = FAR * (high - low)
         long = max(MIN_RUN, math.ceil(MIN_SECONDS * (self._rate or 0.0)))

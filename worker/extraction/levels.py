@@ -23,12 +23,13 @@ class Levels:
 
         `same` says which repeat the one before.
         """
-        glance = np.sort(block[:, :: max(block.shape[1] // GLANCE, 1)], axis=1)
+        every = max(block.shape[1] // GLANCE, 1)
+        glance = np.sort(block[:, ::every], axis=1)
         seen = np.count_nonzero(glance[:, 1:] > glance[:, :-1], axis=1) + 1
         np.maximum(self._counts, seen, out=self._counts)
         for index in list(self._few):
             if self._counts[index] <= MAX_LEVELS:
-                samples = block[index][~same[index]]
+                samples = glance[index] if every == 1 else block[index][~same[index]]
                 levels = np.union1d(self._few[index], samples[np.isfinite(samples)])
                 self._few[index], self._counts[index] = levels, len(levels)
             if self._counts[index] > MAX_LEVELS:

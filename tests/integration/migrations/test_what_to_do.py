@@ -132,3 +132,15 @@ async def test_a_completed_session_without_a_patient_says_so(database: Connectio
         "Its patient P012 is not entered yet, and is filled in by itself."
     )
     assert await told(database, await completed(database, patient_id="P005")) is None
+
+
+async def test_what_a_later_upload_superseded_is_not_requeued_with_the_others(
+    database: Connection,
+) -> None:
+    superseded = await failed(database, file_path="P005/a.c3d", created_at=NOW)
+    await completed(database, file_path="P005/a.c3d")
+    await failed(database, "worker_died: So.")
+    requeued = "select requeued from requeue_sessions('failed', 'why', dry_run => $1)"
+    for dry_run in (True, False):
+        assert await database.fetchval(requeued, dry_run) == 1
+    assert (await told(database, superseded) or "").endswith(UNREADABLE)

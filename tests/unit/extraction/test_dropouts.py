@@ -117,3 +117,9 @@ def test_of_endless_runs_the_longest_are_kept() -> None:
         runs.add(np.repeat(random.standard_normal(100), 60).reshape(1, -1))
     runs.finish()
     assert len(runs._channels[0].runs) <= MAX_RUNS
+
+
+def test_a_signal_that_is_held_everywhere_loses_nothing(measure: Any) -> None:
+    """As when a slow sensor is stored at a quick one's rate."""
+    held = np.repeat(emg()[:500], 40)
+    assert dropout(measure(file_of(held))[0]) is None
