@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
@@ -30,6 +30,8 @@ class Drawer:
         self._seconds = seconds
         self._megabytes = megabytes
         self._pool: ProcessPool | None = None
+        self._drawing: Future[bytes] | None = None
+        self._ended = False
 
     def draw(self, envelope: Envelope, title: str) -> bytes:
         """Draw a recording from its envelope, as a PNG.
@@ -52,17 +54,25 @@ class Drawer:
 
     def close(self) -> None:
         """End the child; the next picture starts another."""
-        if self._pool:
-            self._pool.stop()  # type: ignore[no-untyped-call] # pebble left this one untyped
-            self._pool.join()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool:
+            pool.stop()  # type: ignore[no-untyped-call] # pebble left this one untyped
+            pool.join()
+
+    def end(self) -> None:
+        """End the child whatever it draws, for good; any thread may call it."""
+        self._ended = True
+        if self._drawing:
+            self._drawing.cancel()
+        self.close()
 
     def _ask(self, draw: Callable[..., bytes], what: Envelope | Path, title: str) -> bytes:
         try:
             future: Future[bytes] = self._started().schedule(draw, args=[what, title])
-        except RuntimeError:  # a pool whose child died again and again
+        except RuntimeError:  # a pool whose child died again and again, or that was closed
             self.close()
             raise ReaderLostError("No process can be started to draw.") from None
+        self._drawing = future
         try:
             return future.result(timeout=self._seconds)
         except TimeoutError:
@@ -72,10 +82,14 @@ class Drawer:
             raise TooCostlyC3DError(
                 f"Its picture took more than {self._megabytes:,} MB of memory."
             ) from None
+        except CancelledError:
+            raise ReaderLostError("The process that draws was ended.") from None
         except ProcessExpired:
             raise TooCostlyC3DError("Its picture ended the process that drew it.") from None
 
     def _started(self) -> ProcessPool:
+        if self._ended:
+            raise ReaderLostError("The worker ends, and draws no more.")
         if self._pool is None:
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             self._pool = ProcessPool(

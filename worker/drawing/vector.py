@@ -27,7 +27,7 @@ class Vector:
     def rectangle(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
         """Fill a rectangle."""
         self._elements.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" class="{colour}"/>'
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" {_fill(colour)}/>'
         )
 
     def text(
@@ -35,7 +35,7 @@ class Vector:
     ) -> None:
         """Write one line of any text, its middle at the height `y`."""
         self._elements.append(
-            f'<text x="{x:g}" y="{y + 0.35 * size:g}" font-size="{size}" class="{colour}"'
+            f'<text x="{x:g}" y="{y + 0.35 * size:g}" font-size="{size}" {_fill(colour)}'
             f' text-anchor="{anchor}">{escape(text)}</text>'
         )
 
@@ -46,7 +46,7 @@ class Vector:
     def band(self, x: int, tops: Values, bottoms: Values) -> None:
         """Draw a signal: one column of a pixel for each pair, from `x` on; NaN is a gap."""
         outline = "".join(_stretches(x, tops, bottoms))
-        self._elements.append(f'<path d="{outline}" class="{Colour.SIGNAL}"/>')
+        self._elements.append(f'<path d="{outline}" {_fill(Colour.SIGNAL)}/>')
 
     def encoded(self) -> bytes:
         """Return the picture as a file holds it."""
@@ -58,6 +58,11 @@ class Vector:
             + "\n".join(self._elements)
             + "\n</svg>\n"
         ).encode()
+
+
+def _fill(colour: Colour) -> str:
+    """Return both attributes of a colour: some programs know no style sheet."""
+    return f'class="{colour}" fill="{LIGHT[colour]}"'
 
 
 def _style(colours: Mapping[Colour, str]) -> str:

@@ -88,8 +88,8 @@ class Pictures:
                 except TimeoutError:
                     await self._in_thread(self._drawer.close)
         finally:
-            self._thread.submit(self._drawer.close)
-            self._thread.shutdown(wait=False)
+            self._drawer.end()  # whatever it draws: that is made later
+            self._thread.shutdown()
 
     async def _make_waiting(self) -> None:
         while self._waiting:
