@@ -33,6 +33,7 @@ from benchmarks import (
     local_stack,
     million,
     open_snapshot,
+    pictures,
     several_workers,
     startup,
     upload_latency,
@@ -44,6 +45,7 @@ from benchmarks.sizes import FULL, QUICK
 
 BENCHMARKS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "backlog": backlog.measure,
+    "pictures": pictures.measure,
     "latency": latency.measure,
     "workers": several_workers.measure,
     "files": file_growth.measure,

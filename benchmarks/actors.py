@@ -87,7 +87,11 @@ def floor(stack: StackInfo) -> AbstractAsyncContextManager[Rival]:
 async def ready_worker(
     stack: StackInfo, folder: Path, **settings: str
 ) -> AsyncIterator[WorkerProcess]:
-    """Run our worker, beside others on this machine, until the block ends; it listens already."""
-    async with worker_process(stack, folder, **{"LOG_LEVEL": "INFO", **settings}) as worker:
+    """Run our worker, beside others on this machine, until the block ends; it listens already.
+
+    It draws no pictures unless it is told to: no rival does.
+    """
+    settings = {"LOG_LEVEL": "INFO", "PREVIEWS": "off", **settings}
+    async with worker_process(stack, folder, **settings) as worker:
         await worker.until("realtime_ready")
         yield worker

@@ -81,7 +81,11 @@ def _each(relay: Relay, sessions: int) -> Counter[str]:
 
 
 async def worked_off(
-    harness: Harness, recordings: Sequence[Recording], relay: Relay | None = None, workers: int = 1
+    harness: Harness,
+    recordings: Sequence[Recording],
+    relay: Relay | None = None,
+    workers: int = 1,
+    **settings: str,
 ) -> float:
     """Return sessions a second of workers that are given a backlog."""
     await harness.clear()
@@ -89,7 +93,7 @@ async def worked_off(
         done = asyncio.Event()
         started = [asyncio.Event() for _ in range(workers)]
         for each in started:
-            group.create_task(_serve(harness, relay, each, done))
+            group.create_task(_serve(harness, relay, each, done, **settings))
         await asyncio.gather(*(each.wait() for each in started))
         await asyncio.sleep(SETTLE)
         if relay:
@@ -108,9 +112,14 @@ async def told(harness: Harness, recordings: Sequence[Recording], program: Rival
 
 
 async def _serve(
-    harness: Harness, relay: Relay | None, started: asyncio.Event, done: asyncio.Event
+    harness: Harness,
+    relay: Relay | None,
+    started: asyncio.Event,
+    done: asyncio.Event,
+    **settings: str,
 ) -> None:
-    async with ready_worker(relay.stack if relay else harness.stack, harness.folder):
+    stack = relay.stack if relay else harness.stack
+    async with ready_worker(stack, harness.folder, **settings):
         started.set()
         await done.wait()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def _bad_electrodes() -> bytes:
 
 async def results() -> dict[str, str]:
     """Run every snippet, and return each result as text by the snippet's name."""
+    async with populated() as database:
+        return {
+            path.stem: table(await database.fetch(path.read_text(encoding="utf-8")))
+            for path in snippets()
+        }
+
+
+@asynccontextmanager
+async def populated() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Yield a connection to a local stack of which a worker has read every upload."""
     packages = ensure_installed(print)
     with tempfile.TemporaryDirectory() as folder:
         async with local_stack(Path(folder) / "stack", Ports(0, 0), lambda _: None) as stack:
@@ -76,10 +87,7 @@ async def results() -> dict[str, str]:
             database = await asyncpg.connect(stack.database_url)
             try:
                 await _populate(stack, database, Path(folder))
-                return {
-                    path.stem: table(await database.fetch(path.read_text(encoding="utf-8")))
-                    for path in snippets()
-                }
+                yield database
             finally:
                 await database.close()
 

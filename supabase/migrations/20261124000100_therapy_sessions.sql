@@ -128,6 +128,7 @@ as $$
   )
   from (values
     ('set_aside', 'times'), ('worker_bells', 'rung_at'), ('worker_settings', 'only_row'),
+    ('session_previews', 'made_at'),
     ('storage_intake', 'outcome'), ('session_overview', 'urgency'), ('upload_overview', 'urgency')
   ) as ours (name, mark)
   join pg_class as c on c.relname = ours.name and c.relnamespace = 'public'::regnamespace
@@ -144,21 +145,21 @@ as $$
     and not coalesce(p.proconfig, '{}') @> array['search_path=""']
     and p.proname in (
     'accept_foreign_session', 'announce_object', 'announce_objects', 'announce_upload',
-    'cache_statistics', 'cached_statistics', 'channel_faults', 'claim_objects', 'claim_sessions',
-    'code_of',
-    'complete_session', 'complete_sessions', 'count_cache_hit', 'count_pending_objects',
-    'create_session', 'differing_values', 'end_of_object', 'explain_refusal', 'extend_lease',
-    'extend_object_leases', 'fail_session', 'fail_worn_out', 'fault_of_completion', 'fill_patients',
-    'find_copy', 'find_patient', 'find_session', 'finish_object', 'first_due', 'forget_measurement',
-    'has_object', 'installation_report', 'invalidate_statistics', 'is_announcing', 'is_current',
-    'is_live', 'is_outage', 'is_path_hash', 'is_rule_of', 'is_trouble', 'is_upload',
-    'look_at_queues', 'lower_file_hash', 'note_uploads', 'object_path_in', 'patient_lookup',
-    'patient_type', 'queue_report', 'release_objects', 'release_sessions', 'relink_session',
-    'requeue_session', 'requeue_sessions', 'retake_objects', 'ring_probe', 'rows_estimated',
-    'schema_version', 'send_upload_webhook', 'set_aside_session', 'set_patient', 'share_settings',
-    'size_said', 'start_abandoned', 'start_sessions', 'start_waiting', 'still_due', 'take_object',
-    'take_objects', 'technical_columns', 'touch_therapy_session', 'try_session', 'webhook_report',
-    'whose_session', 'write_technical_row'
+    'cache_statistics', 'cached_statistics', 'channel_faults', 'claim_objects', 'claim_previews',
+    'claim_sessions', 'code_of', 'complete_session', 'complete_sessions', 'count_cache_hit',
+    'count_pending_objects', 'create_session', 'differing_values', 'end_of_object', 'end_preview',
+    'explain_refusal', 'extend_lease', 'extend_object_leases', 'fail_session', 'fail_worn_out',
+    'fault_of_completion', 'fill_patients', 'find_copy', 'find_patient', 'find_session',
+    'finish_object', 'first_due', 'forget_measurement', 'forget_previews', 'has_object',
+    'installation_report', 'invalidate_statistics', 'is_announcing', 'is_current', 'is_live',
+    'is_outage', 'is_path_hash', 'is_rule_of', 'is_trouble', 'is_upload', 'look_at_queues',
+    'lower_file_hash', 'note_uploads', 'object_path_in', 'patient_lookup', 'patient_type',
+    'queue_report', 'release_objects', 'release_sessions', 'relink_session', 'requeue_session',
+    'requeue_sessions', 'retake_objects', 'ring_probe', 'rows_estimated', 'schema_version',
+    'send_upload_webhook', 'set_aside_session', 'set_patient', 'share_settings', 'size_said',
+    'start_abandoned', 'start_sessions', 'start_waiting', 'still_due', 'take_object',
+    'take_objects', 'technical_columns', 'touch_therapy_session', 'try_session', 'want_preview',
+    'webhook_report', 'whose_session', 'write_technical_row'
     )
 $$;
 

@@ -283,6 +283,15 @@ begin
         update public.therapy_sessions as s
         set read_mode = mode
         where s.id = complete_sessions.session and s.read_mode is distinct from mode;
+        if given ->> 'preview_after_seconds' is not null then
+          begin
+            perform public.want_preview(
+              complete_sessions.session, (given ->> 'preview_after_seconds')::double precision
+            );
+          exception when others then
+            null;  -- no picture is worth a session
+          end;
+        end if;
       end if;
     exception
       when lock_not_available then
@@ -303,4 +312,4 @@ $$;
 revoke execute on function public.complete_sessions(jsonb) from public, anon, authenticated;
 grant execute on function public.complete_sessions(jsonb) to service_role;
 comment on function public.complete_sessions(jsonb) is
-  'Completes several sessions, each as complete_session does: an array of objects with its arguments. Without content_hash it is noted that the content was not compared. Outcome: completed, duplicate, lost, locked (by somebody else: nothing changed), or rejected (the values) or refused (by a rule of the row), and then refusal says why.';
+  'Completes several sessions, each as complete_session does: an array of objects with its arguments. Without content_hash it is noted that the content was not compared. With preview_after_seconds it is noted that the session shall have a picture. Outcome: completed, duplicate, lost, locked (by somebody else: nothing changed), or rejected (the values) or refused (by a rule of the row), and then refusal says why.';

@@ -4,6 +4,8 @@
 -- numbers, so that they have room; the words are made here, whenever somebody looks. The cache is a
 -- column of the application's as well: what is not as the worker writes it is passed over.
 
+set local lock_timeout = '5s';
+
 create or replace function public.channel_faults(channels jsonb)
 returns text
 language sql

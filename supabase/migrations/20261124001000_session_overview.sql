@@ -134,7 +134,8 @@ select
       when heard.partly then 'nothing found; hum and motion cannot be judged'
       else 'good'
     end
-  end as signal
+  end as signal,
+  p.preview
 from public.therapy_sessions as s
 cross join lateral (
   select
@@ -224,6 +225,13 @@ left join lateral (
   having bool_or(channel.said ? 'verdicts')
   offset 0
 ) as heard on true
+left join lateral (
+  select 'c3d-previews/' || made.object_name as preview
+  from public.session_previews as made
+  where made.session_id = s.id
+    and made.made_at is not null
+  offset 0
+) as p on true
 order by urgency nulls first, s.created_at desc nulls last;
 
 revoke all on public.session_overview from public, anon, authenticated;
@@ -255,3 +263,5 @@ comment on column public.session_overview.signal is
   'Whether the recording worked: good, or the worst faults of its channels, or what could not be judged. Empty before it is read.';
 comment on column public.session_overview.session_id is
   'The session''s id, for `c3d-worker show` and `c3d-worker requeue`.';
+comment on column public.session_overview.preview is
+  'Where its picture lies in Storage: the bucket, then the name. Empty while there is none.';

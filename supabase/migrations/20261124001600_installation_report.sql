@@ -69,7 +69,7 @@ as $$
     where c.relnamespace = 'public'::regnamespace
       and c.relname in (
         'therapy_sessions', 'c3d_technical_data', 'storage_intake', 'set_aside', 'worker_bells',
-        'worker_settings', 'session_overview', 'upload_overview'
+        'worker_settings', 'session_previews', 'session_overview', 'upload_overview'
       )
       and c.relkind in ('r', 'p', 'v')
   ),

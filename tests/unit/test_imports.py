@@ -26,10 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "local": {"intake.webhook_service", "backend", "settings", "errors"},
     "service": {
-        *("intake", "processing", "queueing"),
+        *("intake", "previews", "processing", "queueing"),
         *("observing", "backend", "extraction", "settings", "errors"),
     },
-    "reports": {"backend", "extraction", "settings", "errors"},
+    "reports": {"backend", "drawing", "extraction", "settings", "errors"},
+    "previews": {
+        *("drawing", "observing", "backend", "extraction", "settings", "errors", "backoff"),
+    },
     "intake": {"queueing", "observing", "backend", "settings", "errors", "backoff"},
     "processing": {
         *("queueing", "observing", "backend", "extraction", "settings", "errors", "backoff"),
@@ -39,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dry_run": {"errors"},
     "observing": {"backend"},
     "backend": {"settings", "errors", "backoff"},
+    "drawing": {"extraction", "errors"},
     "extraction": {"errors"},
     "settings": {"errors"},
     "backoff": set(),

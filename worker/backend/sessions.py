@@ -86,6 +86,7 @@ class Finished:
     content_hash: str | None  # the measured SHA-256; None: only the file's start was read
     game: Mapping[str, Any]  # adds the keys that are missing in `game_metadata`
     statistics: Mapping[str, Any] | None = None  # of the channels, at most 64 KB
+    preview_after_seconds: float | None = None  # then another may make its picture; None: nobody
 
     def argument(self) -> dict[str, Any]:
         """Return the element for this session of the argument of `complete_sessions`."""
@@ -95,5 +96,6 @@ class Finished:
             "content_hash": self.content_hash,
             "game": dict(self.game),
             "statistics": None if self.statistics is None else dict(self.statistics),
+            "preview_after_seconds": self.preview_after_seconds,
             "version": VERSION,
         }

@@ -6,6 +6,7 @@ from worker.backend.connection import Connection, connect
 from worker.backend.installation import Installation, Report
 from worker.backend.metadata_service import SESSIONS, MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.previews import PREVIEWS
 from worker.backend.queue_report import QueueReports
 from worker.backend.realtime_connection import ConnectionLostError
 from worker.backend.realtime_listener import prove
@@ -66,7 +67,7 @@ async def _project(connection: Connection, settings: Settings) -> list[Finding]:
         found.append(bad(Check.SCHEMA, f"installation_report: {_said(error)}", error.cure))
     else:
         found += schema(api, report)
-    found.append(await _bucket(connection, settings))
+    found.append(await _buckets(connection, settings))
     found += _reported(report, settings)
     has_schema = well(each for each in found if each.check is Check.SCHEMA)
     found += await _tried(connection, installation) if has_schema else unchecked(*NEEDING_SCHEMA)
@@ -107,19 +108,21 @@ async def _tried(connection: Connection, installation: Installation) -> list[Fin
         return [bad(Check.TRIAL, _said(error), error.cure), *unchecked(Check.UPLOADS)]
 
 
-async def _bucket(connection: Connection, settings: Settings) -> Finding:
-    name = settings.c3d_bucket
+async def _buckets(connection: Connection, settings: Settings) -> Finding:
+    """Judge the bucket of the recordings, and that of their pictures where there are some."""
+    names = [settings.c3d_bucket, *([PREVIEWS] if settings.draws else [])]
     try:
-        is_public = await ObjectStore(connection, name).check()
+        public = [name for name in names if await ObjectStore(connection, name).check()]
     except UnavailableError as error:
         return bad(Check.BUCKET, error.args[0], error.cure)
-    if is_public:
+    if public:
         return bad(
             Check.BUCKET,
-            f"The bucket {name} is public: anybody who knows a path can download that recording.",
+            f"The bucket {public[0]} is public: anybody who knows a path can download it.",
             "Switch off Public bucket in the dashboard: Storage, the bucket, Edit bucket.",
         )
-    return good(Check.BUCKET, f"{name} is there, and private.")
+    verb = "is" if len(names) == 1 else "are"
+    return good(Check.BUCKET, f"{' and '.join(names)} {verb} there, and private.")
 
 
 async def _realtime(connection: Connection, found: list[Finding], *, served: bool) -> list[Finding]:

@@ -119,6 +119,16 @@ MIGRATIONS = (
         functions=("is_rule_of", "explain_refusal", "create_session"),
     ),
     Migration("20261124000960_fill_patients.sql", functions=("fill_patients",)),
+    Migration(
+        "20261124000970_previews.sql",
+        relations=("session_previews",),
+        functions=(
+            "want_preview",
+            "claim_previews",
+            "end_preview",
+            "forget_previews",
+        ),
+    ),
     Migration("20261124000990_channel_faults.sql", functions=("channel_faults",)),
     Migration("20261124001000_session_overview.sql", relations=("session_overview",)),
     Migration(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from worker.commands.again import judge, requeue, retake
 from worker.commands.exits import REFUSED, done, ending, extra
+from worker.commands.look import plot, show
 from worker.commands.migrations import FOLDER, migration_files, project, tell_written
 
 
@@ -111,21 +111,7 @@ def backfill() -> None:
         raise typer.Exit(REFUSED)
 
 
-@app.command()
-def show(
-    session: Annotated[UUID, typer.Argument(metavar="ID", help="The session's id.")],
-) -> None:
-    """Print a session, its technical row and its channels.
-
-    The channels' statistics come from the cache, or are computed anew.
-    """
-    from rich.console import Console
-
-    from worker.commands.entry import load
-    from worker.commands.show import show_session
-
-    settings = load(None)
-    done(show_session(settings, session, Console()))
+app.command(epilog="Example: c3d-worker show session.c3d")(show)
 
 
 @app.command()
@@ -203,6 +189,9 @@ def inspect(
 
     if not inspect_files(files, Console(), as_json=as_json, statistics=statistics):
         raise typer.Exit(REFUSED)
+
+
+app.command(epilog="Example: c3d-worker plot recording.c3d --out picture.svg")(plot)
 
 
 @app.command(epilog="Example: c3d-worker migrations --dry-run")

@@ -17,6 +17,7 @@ from rich.console import Console
 from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL
+from worker.backend.previews import PREVIEWS
 from worker.commands.display import facts
 from worker.extraction.errors import C3DError
 from worker.intake.ingest import object_name
@@ -29,6 +30,7 @@ from worker.reports.inspection import Inspected, inspect_file
 from worker.settings import DEFAULT_BUCKET
 
 PATIENT = "P005"
+PICTURE = Path(tempfile.gettempdir()) / "c3d-demo.png"
 RECORDING = "Ghostly_Emg_demo.c3d"
 STEPS = {
     "upload_heard": "upload heard over Realtime: no webhook, no open port",
@@ -37,6 +39,7 @@ STEPS = {
     "session_claimed": "session claimed",
     "downloaded": "object streamed, its size and hash are the session's",
     "read": "channels and rates read",
+    "preview_made": "picture: c3d-previews/{session}.png",
     "session_done": "technical row written, session completed",
 }
 NOT_COMPLETED = "session {outcome}, no technical row: session_overview says why"
@@ -81,20 +84,23 @@ async def demo(file: Path | None, project: Path, console: Console) -> bool:
             async with worker_process(stack, Path(folder)) as worker:
                 await worker.until("realtime_ready")
                 setup.tell("worker runs as its own process and listens")
-                session = await _followed(recording, stack, worker, console)
-                return await _shown(session, inspect_file(recording), stack, worker, console)
+                inspected = inspect_file(recording)
+                session = await _followed(inspected, stack, worker, console)
+                return await _shown(session, inspected, stack, worker, console)
 
 
 def _generated(folder: Path) -> Path:
     path = folder / RECORDING
-    path.write_bytes(ghostly_recording())
+    path.write_bytes(ghostly_recording(lossy=True))
     return path
 
 
 async def _followed(
-    recording: Path, stack: StackInfo, worker: WorkerProcess, console: Console
+    inspected: Inspected, stack: StackInfo, worker: WorkerProcess, console: Console
 ) -> UUID:
     """Upload the recording, print what the worker logs, and return the session when it is done."""
+    recording, found = inspected.path, inspected.found
+    drawn = not isinstance(found, C3DError) and found.original_sample_count  # there is a picture
     content = await asyncio.to_thread(recording.read_bytes)
     object_path = f"{PATIENT}/{object_name(recording.stem)}.c3d"
     console.print(f"\n[bold]{recording.name}[/], {len(content):,} bytes", highlight=False)
@@ -104,16 +110,37 @@ async def _followed(
         await bucket.upload(object_path, content)
         narrator.tell(f"uploaded to Storage as {DEFAULT_BUCKET}/{object_path}")
     async for event in worker.follow(until="session_done"):
-        if step := step_of(event):
-            narrator.tell(step, datetime.fromisoformat(event["timestamp"]).timestamp())
-    return UUID(event["session"])
+        tell(event, narrator)
+    session = UUID(event["session"])
+    if event["outcome"] == "completed" and drawn:
+        async for event in worker.follow(until="preview_made"):
+            tell(event, narrator)
+            if event["event"] == "preview_failed":
+                break
+        else:
+            await _save_picture(session, stack, console)
+    return session
+
+
+async def _save_picture(session: UUID, stack: StackInfo, console: Console) -> None:
+    """Keep the picture where a person can look at it: the local stack ends with the demo."""
+    async with connected(stack) as connection:
+        picture = await connection.supabase.storage.from_(PREVIEWS).download(f"{session}.png")
+    PICTURE.write_bytes(picture)
+    console.print(f"            to look at: {PICTURE}", highlight=False, soft_wrap=True)
+
+
+def tell(event: Mapping[str, Any], narrator: Narrator) -> None:
+    """Print what an event means, when it happened."""
+    if step := step_of(event):
+        narrator.tell(step, datetime.fromisoformat(event["timestamp"]).timestamp())
 
 
 def step_of(event: Mapping[str, Any]) -> str | None:
     """Return what an event of the worker's log means, in words; None: nothing to a spectator."""
     if event["event"] == "session_done" and event["outcome"] != "completed":
         return NOT_COMPLETED.format_map(event)
-    return STEPS.get(event["event"])
+    return STEPS.get(event["event"], "").format_map(event) or None
 
 
 async def _shown(

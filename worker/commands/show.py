@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from rich.console import Console
 
@@ -16,13 +16,18 @@ from worker.reports.show import look_up
 from worker.settings import Settings
 
 
-async def show_session(settings: Settings, session: UUID, console: Console) -> None:
-    """Print the session, its technical row and its channels.
+async def show_session(
+    settings: Settings, said: str, console: Console, *, as_json: bool = False
+) -> None:
+    """Print a session, its technical row and its channels; `said` is as for `look_up`.
 
     Raises:
         SessionUnknownError, UnavailableError: as `look_up`.
     """
-    shown = await look_up(settings, session)
+    shown = await look_up(settings, said)
+    if as_json:
+        console.out(json.dumps(shown.as_json(), ensure_ascii=False), highlight=False)
+        return
     console.print(facts("\ntherapy_sessions", outline(shown.session)))
     if shown.technical:
         console.print(facts("\nc3d_technical_data", shown.technical))
@@ -32,6 +37,9 @@ async def show_session(settings: Settings, session: UUID, console: Console) -> N
         show_channels(kept(shown.statistics), console)
         if omitted := shown.statistics.get("omitted"):
             console.print(f"and {omitted:,} channels more than are kept", highlight=False)
+    console.print("\n[bold italic]picture[/]: ", end="")
+    where = shown.preview or "none in Storage; to draw one here: c3d-worker plot ID"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
 
 
 def kept(statistics: Mapping[str, Any]) -> Iterator[ChannelStatistics]:

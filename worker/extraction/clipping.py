@@ -58,6 +58,7 @@ class RailCounts:
         with np.errstate(all="ignore"):  # what share of a smooth peak its highest step holds
             self._smooth = np.sqrt(np.maximum(AT * span, steps) / inside)
         self._counts = np.zeros(self._widths.shape, np.int64)
+        self._limiting = stated  # known in the end
 
     def add(self, block: Values) -> None:
         """Count the next samples, of shape (channels, n)."""
@@ -83,5 +84,17 @@ class RailCounts:
         at, just, inside = self._counts.swapaxes(0, 1)
         limited = (at >= MIN_TOUCHES) & (at <= MAX_SHARE * numbers)
         limited &= (2 * at > just) & (at >= DENSER * self._smooth * inside)
-        at_limits = np.where(limited | self._stated, at, 0).sum(axis=0)
+        self._limiting = limited | self._stated
+        at_limits = np.where(self._limiting, at, 0).sum(axis=0)
         return at_limits, at_limits >= np.maximum(MIN_SAMPLES, MIN_SHARE * numbers)
+
+    def limits(self) -> tuple[Values, Values]:
+        """Return the samples from which on a channel is at a limit, below and above, once counted.
+
+        Both are of shape (channels,), infinite where there is none.
+        """
+        below, above = self._low + self._widths[0, 0], self._high - self._widths[1, 0]
+        return (
+            np.where(self._limiting[0], below, -np.inf),
+            np.where(self._limiting[1], above, np.inf),
+        )

@@ -28,6 +28,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from worker.errors import ReaderLostError
+from worker.extraction.envelope import Envelope
 from worker.extraction.errors import TooCostlyC3DError
 
 NICENESS = 10  # of a child: reading comes after hearing of an upload and taking it in
@@ -49,12 +50,14 @@ class Extracted:
     technical: Mapping[str, Any]  # the eight columns of `c3d_technical_data`
     game: Mapping[str, Any]  # see `game_metadata`
     statistics: Mapping[str, Any]  # see `analytics`; empty where no samples were read
+    envelope: Envelope | None = None  # what a picture needs, where one was asked for
 
 
-def extract(path: Path, *, samples: bool) -> Extracted:
+def extract(path: Path, *, samples: bool, envelope: bool = False) -> Extracted:
     """Read the recording at `path`.
 
-    Without `samples` there are no statistics, and only the first PREFIX_BYTES are read.
+    Without `samples` there are no statistics, and only the first PREFIX_BYTES are read. With
+    `envelope`, what a picture needs is returned as well, where there are samples.
 
     Raises:
         C3DError: the recording is refused.
@@ -63,15 +66,17 @@ def extract(path: Path, *, samples: bool) -> Extracted:
     from worker.extraction.analytics import analytics  # noqa: PLC0415 - see the module
     from worker.extraction.metadata import read_metadata  # noqa: PLC0415
     from worker.extraction.section import PREFIX_BYTES  # noqa: PLC0415
-    from worker.extraction.statistics import channel_statistics  # noqa: PLC0415
+    from worker.extraction.statistics import Signals, read_signals  # noqa: PLC0415
 
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         metadata = read_metadata(file.read(PREFIX_BYTES), size)
+    signals = read_signals(path) if samples else Signals((), None)
     return Extracted(
         technical=metadata.row(),
         game=metadata.game,
-        statistics=analytics(channel_statistics(path)) if samples else {},
+        statistics=analytics(signals.statistics) if samples else {},
+        envelope=signals.envelope if envelope else None,
     )
 
 
@@ -207,15 +212,23 @@ def _prepare(max_bytes: int, warm: Semaphore) -> None:
     """Warm a child up, limit its further memory to `max_bytes`, and report that it is warm."""
     import worker.extraction.statistics  # noqa: F401, PLC0415 - see the module
 
+    become_child(NICENESS, max_bytes)
+    warm.release()
+
+
+def become_child(niceness: int, max_bytes: int) -> None:
+    """Make this process end with its parent's word alone, yield to others, and limit its memory.
+
+    `max_bytes` is what it may take beyond what it has now.
+    """
     # Signals to the parent's process group must not reach a child: the parent decides when the
     # child ends, and then it has to end at once.
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(PermissionError):  # a sandbox may forbid it, and no reading depends on it
-        os.nice(NICENESS)
+        os.nice(niceness)
     limit = _data_bytes() + max_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    warm.release()
 
 
 def _data_bytes() -> int:

@@ -8,20 +8,24 @@ extremes. Where samples were lost, the second reading also takes the levels anew
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.extraction.clipping import RailCounts
 from worker.extraction.dropouts import NO_LIMITS, HeldRuns
+from worker.extraction.envelope import Envelope
 from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
 from worker.extraction.levels import Levels
+from worker.extraction.marks import marks
 from worker.extraction.metadata import channel_names, channel_texts, open_recording
 from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
+from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import (
     Values,
@@ -41,6 +45,7 @@ from worker.extraction.verdicts import (
     is_rectified,
     judge,
     kind,
+    sentence,
 )
 
 MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
@@ -70,8 +75,20 @@ class ChannelStatistics:
     not_judged: tuple[str, ...]  # codes of verdicts that this recording does not allow
 
 
+class Signals(NamedTuple):
+    """What the samples of a recording tell."""
+
+    statistics: tuple[ChannelStatistics, ...]  # one for each analog channel
+    envelope: Envelope | None  # None: there are no samples
+
+
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
-    """Compute the statistics of every analog channel of the file at `path`; empty without any.
+    """Return the statistics of `read_signals` alone, and raise its errors."""
+    return read_signals(path).statistics
+
+
+def read_signals(path: Path) -> Signals:
+    """Compute the statistics of every analog channel of the file at `path`, and their envelope.
 
     Raises:
         C3DError: the file is refused, or is not complete.
@@ -79,7 +96,7 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     """
     with path.open("rb") as stream:
         try:
-            return _statistics(stream, path.stat().st_size)
+            return _signals(stream, path.stat().st_size)
         except (C3DError, OSError, MemoryError):
             raise
         except Exception as error:  # the values in the file may be anything
@@ -88,14 +105,15 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
             ) from error
 
 
-def _statistics(stream: BinaryIO, size: int) -> tuple[ChannelStatistics, ...]:
+def _signals(stream: BinaryIO, size: int) -> Signals:
     metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
     if not layout.channels or not layout.frames:
-        return ()
+        return Signals((), None)
     with np.errstate(all="ignore"):  # the values may be anything
         first = _FirstPass(stream, metadata, layout)
         second = _SecondPass(stream, metadata, layout, first)
-    return tuple(_channel(first, second, index) for index in range(layout.channels))
+    statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
+    return Signals(statistics, _envelope(first, second, statistics))
 
 
 class _FirstPass:
@@ -112,6 +130,7 @@ class _FirstPass:
         self.kinds = [kind(*named) for named in zip(self.names, self.units, strict=True)]
         emg = np.array([each is Kind.EMG for each in self.kinds])
         spectrum = Spectrum(emg, samples, self.rate)
+        self.course = RunningEnvelope(channels, samples)
         derived = [index for index, each in enumerate(self.kinds) if each is Kind.DERIVED]
         held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
         self.blocks: list[Values] = []  # all of them, where they are few
@@ -121,6 +140,7 @@ class _FirstPass:
             same = held.add(block, extremes)
             levels.add(block)
             spectrum.add(block, same)
+            self.course.add(block)
             self.running.add(block, extremes)
             if few:
                 self.blocks.append(block)
@@ -178,6 +198,7 @@ class _SecondPass:
             np.where(self.flat, 0, at_rails),
             clipped & ~self.flat & (first.levels > MAX_STEPS),
         )
+        self.limits = rails.limits()
 
 
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
@@ -218,3 +239,30 @@ def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStati
         verdicts=verdicts,
         not_judged=not_judged,
     )
+
+
+def _envelope(
+    first: _FirstPass, second: _SecondPass, statistics: Sequence[ChannelStatistics]
+) -> Envelope:
+    """Put together what a picture shows: what each verdict says of itself, and where it applies."""
+    samples, course = first.running.samples, first.course
+    return course.finish(
+        first.names,
+        first.units,
+        first.rate,
+        notes=["; ".join(map(_note, each.verdicts)) for each in statistics],
+        marks=marks(
+            course.low,
+            course.high,
+            length=samples / first.rate if first.rate else float(samples),
+            samples=samples,
+            dropouts=first.dropouts,
+            clipped=second.clipped,
+            limits=second.limits,
+        ),
+    )
+
+
+def _note(verdict: Verdict) -> str:
+    """Say what is wrong, without what helps."""
+    return sentence(verdict.as_json()).partition(":")[0]

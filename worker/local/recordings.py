@@ -21,6 +21,7 @@ BLOCK = 512  # bytes
 
 GHOSTLY_FRAME_RATE = 33.0  # Hz
 GHOSTLY_SAMPLES_PER_FRAME = 30
+LOST_SAMPLES, LOST_VALUE = 270, -0.0055  # in volts, as in the game's public samples
 GHOSTLY_CHANNELS = ("CH1 Raw", "CH2 Raw", "CH1 activated", "CH2 activated")
 
 
@@ -98,13 +99,13 @@ def recording(
     return _header(words, processor) + _section(parameters, processor) + data
 
 
-def ghostly_recording(seconds: float = 20.0, seed: int = 0) -> bytes:
+def ghostly_recording(seconds: float = 20.0, seed: int = 0, *, lossy: bool = False) -> bytes:
     """Build a recording like those of the game: two muscles, raw and activated, at 990 Hz.
 
     Like the real ones it has one unused point, floats, its data at byte 1,536, placeholders for
     the names of people, and a DURATION that is shorter than its frames. Beyond 65,535 frames (33
     minutes) its 16-bit count wraps, so the worker refuses the file. The same `seed` builds the same
-    file.
+    file. With `lossy`, the second muscle's radio link is lost twice, as it is now and then.
     """
     frames = max(round(seconds * GHOSTLY_FRAME_RATE), 1)
     random = np.random.default_rng(seed)
@@ -112,6 +113,8 @@ def ghostly_recording(seconds: float = 20.0, seed: int = 0) -> bytes:
     rate = GHOSTLY_FRAME_RATE * GHOSTLY_SAMPLES_PER_FRAME
     muscles = [_muscle(samples, rate, random) for _ in range(2)]
     activated = [_envelope(muscle, rate) for muscle in muscles]
+    for second in (0.25 * seconds, 0.6 * seconds) if lossy else ():
+        muscles[1][round(second * rate) :][:LOST_SAMPLES] = LOST_VALUE
     return recording(
         np.column_stack(muscles + activated),
         samples_per_frame=GHOSTLY_SAMPLES_PER_FRAME,

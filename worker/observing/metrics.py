@@ -18,6 +18,8 @@ About this worker, since it started:
 - `c3d_worker_webhooks_total{status}`: webhooks answered, by HTTP status.
 - `c3d_worker_held_files`, `c3d_worker_held_bytes`: fresh uploads that lie in the temporary folder
   until their sessions are read.
+- `c3d_worker_previews_total{outcome}`: pictures of sessions: `made`, `made_later` (from another
+  download), `failed` (it is attempted again) or `no_room` (too many waited: it is made later).
 - `c3d_worker_supabase_up`: 1 if Supabase answered the last query, else 0.
 - `process_*`: memory, processor time and open files of the worker itself.
 
@@ -91,6 +93,7 @@ _held_files = Gauge(
     "c3d_worker_held_files", "Fresh uploads in the temporary folder.", registry=_registry
 )
 _held_bytes = Gauge("c3d_worker_held_bytes", "The bytes of these.", registry=_registry)
+_previews = Counter("c3d_worker_previews", "Pictures of sessions.", ["outcome"], registry=_registry)
 _supabase_up = Gauge(
     "c3d_worker_supabase_up", "Whether Supabase answered the last look.", registry=_registry
 )
@@ -178,6 +181,11 @@ def cache_hit() -> None:
 def webhook_answered(status: int) -> None:
     """Count a webhook by the HTTP status of its answer."""
     _webhooks.labels(str(status)).inc()
+
+
+def preview(outcome: str) -> None:
+    """Count a picture that was made, or was not."""
+    _previews.labels(outcome).inc()
 
 
 def show_held(files: Callable[[], int], size: Callable[[], int]) -> None:

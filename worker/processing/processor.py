@@ -31,6 +31,7 @@ from worker.errors import (
     UnexpectedError,
     WorkerError,
 )
+from worker.extraction.envelope import Envelope
 from worker.extraction.isolation import Isolation
 from worker.extraction.section import PREFIX_BYTES
 from worker.observing import metrics
@@ -42,6 +43,7 @@ from worker.settings import Settings
 MAX_REMEMBERED = 1000  # sessions whose rows refused to be completed
 LOCK_RETRY, MAX_LOCK_RETRY = 1.0, 10.0  # seconds until a locked row is attempted again
 LOCKED = Completion.LOCKED.value  # and of Failure
+PREVIEW_SECONDS = 600.0  # that this worker has for the picture of a session before another may
 INITIAL_RETRY, MAX_RETRY = 5.0, 600.0  # seconds until the next attempt at a session
 
 Outcome = TypeVar("Outcome", Completion, Failure)
@@ -61,16 +63,20 @@ class Processor:
         settings: Settings,
         *,
         held: HeldObjects | None = None,
+        draw: Callable[[UUID, Envelope], None] | None = None,
     ) -> None:
         """`settings` say how many sessions are read at once, and the limits of each.
 
-        What is `held` is not downloaded from the `store` again.
+        What is `held` is not downloaded from the `store` again. `draw` takes what a picture of a
+        completed session needs, and returns at once.
         `readers` has as many threads, which wait for the children of `isolation`. The event loop's
         own would be too few, and it resolves names with them.
         """
         self._metadata = metadata
         self._store = store
         self._held = held or HeldObjects()
+        self._draw = draw
+        self._envelopes: dict[UUID, Envelope] = {}  # of sessions that are not completed yet
         self._isolation = isolation
         self._readers = readers
         self._settings = settings
@@ -90,6 +96,7 @@ class Processor:
         try:
             outcome = await self._complete(session, watch)
         except UnavailableError:
+            self._envelopes.pop(session.id, None)
             raise
         except RowRefusedError as error:
             outcome, code = await self._give_back(session, error), error.code
@@ -104,6 +111,9 @@ class Processor:
             code = UnexpectedError.code
         if code != RowRefusedError.code:
             self._refusals.pop(session.id, None)
+        envelope = self._envelopes.pop(session.id, None)
+        if self._draw and envelope and outcome is Completion.COMPLETED:
+            self._draw(session.id, envelope)
         metrics.session_done(outcome, code, watch.steps)
         # The sentence is in the table; file names can name patients, so no log repeats it.
         log.info(
@@ -158,12 +168,15 @@ class Processor:
                 partial(self._isolation.run, path, session.file_path, samples=whole),
             )
         log.debug("read", session=str(session.id))
+        if drawn := self._draw is not None and extracted.envelope is not None:
+            self._envelopes[session.id] = extracted.envelope
         return Finished(
             session,
             technical=extracted.technical,
             content_hash=content_hash,
             game=extracted.game,
             statistics=extracted.statistics or None,
+            preview_after_seconds=PREVIEW_SECONDS if drawn else None,
         )
 
     def _start_is_enough(self, session: ClaimedSession) -> bool:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from worker.backend.metadata_service import SESSIONS
 from worker.backend.object_store import ObjectStore
 from worker.errors import HashMismatchError, UnavailableError, WorkerError
 from worker.extraction.analytics import STATISTICS_VERSION
-from worker.extraction.isolation import Isolation
+from worker.extraction.isolation import Extracted, Isolation, extract
 from worker.settings import Settings
 
 PAGE = 100  # sessions that are looked up at once
@@ -66,7 +67,14 @@ async def judge_older(settings: Settings, limit: int) -> AsyncIterator[Judged]:
 async def recompute(
     connection: Connection, settings: Settings, session: Mapping[str, Any], isolation: Isolation
 ) -> Mapping[str, Any]:
-    """Download and read a session's recording as a worker would, and return its statistics.
+    """Read a session's recording anew, and return its statistics; raises as `read_anew`."""
+    return (await read_anew(connection, settings, session, isolation)).statistics
+
+
+async def read_anew(
+    connection: Connection, settings: Settings, session: Mapping[str, Any], isolation: Isolation
+) -> Extracted:
+    """Download and read a session's recording as a worker would.
 
     Raises:
         WorkerError: it cannot be downloaded or read, or is not what the session says.
@@ -79,14 +87,18 @@ async def recompute(
         if measured != session["file_hash"].lower():
             raise HashMismatchError(f"{path} has another content than its session says.")
         file.flush()
-        extracted = await asyncio.to_thread(isolation.run, Path(folder) / "recording", path)
-    return extracted.statistics
+        return await asyncio.to_thread(isolation.run, Path(folder) / "recording", path)
 
 
-def reader(settings: Settings) -> AbstractContextManager[Isolation]:
-    """Start a child that reads recordings, within the limits of the settings."""
+def reader(settings: Settings, *, envelope: bool = False) -> AbstractContextManager[Isolation]:
+    """Start a child that reads recordings, within the limits of the settings; see `extract`."""
     return closing(
-        Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb, children=1)
+        Isolation(
+            seconds=settings.extract_seconds,
+            megabytes=settings.extract_mb,
+            children=1,
+            read=partial(extract, envelope=envelope),
+        )
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,7 @@ from worker.backend.held_objects import HeldObjects
 from worker.backend.installation import Installation
 from worker.backend.metadata_service import MetadataService
 from worker.backend.object_store import ObjectStore
+from worker.backend.previews import Previews
 from worker.backend.queue_look import QueueLook, QueueLooks
 from worker.backend.queue_report import QueueReports
 from worker.backend.queued_uploads import ClaimedObject
@@ -22,12 +24,13 @@ from worker.backend.realtime_listener import RealtimeListener
 from worker.backend.sessions import ClaimedSession
 from worker.backend.upload_queue import UploadQueue
 from worker.errors import WorkerError
-from worker.extraction.isolation import Isolation
+from worker.extraction.isolation import Isolation, extract
 from worker.intake.factory import make_intake, make_intake_loop, webhook_routes
 from worker.intake.reconciliation import Reconciliation
 from worker.observing import metrics
 from worker.observing.sd_notify import READY, STOPPING, notify, tell
 from worker.observing.watchdog import Watchdog
+from worker.previews.pictures import Pictures
 from worker.processing.processor import Processor
 from worker.processing.session_queue import SessionQueue
 from worker.queueing.claim_loop import ClaimLoop
@@ -74,10 +77,17 @@ async def run(settings: Settings) -> None:
         # Ends after the isolation, when no thread waits for one of its children any more.
         readers = context.enter_context(ThreadPoolExecutor(settings.concurrency + 1, "reader"))
         # Whatever may forbid the start has been asked; children cost the most to start.
-        isolation = context.enter_context(
-            closing(Isolation(seconds=settings.extract_seconds, megabytes=settings.extract_mb))
+        isolation = context.enter_context(closing(isolate(settings)))
+        pictures = Pictures(Previews(connection.supabase), store, settings)
+        processor = Processor(
+            metadata,
+            store,
+            isolation,
+            readers,
+            settings,
+            held=held,
+            draw=pictures.offer if settings.draws else None,
         )
-        processor = Processor(metadata, store, isolation, readers, settings, held=held)
         of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
         of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
         reports = QueueReports(connection.supabase)
@@ -113,8 +123,9 @@ async def run(settings: Settings) -> None:
             reconciliation,
             realtime,
         )
-        routes = [*health.routes(), *webhook_routes(intake, intake_loop, settings)]
-        server = HttpServer(routes, listener) if listener else None
+        server = listener and HttpServer(
+            [*health.routes(), *webhook_routes(intake, intake_loop, settings)], listener
+        )
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -122,7 +133,7 @@ async def run(settings: Settings) -> None:
         notify(READY)
         async with asyncio.TaskGroup() as group:
             side_tasks = [
-                group.create_task(each.run()) for each in (realtime, reconciliation, poll)
+                group.create_task(each.run()) for each in (realtime, reconciliation, poll, pictures)
             ]
             if server:
                 group.create_task(server.run())
@@ -134,6 +145,15 @@ async def run(settings: Settings) -> None:
         log.info("worker_stopped")
         if poll.wrong_schema:
             raise poll.wrong_schema
+
+
+def isolate(settings: Settings) -> Isolation:
+    """Start the children that read recordings, and what pictures need where there are some."""
+    return Isolation(
+        seconds=settings.extract_seconds,
+        megabytes=settings.extract_mb,
+        read=partial(extract, envelope=settings.draws),
+    )
 
 
 def hold_uploads(settings: Settings) -> HeldObjects:

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     extract_mb: int = Field(512, ge=64, le=65536)
     """A recording that takes more memory to read is failed as `c3d_too_costly`."""
 
+    previews: Literal["on", "off"] = "on"
+    """Whether each session that is completed gets a picture in the bucket c3d-previews."""
+
     shutdown_timeout_seconds: float = Field(
         20,
         ge=0,
@@ -120,6 +123,11 @@ class Settings(BaseSettings):
     def max_file_bytes(self) -> int:
         """MAX_FILE_MB in bytes."""
         return self.max_file_mb * MEGABYTE
+
+    @property
+    def draws(self) -> bool:
+        """Whether PREVIEWS is on."""
+        return self.previews == "on"
 
     @property
     def held_bytes(self) -> int:

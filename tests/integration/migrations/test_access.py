@@ -169,8 +169,8 @@ async def test_the_overview_shows_a_reader_no_more_than_the_tables_do(project: s
         transaction = reader.transaction()
         await transaction.start()
         await reader.execute(
-            "grant select on session_overview, therapy_sessions, c3d_technical_data, set_aside "
-            "to authenticated;"
+            "grant select on session_overview, therapy_sessions, c3d_technical_data, set_aside, "
+            "session_previews to authenticated;"
             "insert into therapy_sessions "
             "(file_path, file_hash, file_size_bytes, original_filename) "
             "values ('P9/secret.c3d', 'secret', 1, 'secret.c3d');"

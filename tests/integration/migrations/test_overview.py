@@ -78,6 +78,7 @@ async def test_the_columns_stand_in_the_order_a_person_reads_them(database: Conn
         "file_path",
         "session_id",
         "signal",
+        "preview",
     ]
 
 
