@@ -63,7 +63,8 @@ async def test_a_requeued_session_is_found_by_the_poll(harness: Harness, tmp_pat
         code, printed, _ = await command(
             harness.stack, tmp_path, "requeue", str(session), "--reason", "once more"
         )
-        assert (code, printed) == (0, f"{session}: pending\n")
+        said = "pending, read within 30 s by a worker that is free"
+        assert (code, printed) == (0, f"{session}: {said}\n")
         row = await harness.until(session, "failed")
     assert row["processing_attempts"] == 1
 
