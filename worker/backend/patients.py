@@ -10,7 +10,8 @@ from supabase import AsyncClient
 from worker.backend import rest
 from worker.backend.metadata_service import SESSIONS
 
-OF_ANOTHER = "known already, and of another patient"  # a state of upload_overview
+# Of upload_overview: the urgency of what a person has to decide, and a state.
+URGENT, OF_ANOTHER = 1, "known already, and of another patient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Patients:
     async def anothers_uploads(self, most: int) -> list[AnothersUpload]:
         """Return the uploads of bytes that are another patient's session, the newest first."""
         query = self._supabase.table("upload_overview")
-        found = query.select("object_path", "what_to_do", "ended_at").eq("state", OF_ANOTHER)
+        found = query.select("object_path", "what_to_do", "ended_at")
+        found = found.eq("urgency", URGENT).eq("state", OF_ANOTHER)  # the first has an index
         return [
             AnothersUpload(row["object_path"], row["what_to_do"], row["ended_at"])
             for row in await rest.rows(found.order("ended_at", desc=True).limit(most))
