@@ -17,6 +17,7 @@ import pytest
 from worker.backend import rest
 from worker.backend.connection import Connection
 from worker.backend.metadata_service import TECHNICAL, MetadataService
+from worker.backend.previews import PREVIEWS
 from worker.backend.sessions import NewSession
 from worker.local.migrated import connected
 from worker.local.stack import StackInfo
@@ -57,7 +58,7 @@ class Harness:
     @asynccontextmanager
     async def worker(self, folder: Path, **settings: str) -> AsyncIterator[WorkerProcess]:
         """Run a worker on this harness's bucket, see `worker_process`; it must be discreet."""
-        settings = {"C3D_BUCKET": self.bucket, **settings}
+        settings = {"C3D_BUCKET": self.bucket, "PREVIEWS": "off", **settings}
         async with worker_process(self.stack, folder, **settings) as worker:
             yield worker
         said = b"".join(worker.said).decode()
@@ -111,7 +112,8 @@ class Harness:
         Most tests make their sessions themselves.
         """
         await self.database.execute("truncate public.therapy_sessions cascade")
-        await self.connection.supabase.storage.empty_bucket(self.bucket)
+        for bucket in (self.bucket, PREVIEWS):
+            await self.connection.supabase.storage.empty_bucket(bucket)
         await self.database.execute("delete from vault.secrets")
         await self.database.execute("delete from public.worker_bells")
         await self.announces(None)

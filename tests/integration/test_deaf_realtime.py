@@ -79,7 +79,9 @@ async def test_a_deaf_connection_is_made_anew_ever_more_seldom(
                     pass
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    pauses = [each["retry_in"] for each in logged if each["event"] == "realtime_deaf"]
+    told = [each for each in logged if each["event"] in {"realtime_deaf", "realtime_retried"}]
+    assert [each["event"] for each in told].count("realtime_deaf") == 1
+    pauses = [each["retry_in"] for each in told]
     assert len(pauses) == 3
     for longest, pause in zip((0.5, 1.0, 2.0), pauses, strict=True):
         assert longest / 2 <= pause <= longest

@@ -30,7 +30,6 @@ from worker.reports.inspection import Inspected, inspect_file
 from worker.settings import DEFAULT_BUCKET
 
 PATIENT = "P005"
-PICTURE = Path(tempfile.gettempdir()) / "c3d-demo.png"
 RECORDING = "Ghostly_Emg_demo.c3d"
 STEPS = {
     "upload_heard": "upload heard over Realtime: no webhook, no open port",
@@ -126,8 +125,10 @@ async def _save_picture(session: UUID, stack: StackInfo, console: Console) -> No
     """Keep the picture where a person can look at it: the local stack ends with the demo."""
     async with connected(stack) as connection:
         picture = await connection.supabase.storage.from_(PREVIEWS).download(f"{session}.png")
-    PICTURE.write_bytes(picture)
-    console.print(f"            to look at: {PICTURE}", highlight=False, soft_wrap=True)
+    # A name of its own: whatever lies in that folder may be another person's.
+    with tempfile.NamedTemporaryFile(prefix="c3d-demo-", suffix=".png", delete=False) as file:
+        file.write(picture)
+    console.print(f"            to look at: {file.name}", highlight=False, soft_wrap=True)
 
 
 def tell(event: Mapping[str, Any], narrator: Narrator) -> None:

@@ -52,7 +52,8 @@ def extra(module: str, name: str = "local") -> Any:
         what, missing = EXTRAS[name]
         raise missing(
             f"{what} needs {error.name}. "
-            f"Install it with `pip install 'c3d-session-worker[{name}]'`."
+            f"Install the wheel again with its extra: pip install 'WHEEL[{name}]', where WHEEL is "
+            "its file."
         ) from None
 
 

@@ -24,6 +24,8 @@ from worker.intake.ingest import Ingest, make_ingest
 from worker.reports.inspection import inspect_file
 from worker.settings import Settings
 
+WAITING = "waiting for a worker to read it (c3d-worker run is one; Ctrl-C waits no longer)"
+
 
 async def ingest_files(
     files: Sequence[Path],
@@ -97,7 +99,7 @@ async def _awaited(ingest: Ingest, sessions: Mapping[UUID, str], console: Consol
     """Print what the workers read: of one file the rows, of several a line each and their sum."""
     statuses = Counter[str]()
     for session, name in sessions.items():
-        with console.status("waiting for a worker to read it"):
+        with console.status(WAITING):
             row = await ingest.finished(session)
         technical = await _technical(ingest, session)
         statuses[row.get("processing_status") or "deleted"] += 1

@@ -33,10 +33,14 @@ async def requeue_named(
                 return await service.one(session, reason=reason, force=force)
 
         outcomes = await asyncio.gather(*map(one, sessions))
+    why = {
+        Requeued.PENDING: f"read within {settings.poll_seconds:g} s by a worker that is free",
+        Requeued.REFUSED: "as it is being read or skipped, or completed: --force reads that again",
+        Requeued.MISSING: "no session has this id",
+        Requeued.LOCKED: "another program has locked its row: try again",
+    }
     for session, outcome in zip(sessions, outcomes, strict=True):
-        soon = f", read within {settings.poll_seconds:g} s by a worker that is free"
-        said = f"{outcome}{soon if outcome is Requeued.PENDING else ''}"
-        console.out(f"{session}: {said}", highlight=False)
+        console.out(f"{session}: {outcome}, {why[outcome]}", highlight=False)
     requeued = outcomes.count(Requeued.PENDING)
     if len(sessions) > 1:
         console.out(f"{requeued:,} of {len(sessions):,} sessions are pending.", highlight=False)

@@ -90,9 +90,17 @@ class Ingest:
         self, path: str, file: Path, digest: str, on_bytes: Callable[[int], None]
     ) -> tuple[str, UUID]:
         """Upload it beside a namesake, if there is one, and never over it; return its name."""
+        sent = 0
+
+        def count(number: int) -> None:
+            nonlocal sent
+            sent += number
+            on_bytes(number)
+
         try:
-            return _last(path), await self.uploads.upload(path, file, on_bytes)
+            return _last(path), await self.uploads.upload(path, file, count)
         except PathTakenError:
+            on_bytes(-sent)  # they are sent again
             stem = path[: -len(RECORDING)]
             path = f"{stem}-{digest[:HASH_DIGITS]}{RECORDING}"
         try:

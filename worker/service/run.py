@@ -90,8 +90,7 @@ async def run(settings: Settings) -> None:
         )
         of_sessions = Watchdog(others_alive=lambda: of_uploads.alive)
         of_uploads = Watchdog(others_alive=lambda: of_sessions.alive)
-        reports = QueueReports(connection.supabase)
-        outage = OutageCheck(store, reports, Installation(connection))
+        outage = OutageCheck(store, QueueReports(connection.supabase), Installation(connection))
         loop = make_session_loop(metadata, processor, settings, of_sessions, outage, held=held)
         intake_loop = make_intake_loop(intake, settings, watchdog=of_uploads, outage=outage)
         reconciliation = Reconciliation(
@@ -117,15 +116,14 @@ async def run(settings: Settings) -> None:
         realtime = make_listener(connection, metadata, loop, intake_loop, poll)
         health = HealthService(
             (of_sessions, of_uploads),
-            QueueStats(reports),
+            QueueStats(QueueReports(connection.supabase)),
             loop,
             intake_loop,
             reconciliation,
             realtime,
         )
-        server = listener and HttpServer(
-            [*health.routes(), *webhook_routes(intake, intake_loop, settings)], listener
-        )
+        routes = [*health.routes(), *webhook_routes(intake, intake_loop, settings)]
+        server = listener and HttpServer(routes, listener)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)

@@ -175,7 +175,9 @@ async def test_an_object_of_another_size_is_refused_after_ten_attempts(harness: 
 
 async def test_only_attempts_for_the_same_reason_are_counted(harness: Harness) -> None:
     path = await harness.upload(RECORDING)
-    await harness.database.execute("update storage.objects set name = 'P005/away.c3d'")
+    await harness.database.execute(
+        "update storage.objects set name = 'P005/away.c3d' where name = $1", path
+    )
     sweep = sweep_of(harness)
     for _ in range(MAX_SIZE_ATTEMPTS + 2):  # its bytes are not where the row says
         await sweep.sweep()

@@ -191,7 +191,7 @@ def test_without_asyncpg_it_says_what_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("package_missing: A dry run needs asyncpg.")
-    assert "pip install 'c3d-session-worker[dry-run]'" in done.stderr
+    assert "pip install 'WHEEL[dry-run]'" in done.stderr
 
 
 def test_the_first_migration_begins_with_checks_that_only_read() -> None:

@@ -100,7 +100,7 @@ def envelope() -> Envelope:
 async def test_a_session_gets_its_picture_and_the_view_says_where(
     harness: Harness, tmp_path: Path
 ) -> None:
-    async with harness.worker(tmp_path, POLL_SECONDS="1") as worker:
+    async with harness.worker(tmp_path, POLL_SECONDS="1", PREVIEWS="on") as worker:
         await worker.until("realtime_ready")
         session = await harness.session(RECORDING)
         await worker.until("session_done")

@@ -23,8 +23,9 @@ from worker.backend.metadata_service import MetadataService
 from worker.backend.queued_uploads import Outcome
 from worker.intake.factory import make_intake
 from worker.local.worker_process import WorkerProcess, worker_process
+from worker.settings import DEFAULT_BUCKET
 
-DOWNLOADS = "^/storage/v1/object/"
+DOWNLOADS = f"^/storage/v1/object/{DEFAULT_BUCKET}/"  # not of pictures
 CLAIMS = "^/rest/v1/rpc/claim_sessions$"
 PATH = "P005/a.c3d"
 

@@ -117,8 +117,11 @@ async def test_who_requeues_a_locked_session_is_told_so_at_once(
         await harness.until(session, "failed")
     async with harness.locking(session), asyncio.timeout(40):
         code, printed, _ = await command(harness.stack, tmp_path, "requeue", str(session))
-        assert (code, printed) == (1, f"{session}: locked\n")
+        assert (code, printed) == (
+            1,
+            f"{session}: locked, another program has locked its row: try again\n",
+        )
         code, printed, _ = await command(harness.stack, tmp_path, "requeue", "--failed")
         assert (code, printed) == (0, "0 failed sessions requeued.\n")
     _, printed, _ = await command(harness.stack, tmp_path, "requeue", str(session))
-    assert printed == f"{session}: pending\n"
+    assert printed.startswith(f"{session}: pending, ")
