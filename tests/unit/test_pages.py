@@ -11,8 +11,10 @@ import pytest
 
 from docs.run_snippets import SNIPPETS
 from worker.backend.queue_report import QueueReport
+from worker.check.machine import temporary_folder
 from worker.commands.cli import app
 from worker.observing import metrics
+from worker.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -98,3 +100,15 @@ def test_one_page_lists_every_command_and_no_page_another() -> None:
     }
     assert set(listed) == commands
     assert named <= commands
+
+
+def test_the_quick_start_shows_what_check_says_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for each in Settings.model_fields:
+        monkeypatch.delenv(each.upper(), raising=False)
+    settings = Settings(
+        _env_file=None, supabase_url="https://a.supabase.co", supabase_secret_key="sb_secret_a"
+    )
+    _, takes = temporary_folder(settings).said.split(" GB free; ")
+    assert takes in " ".join(_read(DOCS / "quick-start.md").split())
