@@ -1,4 +1,4 @@
-"""A name that was given up is used nowhere any more."""
+"""A name that was given up is used nowhere any more, and no file names a registry of packages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from worker.settings import RENAMED
 PROJECT = Path(__file__).parents[2]
 LIST = "tests/retired_identifiers.txt"
 MAY_NAME_THEM = {LIST, "CHANGELOG.md"}
+REGISTRY = re.compile(r"pypi\.(?:org|python)|pythonhosted|npmjs\.")
 STILL_READ = {  # settings by their old names
     "worker/settings/loading.py",
     "worker/settings/model.py",
@@ -31,6 +32,12 @@ def test_no_retired_identifier_is_used() -> None:
     for path in STILL_READ:
         used[path] -= {*RENAMED}
     assert {path: found for path, found in used.items() if found} == {}
+
+
+@pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="only a clone has all the files")
+def test_no_file_names_a_registry_of_packages() -> None:
+    found = {path: REGISTRY.findall(text) for path, text in _tracked_texts().items()}
+    assert {path: hosts for path, hosts in found.items() if hosts} == {}
 
 
 def _tracked_texts() -> dict[str, str]:
