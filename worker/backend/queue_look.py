@@ -9,7 +9,7 @@ from supabase import AsyncClient
 from worker.backend import rest
 from worker.errors import SchemaVersionError, UnavailableError
 
-SCHEMA_VERSION = "20261127000000"  # of the functions that this worker calls: `schema_version()`
+SCHEMA_VERSION = "20261124001700"  # of the functions that this worker calls: `schema_version()`
 
 
 def wrong_version(found: object) -> SchemaVersionError | None:

@@ -155,7 +155,7 @@ class ClaimLoop(Generic[ItemT]):
             await self._pause(self._trouble)
         elif self._draining and not claimed and not self._active:
             self.stop()
-        elif not claimed:
+        elif not claimed and not self._stopping.is_set():  # a stop may have come with the claim
             await self._changed_within(self._poll_seconds)
             if not self._changed.is_set():
                 self._queue.look_at_all()
