@@ -16,13 +16,15 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from pydantic import SecretStr
 
 from worker.backend.uploads import Uploads
 from worker.local.migrated import connected, migrate
 from worker.local.packages import ensure_installed
 from worker.local.recordings import ghostly_recording
 from worker.local.stack import StackInfo
-from worker.settings import DEFAULT_BUCKET
+from worker.observing.logs import configure_logs
+from worker.settings import DEFAULT_BUCKET, Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 CORPUS = PROJECT.parent / "shared" / "c3d-corpus"
@@ -137,6 +139,18 @@ def sessions_of_the_game(seconds: float) -> list[bytes]:
     return [path.read_bytes() for path in real] or [
         ghostly_recording(seconds, seed) for seed in range(4)
     ]
+
+
+def settings_of(stack: StackInfo) -> Settings:
+    """Return the settings of what works on a stack in this process, and let it log only trouble."""
+    settings = Settings(
+        _env_file=None,
+        log_level="WARNING",
+        supabase_url=stack.url,
+        supabase_secret_key=SecretStr(stack.secret_key),
+    )
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
 
 
 @asynccontextmanager

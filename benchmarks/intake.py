@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 
-from pydantic import SecretStr
-
 from benchmarks.actors import CONCURRENCY, ready_worker
 from benchmarks.bare_intake import take_in
 from benchmarks.floor import client
-from benchmarks.harness import Harness, open_harness
+from benchmarks.harness import Harness, open_harness, settings_of
 from benchmarks.measurement import Measurement, Target, compared, in_turn
 from benchmarks.run import Run
 from worker.backend import rest
@@ -21,7 +19,6 @@ from worker.backend.queue_look import QueueLooks
 from worker.intake.factory import make_intake, make_intake_loop
 from worker.intake.reconciliation import Reconciliation
 from worker.local.recordings import ghostly_recording
-from worker.observing.logs import configure_logs
 from worker.settings import DEFAULT_BUCKET, Settings
 
 SETTLE = 2.0  # seconds
@@ -30,13 +27,7 @@ SETTLE = 2.0  # seconds
 async def measure(run: Run) -> None:
     """Measure on a stack of its own: a backfill takes in whatever else lies in the bucket."""
     async with open_harness(run.subfolder("intake")) as harness:
-        settings = Settings(
-            _env_file=None,
-            log_level="WARNING",
-            supabase_url=harness.stack.url,
-            supabase_secret_key=SecretStr(harness.stack.secret_key),
-        )
-        configure_logs(settings.log_level, settings.log_format)
+        settings = settings_of(harness.stack)
         async with connect(settings) as connection:
             await _backfill(run, harness, connection, settings)
             await _nothing_to_do(run, connection, settings)

@@ -8,9 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-from pydantic import SecretStr
 
-from benchmarks.harness import Harness, open_harness
+from benchmarks.harness import Harness, open_harness, settings_of
 from benchmarks.measurement import Target, compared
 from benchmarks.run import Run
 from worker.backend.connection import Connection, connect
@@ -19,7 +18,6 @@ from worker.backend.queue_report import QueueReports
 from worker.intake.factory import make_intake, make_intake_loop
 from worker.local.postgres import SUPERUSER, as_role
 from worker.local.recordings import ghostly_recording
-from worker.observing.logs import configure_logs
 from worker.settings import DEFAULT_BUCKET, Settings
 
 LOAD = (Path(__file__).parent / "million.sql").read_text(encoding="utf-8")
@@ -37,13 +35,7 @@ async def measure(run: Run) -> None:
     """Measure on a stack of its own, which is filled step by step."""
     few, *_, many = run.sizes.beside
     async with open_harness(run.subfolder("million")) as harness:
-        settings = Settings(
-            _env_file=None,
-            log_level="WARNING",
-            supabase_url=harness.stack.url,
-            supabase_secret_key=SecretStr(harness.stack.secret_key),
-        )
-        configure_logs(settings.log_level, settings.log_format)
+        settings = settings_of(harness.stack)
         await harness.announces(DEFAULT_BUCKET)
         async with connect(settings) as connection:
             beside = Beside(harness, connection, settings, run.sizes.singles)

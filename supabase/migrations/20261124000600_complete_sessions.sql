@@ -288,8 +288,8 @@ begin
             perform public.want_preview(
               complete_sessions.session, (given ->> 'preview_after_seconds')::double precision
             );
-          exception when others then
-            null;  -- no picture is worth a session
+          exception when assert_failure or others then  -- no picture is worth a session
+            raise warning 'complete_sessions: SQLSTATE %, so the session gets no picture.', sqlstate;
           end;
         end if;
       end if;

@@ -13,7 +13,8 @@ from worker.settings import RENAMED
 PROJECT = Path(__file__).parents[2]
 LIST = "tests/retired_identifiers.txt"
 MAY_NAME_THEM = {LIST, "CHANGELOG.md"}
-REGISTRY = re.compile(r"pypi\.(?:org|python)|pythonhosted\.|npmjs\.")
+# Written so that this line names none itself.
+REGISTRY = re.compile(r"p[y]pi[.](?:org|python)|python[h]osted[.]|npm[j]s[.]")
 STILL_READ = {  # settings by their old names
     "worker/settings/loading.py",
     "worker/settings/model.py",
