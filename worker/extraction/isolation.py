@@ -107,6 +107,7 @@ class Isolation:
         self._free = threading.Semaphore(children)
         self._renewing = threading.Lock()
         self._closed = threading.Event()
+        self._reading: set[Future[Extracted]] = set()
         self._pool = self._new_pool()
         # At the end of the program, after what still tells the tracker of a semaphore.
         Finalize(None, _end_tracker, exitpriority=TRACKER_PRIORITY)
@@ -130,6 +131,9 @@ class Isolation:
                 if self._closed.is_set():
                     break
                 future = self._submitted(path, samples=samples)
+                self._reading.add(future)
+                if self._closed.is_set():  # meanwhile, and it may have missed this one
+                    future.cancel()
                 try:
                     return future.result(timeout=self._seconds)
                 except TimeoutError:
@@ -149,6 +153,8 @@ class Isolation:
                         ) from None
                 except (BrokenProcessPool, CancelledError):
                     continue  # because another child died, or because of `close`
+                finally:
+                    self._reading.discard(future)
         raise ReaderLostError("The processes that read recordings were ended again and again.")
 
     def close(self) -> None:
@@ -158,6 +164,8 @@ class Isolation:
             # A child that is ended while it starts prints a traceback.
             self._warm.acquire(timeout=WARM_SECONDS)
         _end(self._pool)
+        for future in [*self._reading]:  # else its caller waits for the time limit
+            future.cancel()
 
     def _submitted(self, path: Path, *, samples: bool) -> Future[Extracted]:
         """Give the task to the pool, or to a new one: a pool whose children all died is broken."""
@@ -175,7 +183,7 @@ class Isolation:
 
     def _renew(self, broken: ProcessPool) -> None:
         with self._renewing:
-            if self._pool is broken:
+            if self._pool is broken and not self._closed.is_set():
                 _end(broken)
                 self._pool = self._new_pool()
 

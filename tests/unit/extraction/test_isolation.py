@@ -185,3 +185,22 @@ def test_children_ended_while_they_start_do_not_complain(tmp_path: Path) -> None
         check=True,
     )
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("pause", [0.2, 0.6, 0.7, 1.0])  # whether a reader is missed is chance
+def test_who_reads_at_the_close_waits_for_no_time_limit(tmp_path: Path, pause: float) -> None:
+    recording = tmp_path / "hang.c3d"
+    recording.write_text("hang")
+    pool = Isolation(seconds=50, megabytes=100, read=misbehave)
+    outcomes: list[object] = []
+    readers = [
+        threading.Thread(target=lambda: outcomes.append(_outcome(pool, recording)))
+        for _ in range(3)  # one more than there are children
+    ]
+    for reader in readers:
+        reader.start()
+    time.sleep(pause)
+    pool.close()
+    for reader in readers:
+        reader.join(timeout=10)
+    assert [type(outcome) for outcome in outcomes] == [ReaderLostError] * 3
