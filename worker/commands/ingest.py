@@ -17,7 +17,7 @@ from worker.backend import rest
 from worker.backend.connection import connect
 from worker.backend.metadata_service import TECHNICAL
 from worker.commands.display import facts
-from worker.commands.terminal import finished, ingested, outline, sending
+from worker.commands.terminal import finished, ingested, outline, refusal, sending, tell
 from worker.errors import PermanentError
 from worker.extraction.errors import C3DError
 from worker.intake.ingest import Ingest, make_ingest
@@ -74,8 +74,7 @@ async def ingest_files(
 def _is_c3d(path: Path, console: Console) -> bool:
     found = inspect_file(path).found
     if isinstance(found, C3DError):
-        console.print(f"{path.name}: [red]{found.code}[/]: ", end="")
-        console.print(str(found), markup=False, highlight=False)
+        tell(console, refusal(path.name, found))
     return not isinstance(found, C3DError)
 
 
@@ -87,11 +86,11 @@ async def _bring(
     try:
         taken = await ingest.bring(path, patient, partial(bar.advance, task))
     except PermanentError as error:
-        bar.console.print(f"{path.name}: {error.code}: {error}", markup=False, highlight=False)
+        tell(bar.console, refusal(path.name, error))
         return None, False
     whose = await ingest.whose(taken, patient)
     bar.remove_task(task)
-    bar.console.print(ingested(path.name, taken, whose, patient), markup=False, highlight=False)
+    tell(bar.console, ingested(path.name, taken, whose, patient))
     return taken.session, whose is not None and not whose.is_another
 
 
@@ -104,7 +103,7 @@ async def _awaited(ingest: Ingest, sessions: Mapping[UUID, str], console: Consol
         technical = await _technical(ingest, session)
         statuses[row.get("processing_status") or "deleted"] += 1
         if len(sessions) > 1:
-            console.print(finished(name, row, technical), markup=False, highlight=False)
+            tell(console, finished(name, row, technical))
             continue
         console.print(facts("\ntherapy_sessions", outline(row)))
         if technical:

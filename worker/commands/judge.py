@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from worker.commands.terminal import refusal, tell
 from worker.reports.judging import judge_older
 from worker.settings import Settings
 
@@ -20,11 +21,7 @@ async def judge_sessions(settings: Settings, console: Console, limit: int) -> bo
             done += 1
         else:
             failed += 1
-            console.print(
-                f"{judged.session}  {judged.error.code}: {judged.error}",
-                markup=False,
-                highlight=False,
-            )
+            tell(console, refusal(str(judged.session), judged.error))
     left = " There may be more: run it again." if done == limit else ""
     console.print(f"{done:,} judged, {failed:,} could not be.{left}", highlight=False)
     return not failed

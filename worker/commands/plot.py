@@ -8,10 +8,10 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from worker.backend.connection import connect
-from worker.errors import PermanentError, WorkerError
+from worker.commands.terminal import refusal, tell
+from worker.errors import PermanentError
 from worker.extraction.errors import C3DError
 from worker.reports.finding import find_session
 from worker.reports.judging import reader
@@ -30,7 +30,7 @@ def plot_files(files: Sequence[Path], out: Path | None, console: Console) -> boo
         try:
             drawn += write(target, plotted_file(path, target.suffix.lower()), console)
         except C3DError as error:
-            refuse(path.name, error, console)
+            tell(console, refusal(path.name, error))
     return drawn == len(files)
 
 
@@ -54,16 +54,10 @@ async def plot_sessions(
                         connection, settings, session, isolation, target.suffix.lower()
                     )
                 except PermanentError as error:
-                    refuse(str(session), error, console)
+                    tell(console, refusal(str(session), error))
                 else:
                     drawn += write(target, picture, console)
     return drawn == len(ids)
-
-
-def refuse(name: str, error: WorkerError, console: Console) -> None:
-    """Print why there is no picture."""
-    console.print(f"[bold red]{error.code}[/] {escape(name)}: ", end="", highlight=False)
-    console.print(error, markup=False, highlight=False)
 
 
 def targets(names: Sequence[str], out: Path | None) -> list[Path]:
@@ -89,8 +83,7 @@ def write(target: Path, picture: bytes, console: Console) -> bool:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        said = f"{target} cannot be written: {error.strerror}."
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        tell(console, f"{target} cannot be written: {error.strerror}.")
         return False
     console.print(target, markup=False, highlight=False, soft_wrap=True)
     return True

@@ -15,9 +15,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from worker.backend.patients import Whose
 from worker.backend.queued_uploads import IntakeResult, Outcome
+from worker.errors import WorkerError
 from worker.intake.backfill import Backfilled
 
 WORDS = {
@@ -33,6 +35,25 @@ WORDS = {
 }
 NAME_WIDTH = 30  # characters of a file's name beside its bar: a longer one would wrap it
 OF_MANY = {Outcome.SESSION: "new sessions", Outcome.WAITING: "wait"}
+HANG = 2  # columns by which a line that goes on is indented
+
+
+def tell(console: Console, said: Text | str) -> None:
+    """Print a line about one file or session; what of it does not fit goes on below, indented.
+
+    It breaks between words, so that nothing is cut. A word that is wider than the screen, such as
+    a path, goes on too.
+    """
+    lines = Text.assemble(said).wrap(console, console.width - HANG)
+    for number, line in enumerate(lines):
+        line.rstrip()
+        line.pad_left(HANG if number else 0)
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def refusal(name: str, error: WorkerError) -> Text:
+    """Return a line on why a file or session has not what was asked for."""
+    return Text.assemble(f"{name}: ", (error.code, "bold red"), f": {error}")
 
 
 def counting(console: Console) -> Progress:

@@ -62,6 +62,6 @@ async def test_what_cannot_be_judged_is_named_and_passed_over(
     )
     code, printed, _ = await command(harness.stack, tmp_path, "judge", "--limit", "1")
     assert code == 1
-    assert f"{min(sessions)}  object_missing: " in printed
+    assert f"{min(sessions)}: object_missing: " in printed
     assert "1 judged, 1 could not be." in printed
     assert await versions(harness) == [1, STATISTICS_VERSION]
