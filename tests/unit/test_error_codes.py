@@ -11,8 +11,17 @@ import pytest
 
 from docs.generate_errors import FAULTS, FROM_SQL, KINDS, PAGE, concrete, errors
 from worker.backend.object_store import _write
+from worker.commands.codes import known_codes
 from worker.dry_run.errors import PackageMissingError
-from worker.errors import DiskFullError, ReaderLostError, SettingError, StackError, WorkerError
+from worker.errors import (
+    DiskFullError,
+    PermanentError,
+    ReaderLostError,
+    RetryableError,
+    SettingError,
+    StackError,
+    WorkerError,
+)
 from worker.extraction.errors import (
     ChannelsUnclearC3DError,
     ContradictoryC3DError,
@@ -41,6 +50,13 @@ TESTS = "\n".join(
 WRITTEN_BY_SQL = re.compile(
     r"(?:processing_error :?= (?:format|concat|nullif)?\(?|(?:then|select) format\()\s*'([a-z_]+): "
 )
+
+
+def test_the_codes_of_failed_sessions_and_refused_uploads_are_known_to_the_commands() -> None:
+    ended = {
+        error.code for kind in (PermanentError, RetryableError) for error in concrete(kind)
+    } | {code for code, (when, _) in FROM_SQL.items() if when.endswith("`failed`.")}
+    assert known_codes() == ended | {"unknown"}
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

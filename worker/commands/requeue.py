@@ -10,6 +10,7 @@ from rich.console import Console
 
 from worker.backend.connection import connect
 from worker.backend.requeueing import Requeueable, Requeued, Requeueing
+from worker.commands.codes import refuse_unknown
 from worker.settings import Settings
 
 
@@ -60,6 +61,7 @@ async def requeue_all(
 
     Raises:
         UnavailableError: Supabase is unavailable; a second run requeues the rest.
+        BadParameter: no session has the code, and this version does not know it.
     """
     requeued, last = 0, None
     async with connect(settings) as connection:
@@ -72,6 +74,8 @@ async def requeue_all(
                 requeued += number
                 if last is None:
                     break
+    if code and not requeued:
+        refuse_unknown(code)
     sessions = "session" if requeued == 1 else "sessions"
     of_code = f" of {code}" if code else ""
     done = "would be requeued" if dry_run else "requeued"

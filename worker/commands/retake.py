@@ -8,6 +8,7 @@ from rich.console import Console
 
 from worker.backend.connection import connect
 from worker.backend.queued_uploads import Retakeable
+from worker.commands.codes import refuse_unknown
 from worker.intake.factory import make_intake
 from worker.settings import Settings
 
@@ -23,12 +24,12 @@ async def retake_named(
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
     """
-    well = True
+    well, done = True, _done(settings, dry_run=dry_run)
     async with connect(settings) as connection:
         queue = make_intake(connection, settings).queue
         for each in objects:
             retaken = await queue.retake_named(each, dry_run=dry_run)
-            said = _done(dry_run=dry_run) if retaken else "not found, or being taken in"
+            said = done if retaken else "not found, or being taken in"
             console.out(f"{each}: {said}", highlight=False)
             well = well and retaken > 0
     return well
@@ -41,6 +42,7 @@ async def retake_all(
 
     Raises:
         UnavailableError: Supabase is in trouble; run again, it retakes those that are left.
+        BadParameter: no upload has the code, and this version does not know it.
     """
     retaken = 0
     async with connect(settings) as connection:
@@ -48,11 +50,16 @@ async def retake_all(
         with console.status("retaking"):
             async for number in queue.retake(which, code=code, dry_run=dry_run):
                 retaken += number
+    if code and not retaken:
+        refuse_unknown(code)
     uploads = "upload" if retaken == 1 else "uploads"
     kind = "refused " if which is Retakeable.REFUSED else ""
     of_code = f" of {code}" if code else ""
-    console.out(f"{retaken:,} {kind}{uploads}{of_code} {_done(dry_run=dry_run)}.", highlight=False)
+    done = _done(settings, dry_run=dry_run)
+    console.out(f"{retaken:,} {kind}{uploads}{of_code} {done}.", highlight=False)
 
 
-def _done(*, dry_run: bool) -> str:
-    return "would be taken in anew" if dry_run else "taken in anew as soon as a worker looks"
+def _done(settings: Settings, *, dry_run: bool) -> str:
+    if dry_run:
+        return "would be taken in anew"
+    return f"taken in anew within {settings.poll_seconds:g} s by a worker that is free"

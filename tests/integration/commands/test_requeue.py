@@ -117,6 +117,24 @@ async def test_those_without_a_code_are_called_unknown(harness: Harness, tmp_pat
     assert await status(harness, legacy) == "pending"
 
 
+async def test_a_code_that_nothing_has_is_a_mistake_that_names_those_like_it(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await failed(harness, "code_of_another_program")
+    arguments = ("requeue", "--failed", "--code")
+    for wrong, meant in (("c3d_truncate", "is c3d_truncated"), ("workerdied", "is worker_died")):
+        code, printed, complained = await command(harness.stack, tmp_path, *arguments, wrong)
+        assert (code, printed) == (2, "")
+        assert f"Nothing has the error code {wrong!r}: {meant}" in complained
+    code, _, complained = await command(harness.stack, tmp_path, *arguments, "qqq", "--dry-run")
+    assert code == 2
+    assert "meant" not in complained
+    code, printed, _ = await command(harness.stack, tmp_path, *arguments, "file_too_large")
+    assert (code, printed) == (0, "0 failed sessions of file_too_large requeued.\n")
+    code, printed, _ = await command(harness.stack, tmp_path, *arguments, "code_of_another_program")
+    assert (code, printed) == (0, "1 failed session of code_of_another_program requeued.\n")
+
+
 async def test_migrated_sessions_with_a_c3d_are_requeued(harness: Harness, tmp_path: Path) -> None:
     old = await migrated(harness)
     renamed = await migrated(harness, file_path="P005/blob-17", original_filename="a.C3D")

@@ -21,7 +21,7 @@ from worker.settings import DEFAULT_BUCKET
 
 MANY = 2500  # more than two calls take
 REFUSE = "update storage_intake set outcome = 'refused', session_id = null, detail = $2"
-DRY, DONE = "would be taken in anew", "taken in anew as soon as a worker looks"
+DRY, DONE = "would be taken in anew", "taken in anew within 30 s by a worker that is free"
 
 
 async def refused(harness: Harness, path: str, content: bytes, code: str) -> str:
@@ -90,6 +90,18 @@ async def test_a_code_picks_those_that_were_refused_for_it(
     _, printed, _ = await command(harness.stack, tmp_path, *arguments)
     assert printed == f"1 refused upload of rejected {DONE}.\n"
     assert await outcomes(harness) == {"P005/a.c3d": "waiting", "P005/b.c3d": "refused"}
+
+
+async def test_a_code_that_nothing_has_is_a_mistake_and_a_known_one_is_none(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await refused(harness, "P005/a.c3d", numbered(1), "rejected")
+    arguments = ("retake", "--refused", "--code")
+    code, printed, complained = await command(harness.stack, tmp_path, *arguments, "rejecte")
+    assert (code, printed) == (2, "")
+    assert "Nothing has the error code 'rejecte': is rejected" in complained
+    code, printed, _ = await command(harness.stack, tmp_path, *arguments, "size_mismatch")
+    assert (code, printed) == (0, f"0 refused uploads of size_mismatch {DONE}.\n")
 
 
 async def test_all_that_are_there_are_taken_in_anew_and_find_their_sessions(
