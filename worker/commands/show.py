@@ -12,7 +12,7 @@ from worker.commands.display import facts, show_channels
 from worker.commands.terminal import outline
 from worker.extraction.statistics import ChannelStatistics
 from worker.extraction.verdicts import Verdict
-from worker.reports.show import look_up
+from worker.reports.show import Shown, look_up
 from worker.settings import Settings
 
 
@@ -38,8 +38,14 @@ async def show_session(
         if omitted := shown.statistics.get("omitted"):
             console.print(f"and {omitted:,} channels more than are kept", highlight=False)
     console.print("\n[bold italic]picture[/]: ", end="")
-    where = shown.preview or "none in Storage; to draw one here: c3d-worker plot ID"
-    console.print(where, markup=False, highlight=False, soft_wrap=True)
+    console.print(_picture(shown), markup=False, highlight=False, soft_wrap=True)
+
+
+def _picture(shown: Shown) -> str:
+    """Say where the picture lies, or how to draw one where the recording could be read."""
+    if shown.preview or not shown.statistics:
+        return shown.preview or "none in Storage"
+    return f"none in Storage; to draw one here: c3d-worker plot {shown.session['id']}"
 
 
 def kept(statistics: Mapping[str, Any]) -> Iterator[ChannelStatistics]:

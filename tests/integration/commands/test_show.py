@@ -61,6 +61,22 @@ async def test_the_picture_is_named_once_it_is_made(harness: Harness) -> None:
     assert f"picture: {where}" in console.file.getvalue()  # type: ignore[attr-defined] # as above
 
 
+async def test_a_picture_is_offered_where_one_can_be_drawn(harness: Harness) -> None:
+    good, bad = await completed(harness), await harness.session(b"no recording", path="bad.c3d")
+    await harness.database.execute(
+        "update public.therapy_sessions set processing_status = 'failed', processing_due_at = null,"
+        " processing_error = 'c3d_not_c3d: No.' where id = $1",
+        bad,
+    )
+    offer = "c3d-worker plot"
+    for session, offered in ((good, f"{offer} {good}"), (bad, "picture: none in Storage\n")):
+        console = Console(file=io.StringIO(), width=80)
+        await show_session(settings_of(harness.stack), str(session), console)
+        said = console.file.getvalue()  # type: ignore[attr-defined] # as above
+        assert offered in said
+        assert (offer in said) == (session == good)
+
+
 async def test_of_several_sessions_of_a_name_the_ids_are_listed(harness: Harness) -> None:
     ids = [await completed(harness, numbered(each), f"P{each}/a.c3d") for each in (1, 2)]
     await harness.database.execute("update public.therapy_sessions set original_filename = 'a.c3d'")
