@@ -67,10 +67,14 @@ def targets(names: Sequence[str], out: Path | None) -> list[Path]:
     """
     if out is None or out.is_dir():
         return [(out or Path()) / f"{name}.png" for name in names]
+    if not out.suffix:
+        raise typer.BadParameter(f"There is no folder {out}. Make it first.")
     if out.suffix.lower() not in KINDS:
         raise typer.BadParameter("--out must end in .png or .svg, or be a folder.")
     if len(names) > 1:
         raise typer.BadParameter("--out must be a folder where several are drawn.")
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"There is no folder {out.parent}. Make it first.")
     return [out]
 
 

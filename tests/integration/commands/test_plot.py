@@ -59,6 +59,14 @@ def test_another_ending_is_refused(good: Path) -> None:
     assert CliRunner().invoke(app, ["plot", str(good), "--out", "picture.pdf"]).exit_code == 2
 
 
+@pytest.mark.parametrize("out", ["pics/", "pics", "pics/a.png"])
+def test_a_folder_that_is_not_there_is_named(good: Path, out: str) -> None:
+    ended = CliRunner().invoke(app, ["plot", str(good), "--out", out])
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "There is no folder pics. Make it first." in ended.stderr
+    assert [each.name for each in good.parent.iterdir()] == [good.name]
+
+
 def test_a_file_that_is_refused_costs_the_others_nothing(good: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.c3d"
     bad.write_bytes(b"%PDF-1.4")
