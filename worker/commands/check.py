@@ -21,6 +21,7 @@ MARKS = {
     Verdict.NOTE: Text(LEFT_OUT, "dim"),
     Verdict.UNCHECKED: Text(LEFT_OUT, "dim"),
 }
+PLAIN = str.maketrans({"✓": "+", "✗": "x", LEFT_OUT: "-"})  # where the output lacks them
 
 
 async def check_installation(settings: Settings, console: Console, *, as_json: bool) -> bool:
@@ -32,11 +33,11 @@ async def check_installation(settings: Settings, console: Console, *, as_json: b
     else:
         with console.status("looking"):
             found = await check(settings)
-        console.print(_table(found))
+        console.print(_table(found, console.encoding))
     return well(found)
 
 
-def _table(found: Sequence[Finding]) -> Table:
+def _table(found: Sequence[Finding], encoding: str) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, style="cyan")
@@ -45,5 +46,15 @@ def _table(found: Sequence[Finding]) -> Table:
         text = Text(finding.said)
         if finding.cure:
             text.append(f" {finding.cure}", "italic")
-        table.add_row(MARKS[finding.verdict], finding.check, text)
+        table.add_row(_mark(finding.verdict, encoding), finding.check, text)
     return table
+
+
+def _mark(verdict: Verdict, encoding: str) -> Text:
+    """Return the mark of a verdict, in characters that the output has."""
+    mark = MARKS[verdict]
+    try:
+        mark.plain.encode(encoding)
+    except UnicodeEncodeError:
+        return Text(mark.plain.translate(PLAIN), mark.style)
+    return mark

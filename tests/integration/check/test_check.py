@@ -36,6 +36,17 @@ async def test_a_good_installation_has_nothing_to_cure(
     assert "none, and no worker needs one" in printed
 
 
+async def test_good_and_bad_differ_where_the_output_has_only_ascii(
+    own_stack: StackInfo, tmp_path: Path
+) -> None:
+    plain = {"PYTHONIOENCODING": "ascii", "MAX_FILE_MB": "1"}
+    _, printed, _ = await command(own_stack, tmp_path, "check", **plain)
+    assert [line[0] for line in printed.splitlines()] == list("+++++++++++-++")
+    plain["SUPABASE_URL"] = "http://127.0.0.1:1"
+    _, printed, _ = await command(own_stack, tmp_path, "check", **plain)
+    assert printed.startswith("x")
+
+
 async def test_json_holds_every_finding(own_stack: StackInfo, tmp_path: Path) -> None:
     code, printed, _ = await command(own_stack, tmp_path, "check", "--json", MAX_FILE_MB="1")
     said = json.loads(printed)
