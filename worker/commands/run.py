@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import structlog
 import typer
@@ -14,18 +13,20 @@ from worker.errors import WorkerError
 from worker.observing.logs import configure_logs
 from worker.observing.sd_notify import tell
 from worker.service.run import run as serve
+from worker.settings import given
 
 log = structlog.get_logger(__name__)
 
 
 def run_worker() -> None:
     """Serve sessions until stopped: hear, claim, download, read, complete."""
-    form = os.environ.get("LOG_FORMAT", "")  # as a service has it, before anything is read
+    form: str | None = None
     try:
         settings = load(None)
         form = settings.log_format
         asyncio.run(serve(settings))
     except WorkerError as error:
+        form = form or given().get("LOG_FORMAT")  # of settings that are wrong
         tell(f"{error.code}: {error}")
         if form != "json":
             raise

@@ -3,6 +3,7 @@
 from worker.settings.loading import (
     DB_URL,
     RENAMED,
+    given,
     load_database_url,
     load_settings,
     renamed_settings,
@@ -17,6 +18,7 @@ __all__ = [
     "RENAMED",
     "DatabaseSettings",
     "Settings",
+    "given",
     "load_database_url",
     "load_settings",
     "renamed_settings",

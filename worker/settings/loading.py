@@ -62,9 +62,27 @@ def load_database_url() -> SecretStr:
 
 def renamed_settings() -> dict[str, str]:
     """Return the old names that are set, each with the name that replaces it."""
-    file = _env_file()
-    names = {name.upper() for name in (*os.environ, *(dotenv_values(file) if file else ()))}
+    names = given()
     return {old: new for old, new in RENAMED.items() if old in names}
+
+
+def given(environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Return what the nearest `.env` and the environment, which counts more, have by each name.
+
+    The values are not judged, and those of a file that is not UTF-8 may be garbled.
+    """
+    written: Mapping[str, str | None] = {}
+    if file := _env_file():
+        try:
+            written = dotenv_values(file)
+        except UnicodeDecodeError:
+            written = dotenv_values(file, encoding="latin-1")
+    filled = {name: value for name, value in environment.items() if value}
+    return {
+        name.upper(): value
+        for source in (environment, written, filled)
+        for name, value in source.items()
+    }
 
 
 def settings_names() -> frozenset[str]:

@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from dotenv import dotenv_values, find_dotenv
-
-from worker.settings.loading import settings_names
+from worker.settings.loading import given, settings_names
 
 # Of 1 at most: HTTP_PROXY, which is no setting of this project, is like HTTP_PORT by 0.84.
 LIKE_ENOUGH = 0.87
@@ -19,8 +17,7 @@ def near_misses(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     A name counts only while the setting that it is like is not set itself.
     """
-    file = find_dotenv(usecwd=True)
-    names = {name.upper() for name in (*environment, *(dotenv_values(file) if file else ()))}
+    names = given(environment).keys()
     known = settings_names()
     found = {
         name: get_close_matches(name, known - names, n=1, cutoff=LIKE_ENOUGH)

@@ -87,6 +87,17 @@ async def test_what_forbids_a_start_is_one_line_of_the_log_and_a_status(
     assert told[-1] == f"STATUS={code}: {line['reason']}"
 
 
+@pytest.mark.parametrize("others", [b"CONCURRENCY=many\n", b"C3D_BUCKET=\xe9\n"])
+async def test_it_is_a_line_of_the_log_also_where_only_the_env_file_says_so(
+    migrated_stack: StackInfo, tmp_path: Path, others: bytes
+) -> None:
+    (tmp_path / ".env").write_bytes(b"log_format=json\n" + others)
+    line = json.loads(await _run(migrated_stack, tmp_path, LOG_FORMAT=""))
+    assert (line["event"], line["code"]) == ("worker_failed", "setting")
+    said = await _run(migrated_stack, tmp_path, LOG_FORMAT="console")
+    assert said.startswith("setting: ")
+
+
 async def test_an_unreachable_url(migrated_stack: StackInfo, tmp_path: Path) -> None:
     said = await _run(migrated_stack, tmp_path, SUPABASE_URL="http://127.0.0.1:1")
     assert said.startswith("supabase_unavailable: ")
