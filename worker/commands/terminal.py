@@ -33,8 +33,11 @@ WORDS = {
     Outcome.GONE: "deleted meanwhile",
     Outcome.LOST: "taken in by another worker",
 }
+READ_AGAIN = "known already, read again"  # a session that failed, of this content
 NAME_WIDTH = 30  # characters of a file's name beside its bar: a longer one would wrap it
-OF_MANY = {Outcome.SESSION: "new sessions", Outcome.WAITING: "wait"}
+# Of a backfill, which cannot tell a session that it made from one that the application had made.
+COUNTED = {Outcome.SESSION: "with a session of its own"}
+OF_MANY = {Outcome.SESSION: "with a session of their own", Outcome.WAITING: "wait"}
 HANG = 2  # columns by which a line that goes on is indented
 
 
@@ -76,6 +79,9 @@ def backfilled(done: Backfilled) -> str:
     total = done.outcomes.total()
     objects = "object" if total == 1 else "objects"
     said = f"{total:,} {objects} taken in: {', '.join(parts)}." if parts else ""
+    if again := done.requeued:
+        were = "session that was there is" if again == 1 else "sessions that were there are"
+        said += f" {again:,} {were} read again."
     if waiting := done.backlog.waiting:
         waits = "waits, and is" if waiting == 1 else "wait, and are"
         themselves = "itself" if waiting == 1 else "themselves"
@@ -85,12 +91,14 @@ def backfilled(done: Backfilled) -> str:
 
 def ingested(name: str, taken: IntakeResult, whose: Whose | None, patient: str | None) -> str:
     """Return a line on the outcome of the file `name`, which was brought for a patient."""
-    said = f"{name}: {WORDS[taken.outcome]} {taken.session or taken.detail or ''}".rstrip()
+    words = READ_AGAIN if taken.requeued else WORDS[taken.outcome]
+    said = f"{name}: {words} {taken.session or taken.detail or ''}".rstrip()
     if whose is None:
         return said
     if whose.patient is None:
         return f"{said}, which has no patient: its path names none. Set its patient_id."
-    named = taken.outcome is not Outcome.SESSION or whose.is_another
+    is_new = taken.outcome is Outcome.SESSION and not taken.requeued
+    named = not is_new or whose.is_another
     said += f", of patient {whose.patient}" if named else ""
     return f"{said}, not {patient}" if whose.is_another else said
 
@@ -110,8 +118,8 @@ def finished(name: str, row: Mapping[str, Any], technical: Mapping[str, Any] | N
 
 
 def _counted(number: int, outcome: Outcome) -> str:
-    words = WORDS[outcome] if number == 1 else OF_MANY.get(outcome, WORDS[outcome])
-    return f"{number:,} {words}"
+    words = COUNTED if number == 1 else OF_MANY
+    return f"{number:,} {words.get(outcome, WORDS[outcome])}"
 
 
 def outline(session: Mapping[str, Any]) -> dict[str, Any]:

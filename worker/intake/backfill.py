@@ -33,6 +33,7 @@ class Backfilled:
     total: int = 0  # uploads that waited or were being taken in when it began
     backlog: IntakeBacklog = NOTHING  # after the last pass
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    requeued: int = 0  # sessions that were there, and are read again
 
 
 async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Backfilled:
@@ -68,6 +69,7 @@ async def backfill(settings: Settings, show: Callable[[Backfilled], None]) -> Ba
             handled += 1
             if result.outcome not in UNFINISHED:
                 done.outcomes[result.outcome] += 1
+                done.requeued += result.requeued
             show(done)
 
         while True:

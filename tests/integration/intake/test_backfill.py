@@ -85,8 +85,24 @@ async def test_a_backfill_says_what_it_did(harness: Harness, tmp_path: Path) -> 
     await harness.upload(numbered(0), "P001/copy.c3d")
     code, printed, complained = await command(harness.stack, tmp_path, "backfill")
     assert code == 0
-    assert "4 objects taken in: 3 new sessions, 1 known already." in printed
+    assert "4 objects taken in: 3 with a session of their own, 1 known already." in printed
     assert complained == ""
+
+
+async def test_a_session_that_was_there_is_not_called_new(harness: Harness, tmp_path: Path) -> None:
+    path = await harness.upload(numbered(1), "P001/a.c3d")
+    await sweep_of(harness).sweep()
+    await harness.database.execute("delete from public.storage_intake")
+    await harness.database.execute(
+        "update public.therapy_sessions set processing_status = 'failed', processing_due_at = null,"
+        " processing_error = 'object_missing: No.' where file_path = $1",
+        path,
+    )
+    code, printed, _ = await command(harness.stack, tmp_path, "backfill")
+    assert code == 0
+    assert "1 object taken in: 1 with a session of its own." in printed
+    assert "1 session that was there is read again." in printed
+    assert "new" not in printed
 
 
 async def test_an_outage_ends_it_with_a_sentence_and_the_next_goes_on(
@@ -117,7 +133,7 @@ async def test_objects_that_storage_cannot_read_keep_it_from_no_other(
         with proxy.trouble(f"{OBJECTS}P001/a", say(500, '{"message": "x"}')):
             code, printed, _ = await command(proxy.stack, tmp_path, "backfill", CONCURRENCY="1")
         assert code == 1
-        assert f"1 object taken in: 1 new session. {UNREADABLE} wait" in printed
+        assert f"1 object taken in: 1 with a session of its own. {UNREADABLE} wait" in printed
         assert [session["file_path"] for session in await sessions(harness)] == ["P001/b.c3d"]
         await wait_over(harness)
         code, _, _ = await command(proxy.stack, tmp_path, "backfill")
@@ -135,7 +151,7 @@ async def test_an_upload_that_has_to_wait_is_told_and_not_waited_for(
     )
     code, printed, _ = await command(harness.stack, tmp_path, "backfill")
     assert code == 1
-    assert "2 objects taken in: 2 new sessions." in printed
+    assert "2 objects taken in: 2 with a session of their own." in printed
     assert "1 waits, and is taken in by itself: upload_overview says for what." in printed
 
 

@@ -30,6 +30,20 @@ async def test_new_files_are_new_also_where_a_worker_makes_their_sessions(
     ]
 
 
+async def test_a_failed_session_that_another_upload_heals_is_not_called_new(
+    harness: Harness, tmp_path: Path
+) -> None:
+    session = await harness.session(RECORDING, path="a.c3d")
+    await harness.database.execute(
+        "update public.therapy_sessions set processing_status = 'failed', processing_due_at = null,"
+        " processing_error = 'object_missing: No.'"
+    )
+    (tmp_path / "a.c3d").write_bytes(RECORDING)
+    code, printed, _ = await command(harness.stack, tmp_path, "ingest", "a.c3d")
+    assert printed.startswith(f"a.c3d: known already, read again {session}")
+    assert code == 0
+
+
 async def test_the_session_keeps_the_name_that_no_key_can_have(
     harness: Harness, tmp_path: Path
 ) -> None:
