@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.drawing.raster import FONT
+
 PROJECT = Path(__file__).parents[2]
 MIGRATIONS = {path.name: path.read_text() for path in PROJECT.glob("supabase/migrations/*.sql")}
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".local-stack", "build", "dist")
@@ -140,3 +142,10 @@ def test_a_clone_writes_them_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "there").iterdir()} == set(MIGRATIONS)
     assert "copy them into supabase/migrations" in done.stdout
+
+
+@pytest.mark.parametrize("page", ["deploy/Dockerfile", "docs/install.md"])
+def test_who_installs_a_worker_installs_the_font_of_its_pictures(page: str) -> None:
+    package = {"DejaVuSans.ttf": "fonts-dejavu-core"}[FONT]  # of Debian and Ubuntu
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    assert re.search(rf"\bapt(-get)? install [^&]*\b{package}\b", text)
