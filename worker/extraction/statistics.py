@@ -22,7 +22,7 @@ from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
 from worker.extraction.levels import Levels
 from worker.extraction.marks import marks
-from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.metadata import channel_names, channel_texts, open_stream
 from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
@@ -34,7 +34,6 @@ from worker.extraction.samples import (
     read_scaling,
     sample_blocks,
 )
-from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.spectrum import Spectrum
 from worker.extraction.verdicts import (
     MAX_STEPS,
@@ -79,7 +78,7 @@ class Signals(NamedTuple):
     """What the samples of a recording tell."""
 
     statistics: tuple[ChannelStatistics, ...]  # one for each analog channel
-    envelope: Envelope | None  # None: there are no samples
+    envelope: Envelope | None  # None: it was not asked for, or there are no samples
 
 
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
@@ -87,39 +86,48 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     return read_signals(path).statistics
 
 
-def read_signals(path: Path) -> Signals:
-    """Compute the statistics of every analog channel of the file at `path`, and their envelope.
+def read_signals(path: Path, *, envelope: bool = False) -> Signals:
+    """Compute the statistics of every analog channel of the file at `path`.
 
     Raises:
         C3DError: the file is refused, or is not complete.
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        try:
-            return _signals(stream, path.stat().st_size)
-        except (C3DError, OSError, MemoryError):
-            raise
-        except Exception as error:  # the values in the file may be anything
-            raise UnsupportedC3DError(
-                f"Its samples cannot be decoded ({ascii(error)[:200]})."
-            ) from error
+        return measure(stream, *open_stream(stream), envelope=envelope)
 
 
-def _signals(stream: BinaryIO, size: int) -> Signals:
-    metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
+def measure(
+    stream: BinaryIO, metadata: Metadata, layout: Layout, *, envelope: bool = False
+) -> Signals:
+    """Compute what `read_signals` returns for an opened file; with `envelope`, that as well.
+
+    Raises:
+        C3DError: the file is refused, or is not complete.
+        OSError: the file cannot be read.
+    """
     if not layout.channels or not layout.frames:
         return Signals((), None)
-    with np.errstate(all="ignore"):  # the values may be anything
-        first = _FirstPass(stream, metadata, layout)
-        second = _SecondPass(stream, metadata, layout, first)
-    statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
-    return Signals(statistics, _envelope(first, second, statistics))
+    try:
+        with np.errstate(all="ignore"):  # the values may be anything
+            first = _FirstPass(stream, metadata, layout, envelope=envelope)
+            second = _SecondPass(stream, metadata, layout, first)
+        statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
+        return Signals(statistics, _envelope(first, second, statistics))
+    except (C3DError, OSError, MemoryError):
+        raise
+    except Exception as error:  # the values in the file may be anything
+        raise UnsupportedC3DError(
+            f"Its samples cannot be decoded ({ascii(error)[:200]})."
+        ) from error
 
 
 class _FirstPass:
     """What one reading of the samples tells."""
 
-    def __init__(self, stream: BinaryIO, metadata: Metadata, layout: Layout) -> None:
+    def __init__(
+        self, stream: BinaryIO, metadata: Metadata, layout: Layout, *, envelope: bool
+    ) -> None:
         channels, samples = layout.channels, layout.frames * layout.samples_per_frame
         self.scaling = read_scaling(metadata, channels)
         self.rate = rates(metadata, channels, layout.samples_per_frame)[1]
@@ -130,7 +138,7 @@ class _FirstPass:
         self.kinds = [kind(*named) for named in zip(self.names, self.units, strict=True)]
         emg = np.array([each is Kind.EMG for each in self.kinds])
         spectrum = Spectrum(emg, samples, self.rate)
-        self.course = RunningEnvelope(channels, samples)
+        self.course = RunningEnvelope(channels, samples) if envelope else None
         derived = [index for index, each in enumerate(self.kinds) if each is Kind.DERIVED]
         held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
         self.blocks: list[Values] = []  # all of them, where they are few
@@ -140,7 +148,8 @@ class _FirstPass:
             same = held.add(block, extremes)
             levels.add(block)
             spectrum.add(block, same)
-            self.course.add(block)
+            if self.course:
+                self.course.add(block)
             self.running.add(block, extremes)
             if few:
                 self.blocks.append(block)
@@ -243,9 +252,11 @@ def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStati
 
 def _envelope(
     first: _FirstPass, second: _SecondPass, statistics: Sequence[ChannelStatistics]
-) -> Envelope:
+) -> Envelope | None:
     """Put together what a picture shows: what each verdict says of itself, and where it applies."""
     samples, course = first.running.samples, first.course
+    if not course:
+        return None
     return course.finish(
         first.names,
         first.units,
