@@ -1,8 +1,8 @@
 """Statistics of each channel over the whole recording: level, variation, and what is wrong with it.
 
 They read the samples twice, in blocks of frames, so memory does not grow with the recording: first
-for the extremes, the sums, the spectrum and the dropouts, then to count the samples at the
-extremes. Where samples were lost, the second reading also takes the levels anew, without them.
+for the extremes, the spectrum and the dropouts, then for the sums and the samples at the extremes,
+without what was lost.
 """
 
 from __future__ import annotations
@@ -128,37 +128,37 @@ class _FirstPass:
     def __init__(
         self, stream: BinaryIO, metadata: Metadata, layout: Layout, *, envelope: bool
     ) -> None:
-        channels, samples = layout.channels, layout.frames * layout.samples_per_frame
+        channels, self.samples = layout.channels, layout.frames * layout.samples_per_frame
         self.scaling = read_scaling(metadata, channels)
         self.rate = rates(metadata, channels, layout.samples_per_frame)[1]
         self.names = channel_names(metadata, channels)
         self.units = channel_texts(metadata, "ANALOG:UNITS", channels)
-        self.bins = max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
-        self.running = RunningStatistics(channels, samples, self.bins)
         self.kinds = [kind(*named) for named in zip(self.names, self.units, strict=True)]
         emg = np.array([each is Kind.EMG for each in self.kinds])
-        spectrum = Spectrum(emg, samples, self.rate)
-        self.course = RunningEnvelope(channels, samples) if envelope else None
+        spectrum = Spectrum(emg, self.samples, self.rate)
+        self.course = RunningEnvelope(channels, self.samples) if envelope else None
         derived = [index for index, each in enumerate(self.kinds) if each is Kind.DERIVED]
         held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
+        self.finite = np.zeros(channels, np.int64)
+        self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
         self.blocks: list[Values] = []  # all of them, where they are few
-        few = channels * samples <= KEPT_VALUES
+        few = channels * self.samples <= KEPT_VALUES
         for block in sample_blocks(stream, metadata, layout, self.scaling):
-            extremes = block_extremes(block)
+            low, high, finite = extremes = block_extremes(block)
+            self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+            self.finite += block.shape[1] if finite is None else np.count_nonzero(finite, axis=1)
             same = held.add(block, extremes)
             levels.add(block)
             spectrum.add(block, same)
-            if self.course:
+            if self.course is not None:
                 self.course.add(block)
-            self.running.add(block, extremes)
             if few:
                 self.blocks.append(block)
         held.finish()
         self.levels = levels.counts()
         self.mains, self.motion = spectrum.shares().T
-        self.finite = self.running.numbers.copy()
-        reached = np.stack([self.running.minimum, self.running.maximum])
-        self.limits = known_rails(metadata, layout, self.scaling, reached)
+        reached = np.stack([self.low, self.high])
+        self.limits = known_rails(metadata, layout, self.scaling, reached[:, :, None])
         self.dropouts = {
             index: found
             for index, each in enumerate(self.kinds)
@@ -171,10 +171,9 @@ class _FirstPass:
                 )
             )
         }
-        self.minimum = self.running.minimum[:, 0].copy()
-        self.maximum = self.running.maximum[:, 0].copy()
-        for index, found in self.dropouts.items():  # the extremes of what is left
-            self.minimum[index], self.maximum[index] = held.extremes(index, without=found)
+        self.left = reached  # the extremes of what is left without the dropouts
+        for index, found in self.dropouts.items():
+            self.left[:, index] = held.extremes(index, without=found)
 
 
 class _SecondPass:
@@ -183,9 +182,9 @@ class _SecondPass:
     def __init__(
         self, stream: BinaryIO, metadata: Metadata, layout: Layout, first: _FirstPass
     ) -> None:
-        rails = RailCounts(first.minimum, first.maximum, first.levels, first.limits)
-        lossy = list(first.dropouts)
-        running = RunningStatistics(len(lossy), first.running.samples, first.bins)
+        rails = RailCounts(*first.left, first.levels, first.limits)
+        bins = max(min(MAX_BINS, MAX_SESSION_BINS // layout.channels), 1)
+        self.running = RunningStatistics(layout.channels, first.samples, bins)
         seen = 0
         for block in first.blocks or sample_blocks(stream, metadata, layout, first.scaling):
             length = block.shape[1]
@@ -193,16 +192,13 @@ class _SecondPass:
                 for run in runs:
                     block[index, max(run.start - seen, 0) : max(run.end - seen, 0)] = np.nan
             rails.add(block)
-            if lossy:
-                left = block[lossy]
-                running.add(left, block_extremes(left))
+            self.running.add(block)
             seen += length
-        if lossy:
-            first.running.replace(lossy, running)
-        self.envelope = first.running.envelope.tolist()
-        self.absolute = first.running.absolute.sum(axis=1)
-        self.flat = (first.running.span <= FLAT_SPAN * first.running.greatest)[:, 0]
-        at_rails, clipped = rails.at_limits(first.running.numbers)
+        self.envelope = self.running.envelope.tolist()
+        self.absolute = self.running.absolute.sum(axis=1)
+        greatest = np.maximum(np.abs(first.low), np.abs(first.high))
+        self.flat = first.high - first.low <= FLAT_SPAN * greatest
+        at_rails, clipped = rails.at_limits(self.running.numbers)
         self.at_rails, self.clipped = (
             np.where(self.flat, 0, at_rails),
             clipped & ~self.flat & (first.levels > MAX_STEPS),
@@ -212,9 +208,9 @@ class _SecondPass:
 
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
     """Put together what both readings tell of a channel."""
-    running = first.running
+    running = second.running
     seen, numbers = first.finite.item(index), running.numbers.item(index)
-    low, high = running.minimum.item(index), running.maximum.item(index)
+    low, high = first.low.item(index), first.high.item(index)
     mean = running.total.item(index) / numbers if numbers else None
     flat, clipped = second.flat.item(index), second.clipped.item(index)
     at_rails = second.at_rails.item(index) / numbers if numbers else 0.0
@@ -254,8 +250,8 @@ def _envelope(
     first: _FirstPass, second: _SecondPass, statistics: Sequence[ChannelStatistics]
 ) -> Envelope | None:
     """Put together what a picture shows: what each verdict says of itself, and where it applies."""
-    samples, course = first.running.samples, first.course
-    if not course:
+    samples, course = first.samples, first.course
+    if course is None:
         return None
     return course.finish(
         first.names,
