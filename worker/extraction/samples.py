@@ -98,13 +98,16 @@ def sample_blocks(
 ) -> Iterator[Values]:
     """Yield all samples, in order, as arrays of shape (channels, n) in the channels' units.
 
+    The next array takes the place of the one before in memory: new memory costs more than decoding.
+
     Raises:
         TruncatedC3DError: the stream ends before the last frame.
     """
     processor = metadata.section.processor
     kind = "f4" if layout.word_bytes == REAL_BYTES else "u2" if scaling.unsigned else "i2"
     dtype = np.dtype((">" if processor == MIPS else "<") + kind)
-    at_once = max(BLOCK_BYTES // layout.frame_bytes, 1)
+    at_once = min(max(BLOCK_BYTES // layout.frame_bytes, 1), layout.frames)
+    memory = np.empty(layout.channels * layout.samples_per_frame * at_once)
     stream.seek(layout.data_start)
     for first in range(0, layout.frames, at_once):
         frames = min(at_once, layout.frames - first)
@@ -120,8 +123,10 @@ def sample_blocks(
             words = np.frombuffer(block, dtype)
         analog = words.reshape(frames, -1)[:, layout.points * POINT_WORDS :]
         by_channel = analog.reshape(-1, layout.channels).T
+        samples = memory[: by_channel.size].reshape(by_channel.shape)
         with np.errstate(all="ignore"):  # the values may be anything, a signalling NaN included
-            yield scaling.apply(by_channel.astype(np.float64, order="C"))
+            samples[:] = by_channel
+            yield scaling.apply(samples)
 
 
 class Extremes(NamedTuple):

@@ -28,7 +28,6 @@ from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import (
-    Values,
     block_extremes,
     known_rails,
     read_scaling,
@@ -49,7 +48,6 @@ from worker.extraction.verdicts import (
 
 MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
 MAX_SESSION_BINS = 512  # of all channels together
-KEPT_VALUES = 1_000_000  # samples that are kept from one reading to the next, 8 MB
 FLAT_SPAN = 1e-6  # of the largest absolute value: a few steps of a float32
 
 
@@ -141,8 +139,6 @@ class _FirstPass:
         held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
         self.finite = np.zeros(channels, np.int64)
         self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
-        self.blocks: list[Values] = []  # all of them, where they are few
-        few = channels * self.samples <= KEPT_VALUES
         for block in sample_blocks(stream, metadata, layout, self.scaling):
             low, high, finite = extremes = block_extremes(block)
             self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
@@ -152,8 +148,6 @@ class _FirstPass:
             spectrum.add(block, same)
             if self.course is not None:
                 self.course.add(block)
-            if few:
-                self.blocks.append(block)
         held.finish()
         self.levels = levels.counts()
         self.mains, self.motion = spectrum.shares().T
@@ -186,7 +180,7 @@ class _SecondPass:
         bins = max(min(MAX_BINS, MAX_SESSION_BINS // layout.channels), 1)
         self.running = RunningStatistics(layout.channels, first.samples, bins)
         seen = 0
-        for block in first.blocks or sample_blocks(stream, metadata, layout, first.scaling):
+        for block in sample_blocks(stream, metadata, layout, first.scaling):
             length = block.shape[1]
             for index, runs in first.dropouts.items():
                 for run in runs:
