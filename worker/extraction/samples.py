@@ -75,16 +75,18 @@ def known_rails(
     if bits := metadata.integer("ANALOG:BITS"):
         return _rails(scaling, min(bits, MAX_WORD))
     step = np.abs(scaling.factor)  # the least of signed integers lies one below the lower rail
-    rails = _rails(scaling, MAX_WORD)
-    for bits in reversed(WORDS):
-        low, high = _rails(scaling, bits)
-        holds = (low - step <= extremes[0]) & (extremes[1] <= high + step)
-        rails = np.where(holds, np.stack([low, high]), rails)
-    return rails
+    low, high = rails = _rails(scaling, np.array([*WORDS, MAX_WORD])[:, None, None])
+    holds = (low - step <= extremes[0]) & (extremes[1] <= high + step)
+    holds[-1] = True
+    smallest: Values = np.take_along_axis(rails, holds.argmax(axis=0)[None, None], axis=1)[:, 0]
+    return smallest
 
 
-def _rails(scaling: Scaling, bits: int) -> Values:
-    """Return the limits of a converter of so many bits; signed, as far below zero as above."""
+def _rails(scaling: Scaling, bits: int | np.ndarray) -> Values:
+    """Return the limits of a converter of so many bits; signed, as far below zero as above.
+
+    They are of shape (2, channels, 1), or for `bits` of shape (n, 1, 1) of (2, n, channels, 1).
+    """
     span = 2.0**bits
     # A 12-bit converter that counts 0 … 4095 is often stored as signed, with an OFFSET of 2048.
     offset_binary = (np.abs(scaling.offset - span / 2) <= 1) | scaling.unsigned
