@@ -96,9 +96,10 @@ class HeldRuns:
         rows = np.flatnonzero((looked_at | waits) & ~self._given_up)
         opened = np.where(tails == length, self._open + tails, tails + 1)
         if len(rows):
-            opened[rows], low[rows], high[rows] = self._look(
-                rows, block[rows], same[rows], within[rows], extremes.finite
-            )
+            looked = (block, same, within)
+            if len(rows) < len(block):  # a copy of everything costs
+                looked = (block[rows], same[rows], within[rows])
+            opened[rows], low[rows], high[rows] = self._look(rows, *looked, extremes.finite)
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
         self._open, self._last = opened, block[:, -1:].copy()
         self._seen += length

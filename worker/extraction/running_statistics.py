@@ -12,7 +12,6 @@ class RunningStatistics:
 
     Attributes:
         samples: number of samples that each channel has in all.
-        numbers: number of finite samples added, of shape (channels,).
         total, squares: sums of the values and of their squares, of shape (channels,).
         absolute: sums of the absolute values per interval of time, of shape (channels, bins).
     """
@@ -21,7 +20,6 @@ class RunningStatistics:
         """Expect `samples` samples in each of `channels` channels, in `bins` equal intervals."""
         bins = min(bins, samples)
         self.samples = samples
-        self.numbers = np.zeros(channels, np.int64)
         self.total: Values = np.zeros(channels)
         self.squares: Values = np.zeros(channels)
         self.absolute: Values = np.zeros((channels, bins))
@@ -36,19 +34,21 @@ class RunningStatistics:
         last = int(np.searchsorted(self._edges, self._seen + length, side="left"))
         starts = np.maximum(self._edges[first:last] - self._seen, 0)
         total = block.sum(axis=1)
-        self.numbers += length
         self._in_bin[:, first:last] += np.diff(starts, append=length)
         if len(rows := np.flatnonzero(~np.isfinite(total))):
-            samples = block[rows]
-            left_out = ~np.isfinite(samples)
-            samples[left_out] = 0.0
-            block[rows], total[rows] = samples, samples.sum(axis=1)
-            self.numbers[rows] -= np.count_nonzero(left_out, axis=1)
-            self._in_bin[rows, first:last] -= np.add.reduceat(left_out, starts, 1, dtype=np.int64)
+            left_out = ~np.isfinite(block)
+            np.copyto(block, 0.0, where=left_out)
+            total = block.sum(axis=1)
+            self._in_bin[rows, first:last] -= np.add.reduceat(left_out[rows], starts, 1, np.int64)
         self.total += total
-        self.squares += np.einsum("cn,cn->c", block, block)
+        self.squares += np.vecdot(block, block)
         self.absolute[:, first:last] += np.add.reduceat(np.abs(block, out=block), starts, axis=1)
         self._seen += length
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Number of finite samples added, of shape (channels,)."""
+        return np.asarray(self._in_bin.sum(axis=1))
 
     @property
     def envelope(self) -> Values:

@@ -150,8 +150,8 @@ def block_extremes(block: Values) -> Extremes:
 
 def extremes_of(block: Values, counted: np.ndarray) -> tuple[Values, Values]:
     """Return the extremes of the samples that count, of shape (channels,); else infinities."""
-    low = np.where(counted, block, np.inf).min(axis=1)
-    return low, np.where(counted, block, -np.inf).max(axis=1)
+    low: Values = block.min(axis=1, where=counted, initial=np.inf)
+    return low, block.max(axis=1, where=counted, initial=-np.inf)
 
 
 def _column(values: list[float], channels: int, *, missing: float) -> Values:

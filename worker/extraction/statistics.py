@@ -192,7 +192,8 @@ class _SecondPass:
         self.absolute = self.running.absolute.sum(axis=1)
         greatest = np.maximum(np.abs(first.low), np.abs(first.high))
         self.flat = first.high - first.low <= FLAT_SPAN * greatest
-        at_rails, clipped = rails.at_limits(self.running.numbers)
+        self.numbers = self.running.numbers
+        at_rails, clipped = rails.at_limits(self.numbers)
         self.at_rails, self.clipped = (
             np.where(self.flat, 0, at_rails),
             clipped & ~self.flat & (first.levels > MAX_STEPS),
@@ -203,7 +204,7 @@ class _SecondPass:
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
     """Put together what both readings tell of a channel."""
     running = second.running
-    seen, numbers = first.finite.item(index), running.numbers.item(index)
+    seen, numbers = first.finite.item(index), second.numbers.item(index)
     low, high = first.low.item(index), first.high.item(index)
     mean = running.total.item(index) / numbers if numbers else None
     flat, clipped = second.flat.item(index), second.clipped.item(index)
