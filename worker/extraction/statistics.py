@@ -176,7 +176,8 @@ class _SecondPass:
     def __init__(
         self, stream: BinaryIO, metadata: Metadata, layout: Layout, first: _FirstPass
     ) -> None:
-        rails = RailCounts(*first.left, first.levels, first.limits)
+        low, high = first.left
+        rails = RailCounts(low, high, first.levels, first.limits)
         bins = max(min(MAX_BINS, MAX_SESSION_BINS // layout.channels), 1)
         self.running = RunningStatistics(layout.channels, first.samples, bins)
         seen = 0
