@@ -8,15 +8,17 @@ without what was lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.extraction.clipping import RailCounts
-from worker.extraction.dropouts import NO_LIMITS, HeldRuns
+from worker.extraction.dropouts import NO_LIMITS, HeldRuns, Run
 from worker.extraction.envelope import Envelope
 from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
@@ -28,6 +30,7 @@ from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
 from worker.extraction.running_statistics import RunningStatistics
 from worker.extraction.samples import (
+    Values,
     block_extremes,
     known_rails,
     read_scaling,
@@ -182,13 +185,10 @@ class _SecondPass:
         self.running = RunningStatistics(layout.channels, first.samples, bins)
         seen = 0
         for block in sample_blocks(stream, metadata, layout, first.scaling):
-            length = block.shape[1]
-            for index, runs in first.dropouts.items():
-                for run in runs:
-                    block[index, max(run.start - seen, 0) : max(run.end - seen, 0)] = np.nan
+            _leave_out(block, first.dropouts, seen)
             rails.add(block)
             self.running.add(block)
-            seen += length
+            seen += block.shape[1]
         self.envelope = self.running.envelope.tolist()
         self.absolute = self.running.absolute.sum(axis=1)
         greatest = np.maximum(np.abs(first.low), np.abs(first.high))
@@ -200,6 +200,15 @@ class _SecondPass:
             clipped & ~self.flat & (first.levels > MAX_STEPS),
         )
         self.limits = rails.limits()
+
+
+def _leave_out(block: Values, dropouts: Mapping[int, Sequence[Run]], seen: int) -> None:
+    """Make NaN of the samples of a block that were lost; `seen` samples came before it."""
+    for index, runs in dropouts.items():  # which are in order of time
+        first = bisect_right(runs, seen, key=attrgetter("end"))
+        last = bisect_left(runs, seen + block.shape[1], key=attrgetter("start"))
+        for run in runs[first:last]:
+            block[index, max(run.start - seen, 0) : run.end - seen] = np.nan
 
 
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:

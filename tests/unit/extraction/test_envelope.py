@@ -98,6 +98,7 @@ def test_one_reading_of_a_recording_gives_the_statistics_and_the_envelope(tmp_pa
     assert low.min(axis=1) == pytest.approx([each.minimum for each in statistics])
     assert high.max(axis=1) == pytest.approx([each.maximum for each in statistics])
     assert envelope.seconds == 20.0
+    assert read_signals(path) == (statistics, None)  # gathered only where it is asked for
 
 
 def test_a_recording_without_samples_has_none(tmp_path: Path) -> None:
