@@ -10,6 +10,7 @@ returns table (
   schema_version text,
   sessions_due boolean,
   uploads_due boolean,
+  next_due_seconds double precision,  -- until what waits is due; null: nothing in an hour
   announcing boolean,  -- a trigger announces the uploads of this bucket
   last_missed bigint,  -- bell of an upload that could not be noted
   patients_awaited boolean  -- sessions wait for patients that may be entered by now
@@ -32,6 +33,27 @@ begin
       and i.due_at <= now()
       and i.bucket_id = look_at_queues.bucket
   );
+  next_due_seconds := extract(epoch from least(
+    (
+      select coalesce(s.processing_due_at, '-infinity')
+      from public.therapy_sessions as s
+      where s.processing_status = 'pending'
+        and coalesce(s.processing_due_at, '-infinity') > now()
+        and coalesce(s.processing_due_at, '-infinity') < now() + interval '1 hour'
+      order by coalesce(s.processing_due_at, '-infinity'), s.created_at
+      limit 1
+    ),
+    (
+      select i.due_at
+      from public.storage_intake as i
+      where i.outcome in ('waiting', 'taking')
+        and i.due_at > now()
+        and i.due_at < now() + interval '1 hour'
+        and i.bucket_id = look_at_queues.bucket
+      order by i.due_at
+      limit 1
+    )
+  ) - now());
   announcing := public.is_announcing(look_at_queues.bucket, look_at_queues.every_file);
   last_missed := (select max(b.id) from public.worker_bells as b where b.kind = 'missed');
   patients_awaited := (  -- the first, by its index
@@ -44,4 +66,4 @@ $$;
 revoke execute on function public.look_at_queues(text, boolean) from public, anon, authenticated;
 grant execute on function public.look_at_queues(text, boolean) to service_role;
 comment on function public.look_at_queues(text, boolean) is
-  'Whether sessions and uploads of this bucket are due, whether a trigger announces its uploads, and what else a worker has to look after. Changes nothing.';
+  'Whether sessions and uploads of this bucket are due, in how many seconds the next one is, whether a trigger announces its uploads, and what else a worker has to look after. Changes nothing.';

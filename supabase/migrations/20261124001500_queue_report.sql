@@ -95,9 +95,13 @@ begin
   select coalesce(sum(f.sessions), 0), coalesce(jsonb_object_agg(f.code, f.sessions), '{}')
   into failed, failed_by_code
   from (
-    select coalesce(substring(s.processing_error from '^([a-z0-9_]+): '), 'unknown') as code, count(*) as sessions
-    from public.therapy_sessions as s
-    where s.processing_status = 'failed'
+    select coalesce(public.code_of(begins.head), 'unknown') as code, sum(begins.sessions) as sessions
+    from (  -- so that few are taken apart
+      select left(s.processing_error, strpos(s.processing_error, ': ') + 1) as head, count(*) as sessions
+      from public.therapy_sessions as s
+      where s.processing_status = 'failed'
+      group by 1
+    ) as begins
     group by 1
   ) as f;
 
@@ -163,9 +167,13 @@ begin
   uploads_waiting_by_code := coalesce((
     select jsonb_object_agg(w.code, w.uploads)
     from (
-      select coalesce(public.code_of(i.detail), 'unknown') as code, count(*) as uploads
-      from public.storage_intake as i
-      where i.outcome in ('waiting', 'taking') and i.outcome = 'waiting' and i.detail is not null
+      select coalesce(public.code_of(begins.head), 'unknown') as code, sum(begins.uploads) as uploads
+      from (
+        select left(i.detail, strpos(i.detail, ': ') + 1) as head, count(*) as uploads
+        from public.storage_intake as i
+        where i.outcome in ('waiting', 'taking') and i.outcome = 'waiting' and i.detail is not null
+        group by 1
+      ) as begins
       group by 1
     ) as w
   ), '{}');
@@ -173,9 +181,13 @@ begin
   select coalesce(sum(r.uploads), 0), coalesce(jsonb_object_agg(r.code, r.uploads), '{}')
   into uploads_refused, uploads_refused_by_code
   from (
-    select coalesce(public.code_of(i.detail), 'unknown') as code, count(*) as uploads
-    from public.storage_intake as i
-    where i.outcome = 'refused'
+    select coalesce(public.code_of(begins.head), 'unknown') as code, sum(begins.uploads) as uploads
+    from (
+      select left(i.detail, strpos(i.detail, ': ') + 1) as head, count(*) as uploads
+      from public.storage_intake as i
+      where i.outcome = 'refused'
+      group by 1
+    ) as begins
     group by 1
   ) as r;
 

@@ -28,6 +28,7 @@ class QueueLook:
 
     sessions_due: bool
     uploads_due: bool
+    next_due_seconds: float | None  # until what waits is due; None: nothing in an hour
     announcing: bool  # a trigger announces the uploads of the bucket
     last_missed: int | None  # bell of an upload that could not be noted
     patients_awaited: bool  # sessions wait for patients that may be entered by now

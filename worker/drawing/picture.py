@@ -25,7 +25,7 @@ MIN_ROW, MAX_ROW, ALL_ROWS = 46, 220, 1400
 TITLE, TEXT, LINE, INSET = 28, 20, 24, 12
 EDGE = 6  # of a row, above and below a clipped stretch
 LEGEND = {"dropout": "samples lost", "clipped": "clipped"}
-THOUSAND, MILLION = 1e3, 1e6  # between them, a number is shorter without an exponent
+THOUSAND, MILLION = 999.5, 1e6  # between them, a number is shorter without an exponent
 WORD = re.compile(r"\S+(?: %)?")  # a number is not parted from its %
 MAX_TEXT = 200  # characters that are looked at
 
@@ -164,6 +164,7 @@ def _time_axis(canvas: Canvas, envelope: Envelope, top: int, height: int) -> Non
 
 def number(value: float) -> str:
     """Return a value in three digits, without an exponent where that is as short."""
+    value += 0.0  # no zero has a sign
     return f"{value:,.0f}" if THOUSAND <= abs(value) < MILLION else f"{value:.3g}"
 
 

@@ -114,7 +114,12 @@ class ClaimLoop(Generic[ItemT]):
 
     async def run(self) -> None:
         """Claim and work until `stop`, then shut down."""
-        await self._run_until_stopped()
+        async with asyncio.TaskGroup() as group:
+            keeper = group.create_task(self._keep_leases())
+            turning = group.create_task(self._turn_until_stopped())
+            await self._stopping.wait()
+            await self._shut_down(turning)
+            keeper.cancel()
 
     async def drain(self) -> None:
         """Claim and work until nothing is due any more.
@@ -123,17 +128,9 @@ class ClaimLoop(Generic[ItemT]):
             UnavailableError: Supabase is in trouble, and it did not pass.
         """
         self._draining = True
-        await self._run_until_stopped()
+        await self.run()
         if self._trouble:
             raise self._trouble
-
-    async def _run_until_stopped(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(self._keep_leases())
-            turning = group.create_task(self._turn_until_stopped())
-            await self._stopping.wait()
-            await self._shut_down(turning)
-            keeper.cancel()
 
     async def _turn_until_stopped(self) -> None:
         while not self._stopping.is_set():
@@ -143,27 +140,28 @@ class ClaimLoop(Generic[ItemT]):
         """Release, claim if there is room, then wait for a reason to look again."""
         self._changed.clear()
         self._watchdog.feed()
-        claimed = 0
+        more = False
         with self._noting_trouble():
             await self._release()
             self._watchdog.feed()
-            claimed = 0 if self._trouble else await self._claim()
+            more = not self._trouble and await self._claim()
         hopeless = self._is_outage and self._pauses >= MAX_DRAIN_PAUSES
         if self._trouble and self._draining and hopeless:
             self.stop()
         elif self._trouble:
             await self._pause(self._trouble)
-        elif self._draining and not claimed and not self._active:
+        elif self._draining and not self._active:
             self.stop()
-        elif not claimed and not self._stopping.is_set():  # a stop may have come with the claim
+        elif not more and not self._stopping.is_set():  # a stop may have come with the claim
             await self._changed_within(self._poll_seconds)
             if not self._changed.is_set():
                 self._queue.look_at_all()
 
-    async def _claim(self) -> int:
+    async def _claim(self) -> bool:
+        """Claim as many items as there is room for; return whether more may be due."""
         room = self._active.room(probing=self._is_outage)
         if not room:
-            return 0
+            return False
         if self._draining:  # which ends when nothing is due
             self._queue.look_at_all()
         leased_at = now()  # before the call: a lease may only be thought shorter
@@ -177,7 +175,7 @@ class ClaimLoop(Generic[ItemT]):
             self._active.start(item, leased_at, self._work)
         if not items:
             self._recovered()
-        return len(items)
+        return len(items) >= room
 
     async def _work(self, item: ItemT) -> None:
         try:

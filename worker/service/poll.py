@@ -17,6 +17,7 @@ from worker.errors import SchemaVersionError, WorkerError
 from worker.intake.reconciliation import Reconciliation
 from worker.observing.logs import traceback_locations
 
+MIN_SECONDS = 1.0  # from one look to the next: what is due may be locked, or another worker's
 FILLED_AT_ONCE = 100  # sessions a call, as `fill_patients()` does by itself
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,10 @@ class Poll:
         stop: Callable[[], None],
         seconds: float,
     ) -> None:
-        """It looks every `seconds`; `stop` ends a worker that is not made for this database."""
+        """It looks every `seconds`, and when it is told that something will be due.
+
+        `stop` ends a worker that is not made for this database.
+        """
         self._looks = looks
         self._reconciliation = reconciliation
         self._wake_sessions = wake_sessions
@@ -49,17 +53,17 @@ class Poll:
         """Look until cancelled."""
         while not self.wrong_schema:
             self._soon.clear()
-            await self._attempt()
+            seconds = await self._attempt()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(seconds):
                     await self._soon.wait()
 
     def soon(self) -> None:
         """Look as soon as possible."""
         self._soon.set()
 
-    async def look(self) -> None:
-        """Look once, and have done what there is to do.
+    async def look(self) -> float:
+        """Look once, have done what there is to do, and return the seconds until the next look.
 
         Raises:
             SchemaVersionError: the database has another version of the functions.
@@ -73,6 +77,9 @@ class Poll:
         self._reconciliation.note(found)
         if found.patients_awaited:
             await self._fill_patients()
+        if found.next_due_seconds is None:
+            return self._seconds
+        return min(max(found.next_due_seconds, MIN_SECONDS), self._seconds)
 
     async def _fill_patients(self) -> None:
         """Fill patients; what is wrong with them is no trouble of the queues."""
@@ -84,9 +91,9 @@ class Poll:
         except Exception as error:  # noqa: BLE001 - see above
             log.error("patients_not_filled", error=traceback_locations(error))  # noqa: TRY400
 
-    async def _attempt(self) -> None:
+    async def _attempt(self) -> float:
         try:
-            await self.look()
+            return await self.look()
         except SchemaVersionError as error:
             log.error("schema_version", reason=str(error))  # noqa: TRY400 - no traceback
             self.wrong_schema = error
@@ -97,6 +104,7 @@ class Poll:
         except Exception as error:  # noqa: BLE001 - none may end the worker
             log.error("poll_crashed", error=traceback_locations(error))  # noqa: TRY400
             self._read_both()
+        return self._seconds
 
     def _read_both(self) -> None:
         self._wake_sessions()

@@ -41,6 +41,7 @@ def look(*, announcing: bool, missed: int | None) -> QueueLook:
     return QueueLook(
         sessions_due=False,
         uploads_due=False,
+        next_due_seconds=None,
         announcing=announcing,
         last_missed=missed,
         patients_awaited=False,

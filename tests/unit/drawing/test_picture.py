@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from worker.drawing.canvas import DARK, LIGHT, Canvas, Colour
-from worker.drawing.picture import WIDTH, draw, printable
+from worker.drawing.picture import WIDTH, draw, number, printable
 from worker.drawing.raster import Raster
 from worker.drawing.vector import Vector
 from worker.extraction.envelope import Envelope, Mark
@@ -110,6 +110,14 @@ def test_what_cannot_be_printed_is_left_out() -> None:
 def test_a_long_name_is_cut_and_a_short_one_is_not() -> None:
     assert "1. CH1 Raw" in _texts(_envelope(NOISE))
     assert any(text.endswith("…") for text in _texts(_envelope(NOISE, name="n" * 200)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.0, "0"), (0.0183, "0.0183"), (999.4, "999"), (999.6, "1,000"), (-32767.0, "-32,767")],
+)
+def test_a_number_is_as_short_as_one_can_read_it(value: float, text: str) -> None:
+    assert number(value) == text
 
 
 def test_it_says_how_many_channels_it_shows() -> None:
