@@ -24,9 +24,8 @@ from uuid import uuid4
 import httpx
 
 from worker.extraction.analytics import analytics
-from worker.extraction.metadata import read_metadata
-from worker.extraction.section import PREFIX_BYTES
-from worker.extraction.statistics import channel_statistics
+from worker.extraction.metadata import describe, open_stream
+from worker.extraction.statistics import measure
 
 BATCH = 8  # sessions a claim
 LANES = 2  # batches under way, so that no download waits for a claim or a completion
@@ -36,10 +35,11 @@ LEASE_SECONDS, ATTEMPTS = 3600, 5
 
 def extract(path: str) -> dict[str, Any]:
     """Read what is written for the recording at `path`."""
-    with Path(path).open("rb") as file:
-        metadata = read_metadata(file.read(PREFIX_BYTES), os.fstat(file.fileno()).st_size)
-    statistics = analytics(channel_statistics(Path(path)))
-    return {"technical": metadata.row(), "game": metadata.game, "statistics": statistics}
+    with Path(path).open("rb") as stream:
+        metadata, layout = open_stream(stream)
+        described = describe(metadata, layout)
+        statistics = analytics(measure(stream, metadata, layout).statistics)
+    return {"technical": described.row(), "game": described.game, "statistics": statistics}
 
 
 class Floor:

@@ -132,7 +132,7 @@ def _read(path: Path, index: int) -> _Channel | None:
         metadata, layout = open_recording(stream.read(PREFIX_BYTES), path.stat().st_size)
         rate = rates(metadata, layout.channels, layout.samples_per_frame)[1]
         scaling = read_scaling(metadata, layout.channels)
-        blocks = [block[index] for block in sample_blocks(stream, metadata, layout, scaling)]
+        blocks = [block[index].copy() for block in sample_blocks(stream, metadata, layout, scaling)]
     samples = np.concatenate(blocks)
     if rate is None or len(samples) < 2 * CUT_SECONDS[1] * rate or not np.ptp(samples):
         return None

@@ -113,7 +113,7 @@ def draw_file_png(path: Path, title: str) -> bytes:
     """Read and draw."""
     from worker.extraction.statistics import read_signals  # noqa: PLC0415
 
-    return draw_png(read_signals(path).envelope, title)
+    return draw_png(read_signals(path, envelope=True).envelope, title)
 
 
 def _prepare(max_bytes: int) -> None:

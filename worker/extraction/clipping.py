@@ -72,9 +72,8 @@ class RailCounts:
             if not len(rows):
                 continue
             distance = np.abs(block.ravel()[near] - np.repeat(edge, numbers))
-            for counts, width in zip(self._counts[side], self._widths[side], strict=True):
-                within = distance <= np.repeat(width, numbers)
-                counts[rows] += np.add.reduceat(within, bounds[rows], dtype=np.int64)
+            within = distance <= np.repeat(self._widths[side], numbers, axis=1)
+            self._counts[side][:, rows] += np.add.reduceat(within, bounds[rows], 1, np.int64)
 
     def at_limits(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how many samples are at a limit, and whether that is clipping.

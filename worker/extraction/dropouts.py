@@ -96,9 +96,10 @@ class HeldRuns:
         rows = np.flatnonzero((looked_at | waits) & ~self._given_up)
         opened = np.where(tails == length, self._open + tails, tails + 1)
         if len(rows):
-            opened[rows], low[rows], high[rows] = self._look(
-                rows, block[rows], same[rows], within[rows], extremes.finite
-            )
+            looked = (block, same, within)
+            if len(rows) < len(block):  # a copy of everything costs
+                looked = (block[rows], same[rows], within[rows])
+            opened[rows], low[rows], high[rows] = self._look(rows, *looked, extremes.finite)
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
         self._open, self._last = opened, block[:, -1:].copy()
         self._seen += length
@@ -198,15 +199,11 @@ class HeldRuns:
         self, channels: np.ndarray, samples: Values, other: np.ndarray, rows: np.ndarray
     ) -> None:
         """Add the samples of some rows that are outside long runs."""
-        if not len(rows):
-            return
-        other = other[rows]
-        values = samples[rows][other]
-        of = np.repeat(channels[rows], np.count_nonzero(other, axis=1))
-        steps = np.where(of[1:] == of[:-1], np.diff(values), 0.0)
-        weights = (np.ones(len(of)), np.append(np.square(steps), 0.0), values, np.square(values))
-        for kind, each in enumerate(weights):
-            self._weights[kind] += np.bincount(of, each, minlength=self._weights.shape[1])
+        for row in rows.tolist():
+            values = samples[row, other[row]]
+            steps = values[1:] - values[:-1]
+            weights = len(values), steps @ steps, values.sum(), values @ values
+            self._weights[:, channels[row]] += weights
 
     def finish(self) -> None:
         """Note the runs that the recording ends in."""

@@ -64,19 +64,18 @@ def extract(path: Path, *, samples: bool, envelope: bool = False) -> Extracted:
         OSError: the file cannot be read.
     """
     from worker.extraction.analytics import analytics  # noqa: PLC0415 - see the module
-    from worker.extraction.metadata import read_metadata  # noqa: PLC0415
-    from worker.extraction.section import PREFIX_BYTES  # noqa: PLC0415
-    from worker.extraction.statistics import Signals, read_signals  # noqa: PLC0415
+    from worker.extraction.metadata import describe, open_stream  # noqa: PLC0415
+    from worker.extraction.statistics import measure  # noqa: PLC0415
 
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        metadata = read_metadata(file.read(PREFIX_BYTES), size)
-    signals = read_signals(path) if samples else Signals((), None)
+    with path.open("rb") as stream:
+        metadata, layout = open_stream(stream)
+        described = describe(metadata, layout)
+        signals = measure(stream, metadata, layout, envelope=envelope) if samples else None
     return Extracted(
-        technical=metadata.row(),
-        game=metadata.game,
-        statistics=analytics(signals.statistics) if samples else {},
-        envelope=signals.envelope if envelope else None,
+        technical=described.row(),
+        game=described.game,
+        statistics=analytics(signals.statistics) if signals else {},
+        envelope=signals.envelope if signals else None,
     )
 
 

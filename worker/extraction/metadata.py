@@ -8,9 +8,10 @@ Source: the C3D manual, "The POINT Group" and "The ANALOG Group".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker.extraction.confirmation import resolve_layout
 from worker.extraction.errors import OverlongC3DError, TruncatedC3DError
@@ -62,6 +63,16 @@ def read_metadata(prefix: bytes, size: int) -> TechnicalMetadata:
     """
     metadata, layout = open_recording(prefix, size)
     return describe(metadata, layout)
+
+
+def open_stream(stream: BinaryIO) -> tuple[Metadata, Layout]:
+    """Read what `open_recording` needs from a file that was just opened.
+
+    Raises:
+        C3DError: as `read_metadata`.
+        OSError: the file cannot be read.
+    """
+    return open_recording(stream.read(PREFIX_BYTES), os.fstat(stream.fileno()).st_size)
 
 
 def open_recording(prefix: bytes, size: int) -> tuple[Metadata, Layout]:

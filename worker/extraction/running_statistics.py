@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.extraction.samples import Extremes, Values
+from worker.extraction.samples import Values
 
 
 class RunningStatistics:
-    """The totals of the samples added so far, for every channel, in the channels' units.
+    """The totals of the finite samples added so far, for every channel, in the channels' units.
 
     Attributes:
         samples: number of samples that each channel has in all.
-        numbers: number of finite samples added, of shape (channels,).
-        minimum, maximum: the extremes, of shape (channels, 1); infinite before any finite sample.
         total, squares: sums of the values and of their squares, of shape (channels,).
         absolute: sums of the absolute values per interval of time, of shape (channels, bins).
     """
@@ -22,55 +20,35 @@ class RunningStatistics:
         """Expect `samples` samples in each of `channels` channels, in `bins` equal intervals."""
         bins = min(bins, samples)
         self.samples = samples
-        self.numbers = np.zeros(channels, np.int64)
-        self.minimum: Values = np.full((channels, 1), np.inf)
-        self.maximum: Values = np.full((channels, 1), -np.inf)
         self.total: Values = np.zeros(channels)
         self.squares: Values = np.zeros(channels)
         self.absolute: Values = np.zeros((channels, bins))
         self._in_bin = np.zeros((channels, bins), np.int64)
-        self._edges = np.array([index * samples // bins for index in range(bins)], np.int64)
-        self._scratch: Values = np.empty((channels, 0))  # new memory costs as much as the sums
+        self._edges = np.arange(bins, dtype=np.int64) * samples // bins
         self._seen = 0
 
-    def add(self, block: Values, extremes: Extremes) -> None:
-        """Add the next samples, of shape (channels, n)."""
-        low, high, finite = extremes
-        if finite is not None:
-            block = np.where(finite, block, 0.0)
-        np.minimum(self.minimum, low[:, None], out=self.minimum)
-        np.maximum(self.maximum, high[:, None], out=self.maximum)
-        self.total += block.sum(axis=1)
-        self.squares += np.einsum("cn,cn->c", block, block)
+    def add(self, block: Values) -> None:
+        """Add the next samples, of shape (channels, n), and overwrite them: new memory costs."""
         length = block.shape[1]
         first = int(np.searchsorted(self._edges, self._seen, side="right")) - 1
         last = int(np.searchsorted(self._edges, self._seen + length, side="left"))
         starts = np.maximum(self._edges[first:last] - self._seen, 0)
-        counts = np.diff(np.append(starts, length))
-        in_bin = counts if finite is None else np.add.reduceat(finite, starts, 1, dtype=np.int64)
-        if self._scratch.shape != block.shape:
-            self._scratch = np.empty_like(block)
-        np.abs(block, out=self._scratch)
-        self.absolute[:, first:last] += np.add.reduceat(self._scratch, starts, axis=1)
-        self._in_bin[:, first:last] += in_bin
-        self.numbers += length if finite is None else finite.sum(axis=1)
+        total = block.sum(axis=1)
+        self._in_bin[:, first:last] += np.diff(starts, append=length)
+        if len(rows := np.flatnonzero(~np.isfinite(total))):
+            left_out = ~np.isfinite(block)
+            np.copyto(block, 0.0, where=left_out)
+            total = block.sum(axis=1)
+            self._in_bin[rows, first:last] -= np.add.reduceat(left_out[rows], starts, 1, np.int64)
+        self.total += total
+        self.squares += np.vecdot(block, block)
+        self.absolute[:, first:last] += np.add.reduceat(np.abs(block, out=block), starts, axis=1)
         self._seen += length
 
-    def replace(self, channels: list[int], others: RunningStatistics) -> None:
-        """Take the sums of some channels from `others`, which has these only; extremes stay."""
-        for name in ("numbers", "total", "squares", "absolute", "_in_bin"):
-            getattr(self, name)[channels] = getattr(others, name)
-
     @property
-    def span(self) -> Values:
-        """Maximum minus minimum, of shape (channels, 1); 0 where no sample is finite."""
-        seen = np.isfinite(self.minimum)
-        return np.subtract(self.maximum, self.minimum, where=seen, out=np.zeros_like(self.minimum))
-
-    @property
-    def greatest(self) -> Values:
-        """The largest absolute value, of shape (channels, 1)."""
-        return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
+    def numbers(self) -> np.ndarray:
+        """Number of finite samples added, of shape (channels,)."""
+        return np.asarray(self._in_bin.sum(axis=1))
 
     @property
     def envelope(self) -> Values:

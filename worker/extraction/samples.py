@@ -75,16 +75,18 @@ def known_rails(
     if bits := metadata.integer("ANALOG:BITS"):
         return _rails(scaling, min(bits, MAX_WORD))
     step = np.abs(scaling.factor)  # the least of signed integers lies one below the lower rail
-    rails = _rails(scaling, MAX_WORD)
-    for bits in reversed(WORDS):
-        low, high = _rails(scaling, bits)
-        holds = (low - step <= extremes[0]) & (extremes[1] <= high + step)
-        rails = np.where(holds, np.stack([low, high]), rails)
-    return rails
+    low, high = rails = _rails(scaling, np.array([*WORDS, MAX_WORD])[:, None, None])
+    holds = (low - step <= extremes[0]) & (extremes[1] <= high + step)
+    holds[-1] = True
+    smallest: Values = np.take_along_axis(rails, holds.argmax(axis=0)[None, None], axis=1)[:, 0]
+    return smallest
 
 
-def _rails(scaling: Scaling, bits: int) -> Values:
-    """Return the limits of a converter of so many bits; signed, as far below zero as above."""
+def _rails(scaling: Scaling, bits: int | np.ndarray) -> Values:
+    """Return the limits of a converter of so many bits; signed, as far below zero as above.
+
+    They are of shape (2, channels, 1), or for `bits` of shape (n, 1, 1) of (2, n, channels, 1).
+    """
     span = 2.0**bits
     # A 12-bit converter that counts 0 … 4095 is often stored as signed, with an OFFSET of 2048.
     offset_binary = (np.abs(scaling.offset - span / 2) <= 1) | scaling.unsigned
@@ -98,13 +100,16 @@ def sample_blocks(
 ) -> Iterator[Values]:
     """Yield all samples, in order, as arrays of shape (channels, n) in the channels' units.
 
+    The next array takes the place of the one before in memory: new memory costs more than decoding.
+
     Raises:
         TruncatedC3DError: the stream ends before the last frame.
     """
     processor = metadata.section.processor
     kind = "f4" if layout.word_bytes == REAL_BYTES else "u2" if scaling.unsigned else "i2"
     dtype = np.dtype((">" if processor == MIPS else "<") + kind)
-    at_once = max(BLOCK_BYTES // layout.frame_bytes, 1)
+    at_once = min(max(BLOCK_BYTES // layout.frame_bytes, 1), layout.frames)
+    memory = np.empty(layout.channels * layout.samples_per_frame * at_once)
     stream.seek(layout.data_start)
     for first in range(0, layout.frames, at_once):
         frames = min(at_once, layout.frames - first)
@@ -120,8 +125,10 @@ def sample_blocks(
             words = np.frombuffer(block, dtype)
         analog = words.reshape(frames, -1)[:, layout.points * POINT_WORDS :]
         by_channel = analog.reshape(-1, layout.channels).T
+        samples = memory[: by_channel.size].reshape(by_channel.shape)
         with np.errstate(all="ignore"):  # the values may be anything, a signalling NaN included
-            yield scaling.apply(by_channel.astype(np.float64, order="C"))
+            samples[:] = by_channel
+            yield scaling.apply(samples)
 
 
 class Extremes(NamedTuple):
@@ -143,8 +150,8 @@ def block_extremes(block: Values) -> Extremes:
 
 def extremes_of(block: Values, counted: np.ndarray) -> tuple[Values, Values]:
     """Return the extremes of the samples that count, of shape (channels,); else infinities."""
-    low = np.where(counted, block, np.inf).min(axis=1)
-    return low, np.where(counted, block, -np.inf).max(axis=1)
+    low: Values = block.min(axis=1, where=counted, initial=np.inf)
+    return low, block.max(axis=1, where=counted, initial=-np.inf)
 
 
 def _column(values: list[float], channels: int, *, missing: float) -> Values:

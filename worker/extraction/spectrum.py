@@ -91,11 +91,15 @@ class Spectrum:
         self._tainted[:] = False
 
     def _take(self, stretches: Values, tainted: np.ndarray) -> None:
-        """Add stretches of shape (channels, number, samples), those that are not tainted."""
+        """Add stretches of shape (channels, number, samples), those that are not tainted.
+
+        They are overwritten.
+        """
         mean = stretches.mean(axis=2)
-        spectrum = np.fft.rfft((stretches - mean[:, :, None]) * self._window, axis=2)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        bands = power @ self._bands
+        stretches -= mean[:, :, None]
+        stretches *= self._window
+        parts = np.fft.rfft(stretches, axis=2).view(np.float64)  # real, imaginary, real …
+        bands = np.square(parts, out=parts) @ self._bands
         left_out = tainted | ~np.isfinite(bands).all(axis=2) | ~np.isfinite(mean)
         bands[left_out] = 0.0
         mean[left_out] = 0.0
@@ -137,9 +141,10 @@ _NONE: tuple[Values, Values] = np.zeros(0), np.zeros((0, 5))
 
 @lru_cache(maxsize=8)
 def _weights(length: int, rate: float) -> tuple[Values, Values]:
-    """Return the window of a stretch, and the weights of its frequencies.
+    """Return the window of a stretch, and the weights of the parts of its spectrum.
 
-    These are of shape (frequencies, 5): below, above and within the band, and on both mains.
+    These are of shape (2 * frequencies, 5), a real and an imaginary part for each: below, above and
+    within the band, and on both mains.
     """
     frequencies = np.arange(length // 2 + 1) * rate / length
     above = frequencies >= EMG_BAND[0]
@@ -151,4 +156,4 @@ def _weights(length: int, rate: float) -> tuple[Values, Values]:
         on, beside = distance <= LINE, (distance > LINE) & (distance <= BESIDE_LINE)
         lines.append(on - beside * (on.sum() / max(beside.sum(), 1)))
     bands = np.stack([~above, above, within, *lines], axis=1).astype(np.float64)
-    return np.hanning(length + 1)[:-1], bands
+    return np.hanning(length + 1)[:-1], np.repeat(bands, 2, axis=0)

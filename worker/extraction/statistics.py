@@ -1,28 +1,30 @@
 """Statistics of each channel over the whole recording: level, variation, and what is wrong with it.
 
 They read the samples twice, in blocks of frames, so memory does not grow with the recording: first
-for the extremes, the sums, the spectrum and the dropouts, then to count the samples at the
-extremes. Where samples were lost, the second reading also takes the levels anew, without them.
+for the extremes, the spectrum and the dropouts, then for the sums and the samples at the extremes,
+without what was lost.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.extraction.clipping import RailCounts
-from worker.extraction.dropouts import NO_LIMITS, HeldRuns
+from worker.extraction.dropouts import NO_LIMITS, HeldRuns, Run
 from worker.extraction.envelope import Envelope
 from worker.extraction.errors import C3DError, UnsupportedC3DError
 from worker.extraction.layout import Layout
 from worker.extraction.levels import Levels
 from worker.extraction.marks import marks
-from worker.extraction.metadata import channel_names, channel_texts, open_recording
+from worker.extraction.metadata import channel_names, channel_texts, open_stream
 from worker.extraction.rates import rates
 from worker.extraction.reader import Metadata
 from worker.extraction.running_envelope import RunningEnvelope
@@ -34,7 +36,6 @@ from worker.extraction.samples import (
     read_scaling,
     sample_blocks,
 )
-from worker.extraction.section import PREFIX_BYTES
 from worker.extraction.spectrum import Spectrum
 from worker.extraction.verdicts import (
     MAX_STEPS,
@@ -50,7 +51,6 @@ from worker.extraction.verdicts import (
 
 MAX_BINS = 60  # of a channel's envelope: a sparkline that fits a terminal's line
 MAX_SESSION_BINS = 512  # of all channels together
-KEPT_VALUES = 1_000_000  # samples that are kept from one reading to the next, 8 MB
 FLAT_SPAN = 1e-6  # of the largest absolute value: a few steps of a float32
 
 
@@ -79,7 +79,7 @@ class Signals(NamedTuple):
     """What the samples of a recording tell."""
 
     statistics: tuple[ChannelStatistics, ...]  # one for each analog channel
-    envelope: Envelope | None  # None: there are no samples
+    envelope: Envelope | None  # None: it was not asked for, or there are no samples
 
 
 def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
@@ -87,69 +87,75 @@ def channel_statistics(path: Path) -> tuple[ChannelStatistics, ...]:
     return read_signals(path).statistics
 
 
-def read_signals(path: Path) -> Signals:
-    """Compute the statistics of every analog channel of the file at `path`, and their envelope.
+def read_signals(path: Path, *, envelope: bool = False) -> Signals:
+    """Compute the statistics of every analog channel of the file at `path`.
 
     Raises:
         C3DError: the file is refused, or is not complete.
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        try:
-            return _signals(stream, path.stat().st_size)
-        except (C3DError, OSError, MemoryError):
-            raise
-        except Exception as error:  # the values in the file may be anything
-            raise UnsupportedC3DError(
-                f"Its samples cannot be decoded ({ascii(error)[:200]})."
-            ) from error
+        return measure(stream, *open_stream(stream), envelope=envelope)
 
 
-def _signals(stream: BinaryIO, size: int) -> Signals:
-    metadata, layout = open_recording(stream.read(PREFIX_BYTES), size)
+def measure(
+    stream: BinaryIO, metadata: Metadata, layout: Layout, *, envelope: bool = False
+) -> Signals:
+    """Compute what `read_signals` returns for an opened file; with `envelope`, that as well.
+
+    Raises:
+        C3DError: the file is refused, or is not complete.
+        OSError: the file cannot be read.
+    """
     if not layout.channels or not layout.frames:
         return Signals((), None)
-    with np.errstate(all="ignore"):  # the values may be anything
-        first = _FirstPass(stream, metadata, layout)
-        second = _SecondPass(stream, metadata, layout, first)
-    statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
-    return Signals(statistics, _envelope(first, second, statistics))
+    try:
+        with np.errstate(all="ignore"):  # the values may be anything
+            first = _FirstPass(stream, metadata, layout, envelope=envelope)
+            second = _SecondPass(stream, metadata, layout, first)
+        statistics = tuple(_channel(first, second, index) for index in range(layout.channels))
+        return Signals(statistics, _envelope(first, second, statistics))
+    except (C3DError, OSError, MemoryError):
+        raise
+    except Exception as error:  # the values in the file may be anything
+        raise UnsupportedC3DError(
+            f"Its samples cannot be decoded ({ascii(error)[:200]})."
+        ) from error
 
 
 class _FirstPass:
     """What one reading of the samples tells."""
 
-    def __init__(self, stream: BinaryIO, metadata: Metadata, layout: Layout) -> None:
-        channels, samples = layout.channels, layout.frames * layout.samples_per_frame
+    def __init__(
+        self, stream: BinaryIO, metadata: Metadata, layout: Layout, *, envelope: bool
+    ) -> None:
+        channels, self.samples = layout.channels, layout.frames * layout.samples_per_frame
         self.scaling = read_scaling(metadata, channels)
         self.rate = rates(metadata, channels, layout.samples_per_frame)[1]
         self.names = channel_names(metadata, channels)
         self.units = channel_texts(metadata, "ANALOG:UNITS", channels)
-        self.bins = max(min(MAX_BINS, MAX_SESSION_BINS // channels), 1)
-        self.running = RunningStatistics(channels, samples, self.bins)
         self.kinds = [kind(*named) for named in zip(self.names, self.units, strict=True)]
         emg = np.array([each is Kind.EMG for each in self.kinds])
-        spectrum = Spectrum(emg, samples, self.rate)
-        self.course = RunningEnvelope(channels, samples)
+        spectrum = Spectrum(emg, self.samples, self.rate)
+        self.course = RunningEnvelope(channels, self.samples) if envelope else None
         derived = [index for index, each in enumerate(self.kinds) if each is Kind.DERIVED]
         held, levels = HeldRuns(channels, self.rate, derived), Levels(channels)
-        self.blocks: list[Values] = []  # all of them, where they are few
-        few = channels * samples <= KEPT_VALUES
+        self.finite = np.zeros(channels, np.int64)
+        self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
         for block in sample_blocks(stream, metadata, layout, self.scaling):
-            extremes = block_extremes(block)
+            low, high, finite = extremes = block_extremes(block)
+            self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+            self.finite += block.shape[1] if finite is None else np.count_nonzero(finite, axis=1)
             same = held.add(block, extremes)
             levels.add(block)
             spectrum.add(block, same)
-            self.course.add(block)
-            self.running.add(block, extremes)
-            if few:
-                self.blocks.append(block)
+            if self.course is not None:
+                self.course.add(block)
         held.finish()
         self.levels = levels.counts()
         self.mains, self.motion = spectrum.shares().T
-        self.finite = self.running.numbers.copy()
-        reached = np.stack([self.running.minimum, self.running.maximum])
-        self.limits = known_rails(metadata, layout, self.scaling, reached)
+        reached = np.stack([self.low, self.high])
+        self.limits = known_rails(metadata, layout, self.scaling, reached[:, :, None])
         self.dropouts = {
             index: found
             for index, each in enumerate(self.kinds)
@@ -162,10 +168,9 @@ class _FirstPass:
                 )
             )
         }
-        self.minimum = self.running.minimum[:, 0].copy()
-        self.maximum = self.running.maximum[:, 0].copy()
-        for index, found in self.dropouts.items():  # the extremes of what is left
-            self.minimum[index], self.maximum[index] = held.extremes(index, without=found)
+        self.left = reached  # the extremes of what is left without the dropouts
+        for index, found in self.dropouts.items():
+            self.left[:, index] = held.extremes(index, without=found)
 
 
 class _SecondPass:
@@ -174,26 +179,22 @@ class _SecondPass:
     def __init__(
         self, stream: BinaryIO, metadata: Metadata, layout: Layout, first: _FirstPass
     ) -> None:
-        rails = RailCounts(first.minimum, first.maximum, first.levels, first.limits)
-        lossy = list(first.dropouts)
-        running = RunningStatistics(len(lossy), first.running.samples, first.bins)
+        low, high = first.left
+        rails = RailCounts(low, high, first.levels, first.limits)
+        bins = max(min(MAX_BINS, MAX_SESSION_BINS // layout.channels), 1)
+        self.running = RunningStatistics(layout.channels, first.samples, bins)
         seen = 0
-        for block in first.blocks or sample_blocks(stream, metadata, layout, first.scaling):
-            length = block.shape[1]
-            for index, runs in first.dropouts.items():
-                for run in runs:
-                    block[index, max(run.start - seen, 0) : max(run.end - seen, 0)] = np.nan
+        for block in sample_blocks(stream, metadata, layout, first.scaling):
+            _leave_out(block, first.dropouts, seen)
             rails.add(block)
-            if lossy:
-                left = block[lossy]
-                running.add(left, block_extremes(left))
-            seen += length
-        if lossy:
-            first.running.replace(lossy, running)
-        self.envelope = first.running.envelope.tolist()
-        self.absolute = first.running.absolute.sum(axis=1)
-        self.flat = (first.running.span <= FLAT_SPAN * first.running.greatest)[:, 0]
-        at_rails, clipped = rails.at_limits(first.running.numbers)
+            self.running.add(block)
+            seen += block.shape[1]
+        self.envelope = self.running.envelope.tolist()
+        self.absolute = self.running.absolute.sum(axis=1)
+        greatest = np.maximum(np.abs(first.low), np.abs(first.high))
+        self.flat = first.high - first.low <= FLAT_SPAN * greatest
+        self.numbers = self.running.numbers
+        at_rails, clipped = rails.at_limits(self.numbers)
         self.at_rails, self.clipped = (
             np.where(self.flat, 0, at_rails),
             clipped & ~self.flat & (first.levels > MAX_STEPS),
@@ -201,11 +202,20 @@ class _SecondPass:
         self.limits = rails.limits()
 
 
+def _leave_out(block: Values, dropouts: Mapping[int, Sequence[Run]], seen: int) -> None:
+    """Make NaN of the samples of a block that were lost; `seen` samples came before it."""
+    for index, runs in dropouts.items():  # which are in order of time
+        first = bisect_right(runs, seen, key=attrgetter("end"))
+        last = bisect_left(runs, seen + block.shape[1], key=attrgetter("start"))
+        for run in runs[first:last]:
+            block[index, max(run.start - seen, 0) : run.end - seen] = np.nan
+
+
 def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStatistics:
     """Put together what both readings tell of a channel."""
-    running = first.running
-    seen, numbers = first.finite.item(index), running.numbers.item(index)
-    low, high = running.minimum.item(index), running.maximum.item(index)
+    running = second.running
+    seen, numbers = first.finite.item(index), second.numbers.item(index)
+    low, high = first.low.item(index), first.high.item(index)
     mean = running.total.item(index) / numbers if numbers else None
     flat, clipped = second.flat.item(index), second.clipped.item(index)
     at_rails = second.at_rails.item(index) / numbers if numbers else 0.0
@@ -243,9 +253,11 @@ def _channel(first: _FirstPass, second: _SecondPass, index: int) -> ChannelStati
 
 def _envelope(
     first: _FirstPass, second: _SecondPass, statistics: Sequence[ChannelStatistics]
-) -> Envelope:
+) -> Envelope | None:
     """Put together what a picture shows: what each verdict says of itself, and where it applies."""
-    samples, course = first.running.samples, first.course
+    samples, course = first.samples, first.course
+    if course is None:
+        return None
     return course.finish(
         first.names,
         first.units,

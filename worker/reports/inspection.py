@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker.extraction.analytics import analytics, with_sentences
 from worker.extraction.errors import C3DError
-from worker.extraction.metadata import TechnicalMetadata, read_metadata
-from worker.extraction.section import PREFIX_BYTES
-from worker.extraction.statistics import ChannelStatistics, channel_statistics
+from worker.extraction.metadata import TechnicalMetadata, describe, open_stream
+from worker.extraction.statistics import ChannelStatistics, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,10 @@ def inspect_file(path: Path, *, statistics: bool = False) -> Inspected:
         OSError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            metadata = read_metadata(file.read(PREFIX_BYTES), size)
-        return Inspected(path, metadata, channel_statistics(path) if statistics else None)
+        with path.open("rb") as stream:
+            metadata, layout = open_stream(stream)
+            described = describe(metadata, layout)
+            signals = measure(stream, metadata, layout) if statistics else None
+        return Inspected(path, described, signals.statistics if signals else None)
     except C3DError as error:
         return Inspected(path, error)

@@ -30,7 +30,7 @@ def plotted_file(path: Path, ending: str) -> bytes:
         C3DError: the file is refused.
         OSError: the file cannot be read.
     """
-    return plotted(read_signals(path).envelope, "Recording", ending)
+    return plotted(read_signals(path, envelope=True).envelope, "Recording", ending)
 
 
 async def plotted_session(

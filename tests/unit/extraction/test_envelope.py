@@ -91,19 +91,20 @@ def test_a_process_without_numpy_can_hold_it() -> None:
 def test_one_reading_of_a_recording_gives_the_statistics_and_the_envelope(tmp_path: Path) -> None:
     path = tmp_path / "recording.c3d"
     path.write_bytes(ghostly_recording())
-    statistics, envelope = read_signals(path)
+    statistics, envelope = read_signals(path, envelope=True)
     assert envelope is not None
     assert envelope.names == tuple(each.name for each in statistics)
     low, high = _rows(envelope)
     assert low.min(axis=1) == pytest.approx([each.minimum for each in statistics])
     assert high.max(axis=1) == pytest.approx([each.maximum for each in statistics])
     assert envelope.seconds == 20.0
+    assert read_signals(path) == (statistics, None)  # gathered only where it is asked for
 
 
 def test_a_recording_without_samples_has_none(tmp_path: Path) -> None:
     path = tmp_path / "recording.c3d"
     path.write_bytes(recording(None, frames=10, points=1))
-    assert read_signals(path).envelope is None
+    assert read_signals(path, envelope=True).envelope is None
 
 
 def test_it_marks_where_samples_were_lost_and_where_the_signal_was_cut_off(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_it_marks_where_samples_were_lost_and_where_the_signal_was_cut_off(tmp_p
     samples[:5000, 1], samples[6000:, 1] = samples[:5000, 1] / 2, samples[6000:, 1] / 2
     path = tmp_path / "recording.c3d"
     path.write_bytes(recording(samples, frame_rate=1000.0, labels=["lost", "cut", "good"]))
-    _, envelope = read_signals(path)
+    _, envelope = read_signals(path, envelope=True)
     assert envelope is not None
     (hole,) = (mark for mark in envelope.marks if mark.code == "dropout")
     assert hole.channel == 0
