@@ -69,7 +69,7 @@ begin
         when 'refused' then
           i.outcome = 'refused'
           and i.taken_at < ended_before_next
-          and (retake_objects.code is null or retake_objects.code = public.code_of(i.detail))
+          and (retake_objects.code is null or retake_objects.code = coalesce(public.code_of(i.detail), 'unknown'))
         else
           i.outcome in ('session', 'duplicate', 'skipped', 'refused')
           and i.taken_at < ended_before_next

@@ -1,7 +1,8 @@
 -- One look says whether there is anything to do.
 --
 -- Reason: Realtime promises nothing, so each worker reads both queues now and then. Reading them is
--- one cheap call, and an idle project pays for no more.
+-- one cheap call, and an idle project pays for no more. The call also says when it is worth the next
+-- one: what was put off, or reserved for a worker that has stopped, announces itself to nobody.
 
 set local lock_timeout = '5s';
 
@@ -46,7 +47,8 @@ begin
     (
       select i.due_at
       from public.storage_intake as i
-      where i.outcome in ('waiting', 'taking')
+      where i.outcome in ('waiting', 'taking')  -- by its index
+        and i.outcome = 'waiting'
         and i.due_at > now()
         and i.due_at < now() + interval '1 hour'
         and i.bucket_id = look_at_queues.bucket

@@ -32,6 +32,7 @@ IN_HAND = (
 pytestmark = pytest.mark.timeout(240)
 
 
+@full_only
 async def test_a_restart_of_postgres_loses_nothing(harness: Harness) -> None:
     await harness.run_fault("PostgreSQL restarted", postgres_restarts)
 

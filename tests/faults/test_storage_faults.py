@@ -25,10 +25,11 @@ pytestmark = pytest.mark.timeout(360)
     ("name", "trouble", "seconds"),
     [
         ("HTTP 503 with HTML", say(503), LONG),
-        (
+        pytest.param(
             "HTTP 400 that names the tenant",
             say(400, '{"statusCode": "400", "error": "TenantNotFound", "message": "Missing"}'),
             LONG,
+            marks=full_only,
         ),
         pytest.param(
             "HTTP 400 that refuses the key",

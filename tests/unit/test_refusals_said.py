@@ -23,12 +23,12 @@ def bad(tmp_path: Path) -> Path:
     return path
 
 
-def refused(command: str, file: Path, width: int) -> list[str]:
-    """Return the lines that a command prints of a file that it refuses."""
+def refused(command: str, file: Path, width: int | None) -> list[str]:
+    """Return the lines that a command prints of a file that it refuses; None: into a pipe."""
     ended = subprocess.run(
         [sys.executable, "-m", "worker", command, str(file)],
         cwd=file.parent,
-        env={**PROJECT, "COLUMNS": str(width)},
+        env={**PROJECT, **({"COLUMNS": str(width)} if width else {})},
         capture_output=True,
         text=True,
         check=False,
@@ -45,6 +45,14 @@ def test_a_refusal_is_whole_at_every_width(bad: Path, command: str, width: int) 
     assert all(len(line) <= width for line in lines)
     assert all(line.startswith("  ") and line == line.rstrip() for line in others)
     assert first.startswith(f"{NAME}: c3d_not_c3d: ")
+
+
+def test_a_pipe_gets_a_line_for_each_file(bad: Path) -> None:
+    assert refused("plot", bad, None) == [WHY]
+
+
+def test_a_screen_of_two_columns_is_no_failure(bad: Path) -> None:
+    assert "".join(refused("plot", bad, 2)).replace(" ", "") == WHY.replace(" ", "")
 
 
 def test_a_word_wider_than_the_screen_goes_on_below(bad: Path) -> None:

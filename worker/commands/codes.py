@@ -35,7 +35,8 @@ def refuse_unknown(code: str) -> None:
         near = " or ".join(get_close_matches(code, sorted(known), n=NEAREST))
         meant = f"is {near} meant? " if near else ""
         raise typer.BadParameter(
-            f"Nothing has the error code {code!r}: {meant}docs/errors.md lists the codes."
+            f"Nothing to try again has the error code {code!r}: {meant}"
+            "docs/errors.md lists the codes."
         )
 
 

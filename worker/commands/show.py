@@ -43,7 +43,7 @@ async def show_session(
 
 def _picture(shown: Shown) -> str:
     """Say where the picture lies, or how to draw one where the recording could be read."""
-    if shown.preview or not shown.statistics:
+    if shown.preview or shown.session["processing_status"] != "completed":
         return shown.preview or "none in Storage"
     return f"none in Storage; to draw one here: c3d-worker plot {shown.session['id']}"
 

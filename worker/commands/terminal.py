@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,9 +46,12 @@ def tell(console: Console, said: Text | str) -> None:
     """Print a line about one file or session; what of it does not fit goes on below, indented.
 
     It breaks between words, so that nothing is cut. A word that is wider than the screen, such as
-    a path, goes on too.
+    a path, goes on too. A file or a pipe, which no screen is, gets one line.
     """
-    lines = Text.assemble(said).wrap(console, console.width - HANG)
+    whole = Text.assemble(said)
+    is_as_wide = console.is_terminal or "COLUMNS" in os.environ
+    width = max(console.width - HANG, HANG)
+    lines = whole.wrap(console, width) if is_as_wide else [whole]
     for number, line in enumerate(lines):
         line.rstrip()
         line.pad_left(HANG if number else 0)

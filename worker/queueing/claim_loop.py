@@ -25,6 +25,7 @@ from worker.queueing.poison_detector import PoisonDetector
 from worker.queueing.queue import ItemT, Queue, named
 
 POLL_SECONDS = 600.0  # a worker's poll looks at the queue more often, and wakes the loop
+SHORT_CLAIM_SECONDS = 0.25  # after one that did not fill the room; mostly nothing else is due
 INITIAL_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds without claiming while Supabase is in trouble
 MAX_DRAIN_PAUSES, MAX_DRAIN_PAUSE = 10, 1.0  # in a row, and seconds of each: somebody looks on
 INITIAL_DELAY, MAX_DELAY = 5.0, 3600.0  # seconds until an item that alone meets trouble is due
@@ -140,11 +141,11 @@ class ClaimLoop(Generic[ItemT]):
         """Release, claim if there is room, then wait for a reason to look again."""
         self._changed.clear()
         self._watchdog.feed()
-        more = False
+        seconds = self._poll_seconds
         with self._noting_trouble():
             await self._release()
             self._watchdog.feed()
-            more = not self._trouble and await self._claim()
+            seconds = await self._claim() if not self._trouble else seconds
         hopeless = self._is_outage and self._pauses >= MAX_DRAIN_PAUSES
         if self._trouble and self._draining and hopeless:
             self.stop()
@@ -152,16 +153,16 @@ class ClaimLoop(Generic[ItemT]):
             await self._pause(self._trouble)
         elif self._draining and not self._active:
             self.stop()
-        elif not more and not self._stopping.is_set():  # a stop may have come with the claim
-            await self._changed_within(self._poll_seconds)
-            if not self._changed.is_set():
+        elif seconds and not self._stopping.is_set():  # a stop may have come with the claim
+            await self._changed_within(seconds)
+            if seconds == self._poll_seconds and not self._changed.is_set():
                 self._queue.look_at_all()
 
-    async def _claim(self) -> bool:
-        """Claim as many items as there is room for; return whether more may be due."""
+    async def _claim(self) -> float:
+        """Claim as many items as there is room for; return the seconds until the next claim."""
         room = self._active.room(probing=self._is_outage)
         if not room:
-            return False
+            return self._poll_seconds
         if self._draining:  # which ends when nothing is due
             self._queue.look_at_all()
         leased_at = now()  # before the call: a lease may only be thought shorter
@@ -175,7 +176,8 @@ class ClaimLoop(Generic[ItemT]):
             self._active.start(item, leased_at, self._work)
         if not items:
             self._recovered()
-        return len(items) >= room
+            return self._poll_seconds
+        return 0.0 if len(items) >= room else SHORT_CLAIM_SECONDS
 
     async def _work(self, item: ItemT) -> None:
         try:

@@ -17,7 +17,7 @@ from worker.errors import SchemaVersionError, WorkerError
 from worker.intake.reconciliation import Reconciliation
 from worker.observing.logs import traceback_locations
 
-MIN_SECONDS = 1.0  # from one look to the next: what is due may be locked, or another worker's
+MIN_SECONDS = 5.0  # from one look to the next: much that is put off may be due one by one
 FILLED_AT_ONCE = 100  # sessions a call, as `fill_patients()` does by itself
 
 log = structlog.get_logger(__name__)

@@ -97,8 +97,8 @@ def settings_names() -> frozenset[str]:
 
 def _linked(env_file: str | None) -> dict[str, Any]:
     """Return SUPABASE_DB_URL of a linked project, where it is not set and its password is."""
-    given = {**(dotenv_values(env_file) if env_file else {}), **os.environ}
-    if given.get(DB_URL) or not (password := given.get(DB_PASSWORD)):
+    values = {**(dotenv_values(env_file) if env_file else {}), **os.environ}
+    if values.get(DB_URL) or not (password := values.get(DB_PASSWORD)):
         return {}
     found = linked_database(Path.cwd(), password)
     return {DB_URL.lower(): found} if found else {}

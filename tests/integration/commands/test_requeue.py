@@ -125,7 +125,7 @@ async def test_a_code_that_nothing_has_is_a_mistake_that_names_those_like_it(
     for wrong, meant in (("c3d_truncate", "is c3d_truncated"), ("workerdied", "is worker_died")):
         code, printed, complained = await command(harness.stack, tmp_path, *arguments, wrong)
         assert (code, printed) == (2, "")
-        assert f"Nothing has the error code {wrong!r}: {meant}" in complained
+        assert f"Nothing to try again has the error code {wrong!r}: {meant}" in complained
     code, _, complained = await command(harness.stack, tmp_path, *arguments, "qqq", "--dry-run")
     assert code == 2
     assert "meant" not in complained

@@ -99,7 +99,7 @@ async def test_a_code_that_nothing_has_is_a_mistake_and_a_known_one_is_none(
     arguments = ("retake", "--refused", "--code")
     code, printed, complained = await command(harness.stack, tmp_path, *arguments, "rejecte")
     assert (code, printed) == (2, "")
-    assert "Nothing has the error code 'rejecte': is rejected" in complained
+    assert "Nothing to try again has the error code 'rejecte': is rejected" in complained
     code, printed, _ = await command(harness.stack, tmp_path, *arguments, "size_mismatch")
     assert (code, printed) == (0, f"0 refused uploads of size_mismatch {DONE}.\n")
 

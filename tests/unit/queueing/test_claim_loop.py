@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID, uuid4
+
+import pytest
 
 from worker.backend.sessions import ClaimedSession
 from worker.errors import WorkerError
-from worker.queueing.claim_loop import ClaimLoop
+from worker.queueing.claim_loop import SHORT_CLAIM_SECONDS, ClaimLoop
 
 ITEM = ClaimedSession(
     id=uuid4(),
@@ -28,17 +31,18 @@ class SlowQueue:
 
     kind = "session"
 
-    def __init__(self, *items: ClaimedSession) -> None:
+    def __init__(self, *items: ClaimedSession, most: int = 100) -> None:
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
         self.claims = 0
-        self._items = list(items)
+        self._items, self._most = list(items), most
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
         del claim, with_abandoned
         self.claims += 1
         self.asked.set()
         await self.answers.wait()
-        claimed, self._items = self._items[:limit], self._items[limit:]
+        most = min(limit, self._most)
+        claimed, self._items = self._items[:most], self._items[most:]
         return claimed
 
     async def extend(self, items: Sequence[ClaimedSession]) -> Mapping[UUID, bool]:
@@ -74,23 +78,37 @@ async def test_a_stop_that_comes_while_a_claim_is_under_way_waits_for_nothing_el
         await running
 
 
-async def test_a_claim_that_left_nothing_is_not_repeated_until_something_changes() -> None:
-    queue = SlowQueue(ITEM)
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_claim_that_did_not_fill_the_room_is_soon_repeated(*, draining: bool) -> None:
+    queue = SlowQueue(*(replace(ITEM, id=uuid4()) for _ in range(3)), most=1)
     queue.answers.set()
-    at_work, ends = asyncio.Event(), asyncio.Event()
+    all_at_work, ends = asyncio.Barrier(4), asyncio.Event()
 
     async def work(_: ClaimedSession) -> None:
-        at_work.set()
+        assert queue.claims == 1 or all_at_work.n_waiting  # the second claim waited for no item
+        await all_at_work.wait()
         await ends.wait()
 
-    loop = ClaimLoop(queue, work, slots=2, lease_seconds=60, shutdown_timeout_seconds=30)
-    running = asyncio.create_task(loop.run())
-    async with asyncio.timeout(5):
-        await at_work.wait()
-        await asyncio.sleep(0.1)
-        assert queue.claims == 1
-        queue.asked.clear()
-        ends.set()  # its end is a reason to look again
-        await queue.asked.wait()
-        loop.stop()
+    loop = ClaimLoop(queue, work, slots=4, lease_seconds=60, shutdown_timeout_seconds=30)
+    running = asyncio.create_task(loop.drain() if draining else loop.run())
+    async with asyncio.timeout(10):
+        await all_at_work.wait()
+        ends.set()
+        if not draining:
+            loop.stop()
         await running
+
+
+async def test_a_lone_item_is_worked_on_before_the_next_claim() -> None:
+    queue = SlowQueue(ITEM)
+    queue.answers.set()
+    claims: list[int] = []
+
+    async def work(_: ClaimedSession) -> None:
+        await asyncio.sleep(SHORT_CLAIM_SECONDS / 5)
+        claims.append(queue.claims)
+
+    loop = ClaimLoop(queue, work, slots=2, lease_seconds=60, shutdown_timeout_seconds=30)
+    async with asyncio.timeout(5):
+        await loop.drain()
+    assert (claims, queue.claims) == ([1], 2)  # its end was the reason to look again
