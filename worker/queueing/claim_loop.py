@@ -66,8 +66,7 @@ class ClaimLoop(Generic[ItemT]):
             max_ahead: how many quick items are claimed ahead of a free slot, times the slots.
             watchdog: is fed while the loop turns.
             outage: is asked whether every item would meet what some have met; if not, the loop
-                goes on to other items after a short pause. Without it, every trouble is taken
-                for an outage.
+                goes on to other items soon. Without it, every trouble is taken for an outage.
         """
         self._queue = queue
         self._item_work = work
@@ -90,6 +89,7 @@ class ClaimLoop(Generic[ItemT]):
         self._trouble: UnavailableError | None = None
         self._pauses = 0  # in a row, since an item last got through
         self._is_outage = False  # the last of them was for everybody's trouble
+        self._all_back_at = 0.0  # all workers, from the last outage
         self._draining = False
 
     def wake(self) -> None:
@@ -97,7 +97,7 @@ class ClaimLoop(Generic[ItemT]):
         self._changed.set()
 
     def look_again(self) -> None:
-        """Look at all of the queue soon: something is due that the claims may pass by."""
+        """Look at all of the queue soon: claims may pass by what is due."""
         self._queue.look_at_all()
         self.wake()
 
@@ -134,29 +134,26 @@ class ClaimLoop(Generic[ItemT]):
             raise self._trouble
 
     async def _turn_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            await self._turn()
-
-    async def _turn(self) -> None:
         """Release, claim if there is room, then wait for a reason to look again."""
-        self._changed.clear()
-        self._watchdog.feed()
-        seconds = self._poll_seconds
-        with self._noting_trouble():
-            await self._release()
+        while not self._stopping.is_set():
+            self._changed.clear()
             self._watchdog.feed()
-            seconds = await self._claim() if not self._trouble else seconds
-        hopeless = self._is_outage and self._pauses >= MAX_DRAIN_PAUSES
-        if self._trouble and self._draining and hopeless:
-            self.stop()
-        elif self._trouble:
-            await self._pause(self._trouble)
-        elif self._draining and not self._active:
-            self.stop()
-        elif seconds and not self._stopping.is_set():  # a stop may have come with the claim
-            await self._changed_within(seconds)
-            if seconds == self._poll_seconds and not self._changed.is_set():
-                self._queue.look_at_all()
+            seconds = self._poll_seconds
+            with self._noting_trouble():
+                await self._release()
+                self._watchdog.feed()
+                seconds = await self._claim() if not self._trouble else seconds
+            hopeless = self._is_outage and self._pauses >= MAX_DRAIN_PAUSES
+            if self._trouble and self._draining and hopeless:
+                self.stop()
+            elif self._trouble:
+                await self._pause(self._trouble)
+            elif self._draining and not self._active:
+                self.stop()
+            elif seconds and not self._stopping.is_set():  # a stop may have come with the claim
+                await self._changed_within(seconds)
+                if seconds == self._poll_seconds and not self._changed.is_set():
+                    self._queue.look_at_all()
 
     async def _claim(self) -> float:
         """Claim as many items as there is room for; return the seconds until the next claim."""
@@ -166,10 +163,11 @@ class ClaimLoop(Generic[ItemT]):
         if self._draining:  # which ends when nothing is due
             self._queue.look_at_all()
         leased_at = now()  # before the call: a lease may only be thought shorter
+        # After an outage those of workers that are not back yet only look abandoned.
+        returning = not self._draining and (self._is_outage or leased_at < self._all_back_at)
+        abandoned = not (returning or self._active.has_abandoned)
         async with answered_within(self._lease_seconds / 2):
-            items = await self._queue.claim(
-                self._claim_id, limit=room, with_abandoned=not self._active.has_abandoned
-            )
+            items = await self._queue.claim(self._claim_id, limit=room, with_abandoned=abandoned)
         self._claim_id = uuid4()
         for item in items:
             self._log(log.info, "claimed", item)
@@ -264,6 +262,8 @@ class ClaimLoop(Generic[ItemT]):
         if self._pauses:
             log.info("supabase_recovered", pauses=self._pauses)
             tell_working(self._queue.kind)
+        if self._is_outage:
+            self._all_back_at = now() + self._max_pause_seconds
         self._pauses, self._is_outage = 0, False
 
     async def _shut_down(self, turning: asyncio.Task[None]) -> None:

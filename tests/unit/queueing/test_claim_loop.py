@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from worker.backend.sessions import ClaimedSession
-from worker.errors import WorkerError
+from worker.errors import UnavailableError, WorkerError
 from worker.queueing.claim_loop import SHORT_CLAIM_SECONDS, ClaimLoop
 
 ITEM = ClaimedSession(
@@ -33,13 +33,18 @@ class SlowQueue:
 
     def __init__(self, *items: ClaimedSession, most: int = 100) -> None:
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
-        self.claims = 0
+        self.claims, self.away = 0, 0  # how often it was asked, and how often it will not answer
+        self.abandoned_wanted: list[bool] = []
         self._items, self._most = list(items), most
 
     async def claim(self, claim: UUID, *, limit: int, with_abandoned: bool) -> list[ClaimedSession]:
-        del claim, with_abandoned
+        del claim
         self.claims += 1
+        self.abandoned_wanted.append(with_abandoned)
         self.asked.set()
+        if self.away:
+            self.away -= 1
+            raise UnavailableError("It is away.")
         await self.answers.wait()
         most = min(limit, self._most)
         claimed, self._items = self._items[:most], self._items[most:]
@@ -112,3 +117,28 @@ async def test_a_lone_item_is_worked_on_before_the_next_claim() -> None:
     async with asyncio.timeout(5):
         await loop.drain()
     assert (claims, queue.claims) == ([1], 2)  # its end was the reason to look again
+
+
+async def test_after_an_outage_other_workers_have_time_to_return_to_their_items() -> None:
+    queue = SlowQueue()
+    queue.away = 1
+    queue.answers.set()
+    loop = ClaimLoop(
+        queue,
+        _nothing,
+        slots=1,
+        lease_seconds=60,
+        poll_seconds=0.05,
+        shutdown_timeout_seconds=0,
+        max_pause_seconds=1.0,
+    )
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while queue.abandoned_wanted[-1:] != [True] or queue.claims < 3:
+            await asyncio.sleep(0.01)
+        loop.stop()
+        await running
+    first, *returning, later = queue.abandoned_wanted
+    assert (first, later) == (True, True)
+    assert len(returning) > 2  # a probe, and some more until the others are back
+    assert not any(returning)
