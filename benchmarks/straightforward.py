@@ -9,6 +9,7 @@ it looks again and again instead.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
@@ -37,7 +38,12 @@ def process_next(supabase: Client) -> bool:
     content = supabase.storage.from_("c3d-files").download(session["file_path"])
     technical, statistics = read(content)
     supabase.table(TECHNICAL).upsert({"session_id": mine, **technical}).execute()
-    finished = {"processing_status": "completed", "analytics_cache": statistics}
+    finished = {
+        "processing_status": "completed",
+        "analytics_cache": statistics,
+        "file_hash": hashlib.sha256(content).hexdigest(),
+        "hash_measured_at": "now",  # else the session would be left to a worker
+    }
     supabase.table(SESSIONS).update(finished).eq("id", mine).execute()
     return True
 
