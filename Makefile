@@ -18,7 +18,7 @@ demo: $(INSTALLED)  ## one recording from upload to technical row (FILE=… your
 
 test: lint  ## format, lint, types, the short faults and every test
 	$(BIN)/pytest tests/faults
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 lint: $(INSTALLED)  ## format, lint and types only
 	$(BIN)/ruff format --check .
@@ -31,7 +31,7 @@ test-faults: $(INSTALLED)  ## every injected fault, in full; into build/faults.j
 test-contract: $(INSTALLED)  ## the contract against a real project (see CONTRIBUTING.md)
 	CONTRACT=1 $(BIN)/pytest -m contract tests/integration
 
-fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (ten minutes)
+fuzz: $(INSTALLED)  ## 100,000 damaged files for each property (an hour)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/unit/extraction/test_mutations.py --timeout 7200
 
 conformance: $(INSTALLED)  ## three readers against a hundred odd shapes of file
