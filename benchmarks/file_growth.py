@@ -93,7 +93,7 @@ async def _header_only(run: Run, harness: Harness, library: Mapping[int, Recordi
             for size in (small, large):
                 await harness.clear()
                 relay.reset()
-                sessions = await harness.insert([library[size]])
+                sessions = await harness.insert([library[size]], measured=True)
                 await worker.until("session_claimed")
                 claimed = time.perf_counter()
                 seconds[size].append((await harness.written(sessions))[0] - claimed)

@@ -42,8 +42,11 @@ create trigger announce_row after insert or update on public.c3d_technical_data
   for each row execute function public.announce_row();
 """
 INSERT = """
-insert into public.therapy_sessions (file_path, file_hash, file_size_bytes, original_filename)
-select * from unnest($1::text[], $2::text[], $3::integer[], $1::text[])
+insert into public.therapy_sessions (
+  file_path, file_hash, file_size_bytes, original_filename, hash_measured_at
+)
+select *, case when $4 then now() end
+from unnest($1::text[], $2::text[], $3::integer[], $1::text[])
 returning id
 """
 
@@ -76,10 +79,12 @@ class Harness:
         """Have uploads to a bucket announce themselves to the workers; None: to no bucket."""
         await self.database.execute("update public.worker_settings set bucket = $1", bucket)
 
-    async def insert(self, recordings: Sequence[Recording]) -> list[UUID]:
-        """Create their sessions, all in one statement."""
+    async def insert(
+        self, recordings: Sequence[Recording], *, measured: bool = False
+    ) -> list[UUID]:
+        """Create their sessions, all in one statement; a hash that is `measured` is a worker's."""
         columns = zip(*((each.path, each.sha256, each.size) for each in recordings), strict=True)
-        return [row["id"] for row in await self.database.fetch(INSERT, *columns)]
+        return [row["id"] for row in await self.database.fetch(INSERT, *columns, measured)]
 
     async def written(
         self, sessions: Sequence[UUID], *, within: float = ROUND_SECONDS
