@@ -85,6 +85,7 @@ async def fill(harness: Harness, first: int, last: int) -> None:
         await database.execute(numbered.replace("$OLD", "false"))
         await database.execute(PUBLISHED.format("add"))
         await database.execute("vacuum analyze")
+        await database.execute("checkpoint")  # else it would write during the measuring
     finally:
         await database.close()
 
