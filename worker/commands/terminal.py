@@ -49,9 +49,9 @@ def tell(console: Console, said: Text | str) -> None:
     a path, goes on too. A file or a pipe, which no screen is, gets one line.
     """
     whole = Text.assemble(said)
-    is_as_wide = console.is_terminal or "COLUMNS" in os.environ
+    on_screen = console.is_terminal or "COLUMNS" in os.environ
     width = max(console.width - HANG, HANG)
-    lines = whole.wrap(console, width) if is_as_wide else [whole]
+    lines = whole.wrap(console, width) if on_screen else [whole]
     for number, line in enumerate(lines):
         line.rstrip()
         line.pad_left(HANG if number else 0)

@@ -104,6 +104,21 @@ async def test_a_code_that_nothing_has_is_a_mistake_and_a_known_one_is_none(
     assert (code, printed) == (0, f"0 refused uploads of size_mismatch {DONE}.\n")
 
 
+async def test_what_was_refused_without_a_code_is_picked_as_unknown(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await refused(harness, "P005/a.c3d", numbered(1), "rejected")
+    await refused(harness, "P005/b.c3d", numbered(2), "size_mismatch")
+    await harness.database.execute(
+        "update public.storage_intake set detail = 'A person wrote this.'"
+        " where object_path = 'P005/a.c3d'"
+    )
+    arguments = ("retake", "--refused", "--code", "unknown")
+    code, printed, _ = await command(harness.stack, tmp_path, *arguments)
+    assert (code, printed) == (0, f"1 refused upload of unknown {DONE}.\n")
+    assert await outcomes(harness) == {"P005/a.c3d": "waiting", "P005/b.c3d": "refused"}
+
+
 async def test_all_that_are_there_are_taken_in_anew_and_find_their_sessions(
     harness: Harness, tmp_path: Path
 ) -> None:

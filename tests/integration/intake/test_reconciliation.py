@@ -16,7 +16,7 @@ from tests.integration.databases import connected
 from tests.integration.harness import Harness
 from tests.integration.outbox import as_superuser, bells
 from tests.integration.uploads import NEVER, RECORDING, behind, sweep_of
-from worker.backend.queue_look import QueueLook
+from tests.queue_looks import look
 from worker.errors import UnavailableError
 from worker.intake.reconciliation import Reconciliation
 from worker.local.worker_process import WorkerProcess
@@ -34,18 +34,6 @@ AGE_BELLS = "update public.worker_bells set rung_at = rung_at - interval '2 minu
 RING_MISSED = "insert into public.worker_bells (kind) values ('missed') returning id"
 SETTINGS = "select bucket, every_file from public.worker_settings"
 NOTED = "select count(*) from public.storage_intake"
-
-
-def look(*, announcing: bool, missed: int | None) -> QueueLook:
-    """What a look at the queues says of the bucket."""
-    return QueueLook(
-        sessions_due=False,
-        uploads_due=False,
-        next_due_seconds=None,
-        announcing=announcing,
-        last_missed=missed,
-        patients_awaited=False,
-    )
 
 
 def nobody() -> None:

@@ -11,24 +11,12 @@ from typing import Any
 
 import pytest
 
-from worker.backend.queue_look import QueueLook
+from tests.queue_looks import look
 from worker.backend.upload_queue import UploadQueue
 from worker.errors import UnavailableError
 from worker.intake.reconciliation import ANNOUNCED_SECONDS, MAX_PAUSE, REST_SECONDS, Reconciliation
 
 MINUTE, HOUR = 60.0, ANNOUNCED_SECONDS
-
-
-def look(*, announcing: bool, missed: int | None) -> QueueLook:
-    """What a look at the queues says of the bucket."""
-    return QueueLook(
-        sessions_due=False,
-        uploads_due=False,
-        next_due_seconds=None,
-        announcing=announcing,
-        last_missed=missed,
-        patients_awaited=False,
-    )
 
 
 class JumpingSelector(selectors.SelectSelector):
