@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,22 +23,14 @@ def analytics(statistics: Iterable[ChannelStatistics]) -> dict[str, Any]:
     verdicts have room. Numbers keep six significant digits, verdicts and envelopes three; names and
     units are cut at 60 characters.
     """
-    kept = list(statistics)
-    channels: list[dict[str, Any]] = [{} for _ in kept]
-    lengths = [0] * len(kept)
-    room = MAX_BYTES
-    for entry_of in (_judged, _named, _levelled, _whole):
-        for index, channel in enumerate(kept):
-            entry = entry_of(channel)
-            length = _jsonb_length(entry)
-            if length - lengths[index] <= room:
-                room -= length - lengths[index]
-                channels[index], lengths[index] = entry, length
-    present = [entry for entry in channels if entry]
+    measured = list(statistics)
+    channels = [_whole(channel) for channel in measured]
+    if sum(map(_jsonb_length, channels)) > MAX_BYTES:
+        channels = _shortened(measured)
     return {
         "version": STATISTICS_VERSION,
-        "channels": present,
-        "omitted": len(kept) - len(present),
+        "channels": channels,
+        "omitted": len(measured) - len(channels),
     }
 
 
@@ -55,6 +47,21 @@ def with_sentences(statistics: Mapping[str, Any]) -> dict[str, Any]:
         for channel in statistics["channels"]
     ]
     return {**statistics, "channels": channels}
+
+
+def _shortened(measured: Sequence[ChannelStatistics]) -> list[dict[str, Any]]:
+    """Return of each channel what has room."""
+    channels: list[dict[str, Any]] = [{} for _ in measured]
+    lengths = [0] * len(measured)
+    room = MAX_BYTES
+    for entry_of in (_judged, _named, _levelled, _whole):
+        for index, channel in enumerate(measured):
+            entry = entry_of(channel)
+            length = _jsonb_length(entry)
+            if length - lengths[index] <= room:
+                room -= length - lengths[index]
+                channels[index], lengths[index] = entry, length
+    return [entry for entry in channels if entry]
 
 
 def _judged(channel: ChannelStatistics) -> dict[str, Any]:
@@ -94,9 +101,8 @@ def _whole(channel: ChannelStatistics) -> dict[str, Any]:
 def _jsonb_length(entry: dict[str, Any]) -> int:
     """Return the bytes of the entry as PostgreSQL prints a jsonb: 1e-38 with all its zeros."""
     plain = json.dumps(entry, ensure_ascii=False)
-    zeros = sum(
-        len(format(Decimal(repr(each)), "f")) - len(repr(each)) for each in _reals(entry) if each
-    )
+    powers = [text for each in _reals(entry) if "e" in (text := repr(each))]
+    zeros = sum(len(format(Decimal(text), "f")) - len(text) for text in powers)
     return len(plain.encode()) + max(zeros, 0) + 2
 
 
