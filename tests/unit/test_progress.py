@@ -1,12 +1,15 @@
-"""The bar of an upload stays on its line, whatever the file is called."""
+"""A bar stays on its line, whatever the file is called, and is on a screen only."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
+import pytest
 from rich.console import Console
+from rich.progress import Progress
 
-from worker.commands.terminal import sending
+from worker.commands.terminal import counting, sending
 
 NAME = "[red]a-recording-with-a-name-that-is-longer-than-many-screens-are-wide.c3d"
 
@@ -20,3 +23,13 @@ def test_a_long_name_neither_wraps_the_bar_nor_is_taken_for_markup() -> None:
     assert last.startswith("[red]a-recording")
     assert len(last) <= 60
     assert "MB" in last
+
+
+@pytest.mark.parametrize("bar_of", [counting, sending])
+def test_a_pipe_gets_the_lines_alone(bar_of: Callable[[Console], Progress]) -> None:
+    console = Console(file=io.StringIO())
+    with bar_of(console) as bar:
+        bar.advance(bar.add_task("objects", total=1))
+        bar.console.print("a line")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "a line\n"

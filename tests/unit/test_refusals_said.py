@@ -60,3 +60,25 @@ def test_a_word_wider_than_the_screen_goes_on_below(bad: Path) -> None:
     lines = refused("plot", long, 60)
     assert all(len(line) <= 60 for line in lines)
     assert "".join(line.strip() for line in lines).startswith(f"{long.name}: c3d_not_c3d: ")
+
+
+@pytest.mark.parametrize("width", [60, 80, None])
+def test_an_error_that_ends_a_command_is_told_in_the_same_way(
+    tmp_path: Path, width: int | None
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker", "status"],
+        cwd=tmp_path,
+        env={"COLUMNS": str(width)} if width else {},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    lines = ended.stderr.splitlines()
+    assert lines[0].startswith("setting: SUPABASE_URL is not set; ")
+    assert all(line.startswith("  ") for line in lines[1:])
+    if width:
+        assert all(len(line) <= width for line in lines)
+    else:
+        assert len(lines) == 1

@@ -58,8 +58,11 @@ def extra(module: str, name: str = "local") -> Any:
 
 
 def _end(error: WorkerError) -> None:
-    from rich.console import Console  # noqa: PLC0415 - most commands end well
+    # Most commands end well, and need none of these.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    Console(stderr=True).print(f"[bold red]{error.code}[/]: ", end="")
-    print(error, file=sys.stderr)  # noqa: T201 - a terminal is what a command is for
+    from worker.commands.terminal import tell  # noqa: PLC0415
+
+    tell(Console(stderr=True), Text.assemble((error.code, "bold red"), f": {error}"))
     sys.exit(WRONG_CALL)

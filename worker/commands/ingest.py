@@ -88,8 +88,9 @@ async def _bring(
     except PermanentError as error:
         tell(bar.console, refusal(path.name, error))
         return None, False
+    finally:
+        bar.remove_task(task)
     whose = await ingest.whose(taken, patient)
-    bar.remove_task(task)
     tell(bar.console, ingested(path.name, taken, whose, patient))
     return taken.session, whose is not None and not whose.is_another
 

@@ -12,6 +12,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -65,16 +66,20 @@ def refusal(name: str, error: WorkerError) -> Text:
 
 def counting(console: Console) -> Progress:
     """Return a progress bar that counts objects."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
+    return _bar(console, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
 
 def sending(console: Console) -> Progress:
     """Return a progress bar that counts bytes."""
     name = Column(max_width=NAME_WIDTH, no_wrap=True, overflow="ellipsis")
     described = TextColumn("{task.description}", markup=False, table_column=name)
-    columns = (described, BarColumn(bar_width=None), DownloadColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
+    return _bar(console, described, BarColumn(bar_width=None), DownloadColumn())
+
+
+def _bar(console: Console, *columns: ProgressColumn) -> Progress:
+    """A file or a pipe gets the lines that are told beside it, and no bar."""
+    moves = console.is_terminal
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not moves)
 
 
 def backfilled(done: Backfilled) -> str:
