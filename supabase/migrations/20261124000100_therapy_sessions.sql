@@ -364,7 +364,7 @@ comment on column public.therapy_sessions.file_hash is
   'SHA-256 of the file''s content, 64 hex digits in lower case; unique, so the same recording never gets a second session. Other text comes from the old system and is replaced when the file is read.';
 comment on column public.therapy_sessions.file_size_bytes is 'Size of the file in bytes, as it was uploaded.';
 comment on column public.therapy_sessions.patient_id is
-  'The patient''s code from the path (P005/…). Empty when the path has none.';
+  'The patient: the code from the path (P005/…), or, with a table of patients, that patient''s key in it. Empty when the path names none, or while the table does not have it.';
 comment on column public.therapy_sessions.processing_status is
   'pending: it waits to be read. processing: a worker has claimed it. completed: its technical row exists. failed: processing_error says why, and the cure. skipped: there is no recording to read.';
 comment on column public.therapy_sessions.original_filename is 'Name of the file as it was uploaded.';

@@ -242,7 +242,8 @@ comment on view public.session_overview is
 comment on column public.session_overview.urgency is
   'The order: 1 failed, 2 waiting, 3 being read, 4 completed, 5 skipped.';
 comment on column public.session_overview.state is 'How far the session has come, in words.';
-comment on column public.session_overview.patient is 'The patient''s code.';
+comment on column public.session_overview.patient is
+  'patient_id, or the patient''s code while no such patient is known.';
 comment on column public.session_overview.file is 'Name of the file as it was uploaded.';
 comment on column public.session_overview.what_to_do is
   'What went wrong and the cure; what has taken its place; for what it waits, and since when. Empty when there is nothing to do.';

@@ -39,7 +39,7 @@ def ending(command: Callable[[], object]) -> None:
 
 def done(work: Coroutine[Any, Any, Result]) -> Result:
     """Do the work of a command in a loop of its own, and return its result."""
-    import asyncio  # noqa: PLC0415 - not every command needs it
+    import asyncio
 
     return asyncio.run(work)
 
@@ -58,11 +58,11 @@ def extra(module: str, name: str = "local") -> Any:
 
 
 def _end(error: WorkerError) -> None:
-    # Most commands end well, and need none of these.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    # most commands end well, and need none of these
+    from rich.console import Console
+    from rich.text import Text
 
-    from worker.commands.terminal import tell  # noqa: PLC0415
+    from worker.commands.terminal import tell
 
     tell(Console(stderr=True), Text.assemble((error.code, "bold red"), f": {error}"))
     sys.exit(WRONG_CALL)

@@ -31,5 +31,5 @@ def run_worker() -> None:
         if form != "json":
             raise
         configure_logs("ERROR", "json")
-        log.error("worker_failed", code=error.code, reason=str(error))  # noqa: TRY400 - no traceback
+        log.error("worker_failed", code=error.code, reason=str(error))
         raise typer.Exit(WRONG_CALL) from None

@@ -88,7 +88,7 @@ class Intake:
         except WorkerError as error:
             result = await self._refuse_or_wait(claimed, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one upload
-            log.error("unexpected", object=str(claimed.id), error=traceback_locations(error))  # noqa: TRY400
+            log.error("unexpected", object=str(claimed.id), error=traceback_locations(error))
             kind = type(error).__name__
             result = await self._refuse_or_wait(
                 claimed, UnexpectedError(f"The worker failed on {claimed.path} ({kind}).")

@@ -117,7 +117,7 @@ class Reconciliation:
         except WorkerError as error:
             return error
         except Exception as error:  # noqa: BLE001 - none may end the worker
-            log.error("reconciliation_crashed", error=traceback_locations(error))  # noqa: TRY400
+            log.error("reconciliation_crashed", error=traceback_locations(error))
             return UnavailableError(f"The reconciliation failed ({type(error).__name__}).")
         return None
 

@@ -107,7 +107,7 @@ def _guarded(
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - a request costs no other one
-            log.error("webhook_failed", error=traceback_locations(error))  # noqa: TRY400
+            log.error("webhook_failed", error=traceback_locations(error))
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The worker failed: see its log.")
 
     async def guarded(request: Request) -> Response:

@@ -129,7 +129,7 @@ class Pictures:
         except WorkerError as error:
             await self._note(session, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one picture
-            log.error("preview_crashed", session=str(session), error=traceback_locations(error))  # noqa: TRY400
+            log.error("preview_crashed", session=str(session), error=traceback_locations(error))
             await self._note(session, UnexpectedError("The picture failed."))
         else:
             metrics.preview(outcome)
@@ -164,7 +164,7 @@ class Pictures:
         except WorkerError as error:
             code = error.code
         except Exception as error:  # noqa: BLE001 - none may end the worker
-            log.error("previews_crashed", error=traceback_locations(error))  # noqa: TRY400
+            log.error("previews_crashed", error=traceback_locations(error))
             code = UnexpectedError.code
         else:
             self._troubles = 0

@@ -105,7 +105,7 @@ class Processor:
         except RetryableError as error:
             outcome, code = await self._fail_for_now(session, error), error.code
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs one session
-            log.error("unexpected", session=str(session.id), error=traceback_locations(error))  # noqa: TRY400
+            log.error("unexpected", session=str(session.id), error=traceback_locations(error))
             what = f"The worker failed on {session.file_path} ({type(error).__name__})."
             outcome = await self._fail_for_now(session, UnexpectedError(what))
             code = UnexpectedError.code

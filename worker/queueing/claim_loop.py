@@ -230,7 +230,7 @@ class ClaimLoop(Generic[ItemT]):
         except UnavailableError as error:
             self._note(error)
         except Exception as error:  # noqa: BLE001 - see above
-            log.error("queue_failed", error=traceback_locations(error))  # noqa: TRY400
+            log.error("queue_failed", error=traceback_locations(error))
             self._note(UnavailableError(f"The queue failed ({type(error).__name__})."))
 
     def _note(self, error: UnavailableError) -> None:

@@ -89,20 +89,20 @@ class Poll:
         except WorkerError as error:
             log.warning("patients_not_filled", code=error.code)
         except Exception as error:  # noqa: BLE001 - see above
-            log.error("patients_not_filled", error=traceback_locations(error))  # noqa: TRY400
+            log.error("patients_not_filled", error=traceback_locations(error))
 
     async def _attempt(self) -> float:
         try:
             return await self.look()
         except SchemaVersionError as error:
-            log.error("schema_version", reason=str(error))  # noqa: TRY400 - no traceback
+            log.error("schema_version", reason=str(error))
             self.wrong_schema = error
             self._stop()
         except WorkerError as error:
             log.warning("poll_failed", code=error.code)
             self._read_both()
         except Exception as error:  # noqa: BLE001 - none may end the worker
-            log.error("poll_crashed", error=traceback_locations(error))  # noqa: TRY400
+            log.error("poll_crashed", error=traceback_locations(error))
             self._read_both()
         return self._seconds
 
