@@ -55,14 +55,16 @@ comment on function public.find_session(text, text, text) is
   'The session that has a content already, if any, where its object lies, and whether its own upload was taken in before. A session whose content nobody has measured is found by its path, with the bucket''s name before it or without.';
 
 -- A recording that was moved to another patient's folder was filed under the wrong one: its session
--- gets that folder's patient, unless somebody has given it another than its old folder's.
+-- gets that folder's patient, unless somebody has given it another than its old folder's. It follows
+-- its own object also where a copy, or another recording, lies at its path by now.
 create or replace function public.relink_session(
   session uuid,
   bucket text,
   object_path text,
   size_bytes bigint,
   patient_before text default null,
-  patient text default null
+  patient text default null,
+  is_own boolean default false
 )
 returns table (result text, patient_changed boolean)
 language plpgsql
@@ -99,7 +101,7 @@ begin
     );
   lies_at := public.object_path_in(relink_session.bucket, existing.file_path);
   is_moved := lies_at <> relink_session.object_path
-    and not public.has_object(relink_session.bucket, lies_at);
+    and (relink_session.is_own or not public.has_object(relink_session.bucket, lies_at));
   new_path := case  -- in the spelling of whoever wrote it
     when lies_at = relink_session.object_path then existing.file_path
     when lies_at = existing.file_path then relink_session.object_path
@@ -151,11 +153,11 @@ begin
 end
 $$;
 
-revoke execute on function public.relink_session(uuid, text, text, bigint, text, text)
+revoke execute on function public.relink_session(uuid, text, text, bigint, text, text, boolean)
   from public, anon, authenticated;
-grant execute on function public.relink_session(uuid, text, text, bigint, text, text) to service_role;
-comment on function public.relink_session(uuid, text, text, bigint, text, text) is
-  'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone gets the new path, and the patient of the new folder where it had that of the old one: relinked. Any other: kept. Missing: there is no such session.';
+grant execute on function public.relink_session(uuid, text, text, bigint, text, text, boolean) to service_role;
+comment on function public.relink_session(uuid, text, text, bigint, text, text, boolean) is
+  'Points a session to an upload of its own content. One that failed for want of it is read again: requeued. One whose object is gone, or is this one (is_own), gets the new path, and the patient of the new folder where it had that of the old one: relinked. Any other: kept. Missing: there is no such session.';
 
 create or replace function public.set_patient(session uuid, patient text, code text)
 returns void

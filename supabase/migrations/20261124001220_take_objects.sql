@@ -84,7 +84,9 @@ as $$
 declare
   upload public.storage_intake;
   known record;
+  is_own boolean;
   is_move boolean;
+  was_at text;
   made record;
   relinked record;
   detail text;
@@ -154,20 +156,23 @@ begin
       end;
       if known.session_path <> upload.object_path or known.status in ('failed', 'skipped') then
         -- The same object under another name, not another upload of the same bytes.
-        is_move := exists (
-          select
-          from public.storage_intake as i
-          where i.session_id = known.session_id and i.object_id = upload.object_id
-        ) or not exists (
+        select
+          bool_or(i.outcome in ('session', 'skipped')),
+          (array_agg(i.object_path order by i.taken_at desc))[1]
+        into is_own, was_at
+        from public.storage_intake as i
+        where i.session_id = known.session_id and i.object_id = upload.object_id;
+        is_move := is_own is not null or not exists (
           select from public.storage_intake as i where i.session_id = known.session_id
         );
+        was_at := case when is_own then was_at else known.session_path end;
         if is_move
-          and known.session_path <> upload.object_path
-          and known.session_path is distinct from take_object.path_before
-          and not public.has_object(upload.bucket_id, known.session_path)
+          and was_at <> upload.object_path
+          and was_at is distinct from take_object.path_before
+          and (is_own or not public.has_object(upload.bucket_id, was_at))
         then
           outcome := 'taking';  -- only the caller can tell the patient of a path
-          moved_from := known.session_path;
+          moved_from := was_at;
           return next;
           return;
         end if;
@@ -175,13 +180,14 @@ begin
           select * into relinked
           from public.relink_session(
             known.session_id, upload.bucket_id, upload.object_path, take_object.size_bytes,
-            take_object.patient_before, case when is_move then take_object.patient end
+            take_object.patient_before, case when is_move then take_object.patient end,
+            coalesce(is_own, false)
           );
           requeued := relinked.result = 'requeued';
           patient_changed := relinked.patient_changed;
           detail := case
             when patient_changed then 'moved: The recording was moved here, and its session has the patient of this folder now.'
-            when relinked.result = 'relinked' then 'moved: The recording was moved here.'
+            when relinked.result = 'relinked' and is_move then 'moved: The recording was moved here.'
           end;
         exception when assert_failure or others then
           get stacked diagnostics

@@ -17,6 +17,7 @@ from tests.integration.uploads import (
     RECORDING,
     behind,
     details,
+    numbered,
     object_of,
     register,
     sessions,
@@ -25,7 +26,7 @@ from tests.integration.uploads import (
 from worker.backend.queued_uploads import Measured, Outcome
 from worker.settings import DEFAULT_BUCKET
 
-HERE, THERE = "P005/a.c3d", "P006/a.c3d"
+HERE, THERE, COPY = "P005/a.c3d", "P006/a.c3d", "P007/a.c3d"
 OTHER = "other-bucket"
 MOVED = "moved: The recording was moved here."
 WITH_PATIENT = (
@@ -226,6 +227,40 @@ async def test_a_take_that_is_repeated_changes_nothing_twice(harness: Harness) -
     assert await filed(harness) == (THERE, "P009", None)
     assert (await harness.row(session))["cache_hits"] == 1
     assert (await details(harness))[THERE] == WITH_PATIENT
+
+
+async def test_a_recording_is_followed_though_another_took_its_place(harness: Harness) -> None:
+    session = await taken_in(harness)
+    await complete(harness)
+    await move(harness, HERE, THERE)
+    await harness.upload(numbered(7), HERE)
+    await sweep_of(harness).sweep()
+    moved = await harness.row(session)
+    assert (moved["file_path"], moved["patient_id"]) == (THERE, "P006")
+    (fresh,) = [each for each in await sessions(harness) if each["id"] != session]
+    assert (fresh["file_path"], fresh["patient_id"]) == (HERE, "P005")
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+async def test_a_copy_that_is_taken_in_first_keeps_no_session_from_its_own_object(
+    harness: Harness, status: str
+) -> None:
+    session = await taken_in(harness)
+    await harness.database.execute(
+        "update public.therapy_sessions set processing_status = $1,"
+        " processing_error = case $1 when 'failed' then 'object_missing: It was not there.' end",
+        status,
+    )
+    await move(harness, HERE, THERE)
+    await harness.upload(RECORDING, COPY)
+    await sweep_of(harness).intake.queue.take([await measured(harness, COPY)], patient_of)
+    assert await filed(harness) == (COPY, "P005", None)
+    assert str((await details(harness))[COPY]).startswith("other_patient: ")
+    await sweep_of(harness).sweep()
+    assert await filed(harness) == (THERE, "P006", None)
+    assert (await details(harness))[THERE] == WITH_PATIENT
+    now = "pending" if status == "failed" else status
+    assert (await harness.row(session))["processing_status"] == now
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["which patient is asked", "the end is told"])
