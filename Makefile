@@ -64,7 +64,7 @@ clean:  ## remove everything that was installed or built
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %s" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@echo "Installing the locked packages into $(VENV), about 700 MB: this takes a minute or two."
+	@echo "Installing the locked packages into $(VENV), about 800 MB: this takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -35,7 +35,7 @@ A session stands for one content, byte for byte. So there are two cases:
   content, so it gets a session of its own. The failed session stays until you
   [delete it](operate.md#delete-a-recording).
 - **Something else was wrong**, such as a limit or a missing object. After the cure, requeue the
-  session with `c3d-worker requeue ID`, or all sessions with one code with
+  session with `c3d-worker requeue SESSION`, or all sessions with one code with
   `c3d-worker requeue --failed --code CODE`. In SQL: `select requeue_session('ID', 'why');`. After
   `object_missing`, `object_refused`, `size_mismatch` or `hash_mismatch` the worker requeues the
   session itself when its content is uploaded.

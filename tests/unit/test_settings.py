@@ -73,6 +73,7 @@ def test_the_legacy_key_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("SUPABASE_URL", "example.supabase.co"),
         ("SUPABASE_URL", "https://example.supabase.co/rest/v1"),
+        ("SUPABASE_URL", "https://YOUR-PROJECT.supabase.co"),
         ("SUPABASE_URL", "http://localhost:99999"),
         ("SUPABASE_URL", "http://localhost:9x"),
         ("SUPABASE_URL", "http://user:secret@localhost"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
@@ -14,7 +13,7 @@ OF_A_KIND = "With --failed or --migrated: only count."
 
 def requeue(
     sessions: Annotated[
-        list[UUID] | None, typer.Argument(metavar="ID", help="The sessions' ids.")
+        list[str] | None, typer.Argument(metavar="SESSION", help="Named as for `show`.")
     ] = None,
     *,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
@@ -28,7 +27,9 @@ def requeue(
     reason: Annotated[
         str, typer.Option(metavar="WORDS", help="Why; it is kept with the session.")
     ] = "by hand",
-    force: Annotated[bool, typer.Option("--force", help="With ids: completed ones, too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With named ones: completed ones, too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=OF_A_KIND)] = False,
 ) -> None:
     """Have sessions read again: those named, or all of a kind.
@@ -36,11 +37,13 @@ def requeue(
     Exit code 1 if one of those named was not requeued.
     """
     if [bool(sessions), failed, migrated].count(True) != 1:
-        raise typer.BadParameter("Give ids, or --failed, or --migrated: one of the three.")
+        raise typer.BadParameter("Name sessions, or give --failed or --migrated: one of the three.")
     if code and not failed:
         raise typer.BadParameter("--code goes with --failed.")
     if (force and not sessions) or (dry_run and sessions):
-        raise typer.BadParameter("--force goes with ids, --dry-run with --failed or --migrated.")
+        raise typer.BadParameter(
+            "--force goes with named sessions, --dry-run with --failed or --migrated."
+        )
     from rich.console import Console
 
     from worker.backend.requeueing import Requeueable

@@ -36,7 +36,7 @@ def refuse_unknown(code: str) -> None:
         meant = f"is {near} meant? " if near else ""
         raise typer.BadParameter(
             f"Nothing to try again has the error code {code!r}: {meant}"
-            "docs/errors.md lists the codes."
+            "`c3d-worker status` counts what failed or was refused by code."
         )
 
 

@@ -24,7 +24,7 @@ from worker.intake.ingest import Ingest, make_ingest
 from worker.reports.inspection import inspect_file
 from worker.settings import Settings
 
-WAITING = "waiting for a worker to read it (c3d-worker run is one; Ctrl-C waits no longer)"
+WAITING = "waiting for a worker to read it (`c3d-worker run`); Ctrl-C stops waiting"
 
 
 async def ingest_files(

@@ -50,13 +50,23 @@ def plot(
 
     from worker.commands.entry import load
     from worker.commands.plot import plot_files, plot_sessions
+    from worker.errors import SettingError
 
-    files = [Path(each) for each in recordings if Path(each).is_file()]
-    if files and len(files) < len(recordings):
-        raise typer.BadParameter("Give files of this machine or sessions, not both at once.")
-    if files:
-        drawn = plot_files(files, out, Console())
+    elsewhere = [each for each in recordings if not Path(each).is_file()]
+    if not elsewhere:
+        drawn = plot_files([Path(each) for each in recordings], out, Console())
+    elif len(elsewhere) < len(recordings):
+        raise typer.BadParameter(
+            f"There is no file {elsewhere[0]} here. "
+            "Give files of this machine or sessions, not both at once."
+        )
     else:
-        drawn = done(plot_sessions(load(), recordings, out, Console()))
+        try:
+            settings = load()
+        except SettingError as error:
+            raise SettingError(
+                f"There is no file {elsewhere[0]} here. As a session: {error}"
+            ) from None
+        drawn = done(plot_sessions(settings, recordings, out, Console()))
     if not drawn:
         raise typer.Exit(REFUSED)

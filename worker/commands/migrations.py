@@ -66,6 +66,5 @@ def tell_written(to: Path) -> None:
         home = shlex.quote(str(to.resolve().parent.parent))
         typer.echo(f"Next: cd {home} && supabase link && supabase db push --remote")
     else:
-        typer.echo(
-            f"Next: copy them into {FOLDER} of your project, and there: supabase db push --remote"
-        )
+        typer.echo(f"Next: copy them into {FOLDER} of your project. There:")
+        typer.echo("supabase db push --remote")

@@ -11,18 +11,20 @@ from rich.console import Console
 from worker.backend.connection import connect
 from worker.backend.requeueing import Requeueable, Requeued, Requeueing
 from worker.commands.codes import refuse_unknown
+from worker.reports.finding import find_session
 from worker.settings import Settings
 
 
 async def requeue_named(
-    settings: Settings, sessions: Sequence[UUID], console: Console, reason: str, *, force: bool
+    settings: Settings, sessions: Sequence[str], console: Console, reason: str, *, force: bool
 ) -> bool:
-    """Requeue the sessions with these ids, several at once, and print the outcome of each.
+    """Requeue sessions, each named as for `show`, and print the outcome of each.
 
     Returns:
         Whether all of them are pending.
 
     Raises:
+        SessionUnknownError: there is none of that name, or several; none was requeued.
         UnavailableError: Supabase is unavailable; the call can be repeated.
     """
     slots = asyncio.Semaphore(settings.concurrency)
@@ -33,14 +35,16 @@ async def requeue_named(
             async with slots:
                 return await service.one(session, reason=reason, force=force)
 
-        outcomes = await asyncio.gather(*map(one, sessions))
+        bucket = settings.c3d_bucket
+        ids = [await find_session(connection, said, bucket=bucket) for said in sessions]
+        outcomes = await asyncio.gather(*map(one, ids))
     why = {
         Requeued.PENDING: f"read within {settings.poll_seconds:g} s by a worker that is free",
         Requeued.REFUSED: "as it is being read or skipped, or completed: --force reads that again",
         Requeued.MISSING: "no session has this id",
         Requeued.LOCKED: "another program has locked its row: try again",
     }
-    for session, outcome in zip(sessions, outcomes, strict=True):
+    for session, outcome in zip(ids, outcomes, strict=True):
         console.out(f"{session}: {outcome}, {why[outcome]}", highlight=False)
     requeued = outcomes.count(Requeued.PENDING)
     if len(sessions) > 1:

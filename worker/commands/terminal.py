@@ -105,7 +105,8 @@ def ingested(name: str, taken: IntakeResult, whose: Whose | None, patient: str |
     if whose is None:
         return said
     if whose.patient is None:
-        return f"{said}, which has no patient: its path names none. Set its patient_id."
+        given = f"to {patient}" if patient else "as its path names none"
+        return f"{said}, which has no patient. Set its patient_id {given}."
     is_new = taken.outcome is Outcome.SESSION and not taken.requeued
     named = not is_new or whose.is_another
     said += f", of patient {whose.patient}" if named else ""

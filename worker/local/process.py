@@ -106,7 +106,8 @@ def give_to_unprivileged(directory: Path) -> None:
         return
     if user != 0:
         raise StackError(
-            f"{directory} belongs to another user. Use another data directory, or remove this one."
+            f"{directory} belongs to another user. "
+            "Use another folder with --data, or remove this one."
         )
     for path in (directory, *directory.rglob("*")):
         os.chown(path, owner, owner, follow_symlinks=False)

@@ -71,7 +71,7 @@ class StackInfo:
             "# The local stack. Its keys are the same on every machine and protect nothing.\n"
             f"SUPABASE_URL={self.url}\n"
             f"SUPABASE_SECRET_KEY={self.secret_key}\n"
-            "# For psql, and for the migrations: supabase db push --yes --remote=$SUPABASE_DB_URL\n"
+            "# For psql, and for supabase db push --yes --remote=$SUPABASE_DB_URL\n"
             "# (or `c3d-worker local --push`). The worker itself never connects to it.\n"
             f"SUPABASE_DB_URL={self.database_url}\n"
         )
@@ -167,6 +167,6 @@ def _alone_in(data: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise StackError(
                 f"A local stack is already running on {data}. "
-                "Stop it first, or give this one another data directory."
+                "Stop it first, or give this one another folder with --data."
             ) from None
         yield data

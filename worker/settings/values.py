@@ -23,6 +23,8 @@ def project_url(value: str) -> str:
         named = None
     if parts.scheme not in {"http", "https"} or not named:
         raise ValueError("must look like https://YOUR-PROJECT.supabase.co")
+    if parts.hostname == "your-project.supabase.co":
+        raise ValueError("is still that of .env.example: put the address of your project there")
     if parts.username is not None:
         raise ValueError("must not hold a user or password: the key has a setting of its own")
     if parts.path.strip("/") or parts.query or parts.fragment:

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from worker.commands.cli import app
+from worker.errors import SettingError
 from worker.local.recordings import ghostly_recording
 
 
@@ -90,3 +91,16 @@ def test_a_full_disk_leaves_no_half_picture_and_says_so(good: Path) -> None:
     assert ended.exit_code == 1
     assert "cannot be written" in ended.stdout
     assert [each.name for each in good.parent.iterdir()] == [good.name]
+
+
+def test_a_name_that_is_no_file_here_is_said_to_be_none(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    ended = CliRunner().invoke(app, ["plot", "no-such.c3d"])
+    assert isinstance(ended.exception, SettingError)
+    assert str(ended.exception).startswith("There is no file no-such.c3d here. As a session: ")
+    ended = CliRunner().invoke(app, ["plot", str(good), "no-such.c3d"])
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "There is no file no-such.c3d here." in " ".join(ended.stderr.split())

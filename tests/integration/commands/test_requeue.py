@@ -61,6 +61,16 @@ async def test_named_sessions_are_requeued_and_each_is_answered(
     assert found["processing_error"] == "requeued: [a] reason"
 
 
+async def test_a_session_is_named_as_for_show(harness: Harness, tmp_path: Path) -> None:
+    session = await failed(harness)
+    path = (await row(harness.database, session))["file_path"]
+    code, printed, _ = await command(harness.stack, tmp_path, "requeue", path)
+    assert (code, printed.split(",")[0]) == (0, f"{session}: pending")
+    code, printed, said = await command(harness.stack, tmp_path, "requeue", path, "no-such.c3d")
+    assert (code, printed) == (2, "")
+    assert said.startswith("session_unknown: There is no session 'no-such.c3d'")
+
+
 async def test_running_ones_are_refused_and_completed_ones_unless_forced(
     harness: Harness, tmp_path: Path
 ) -> None:
@@ -206,7 +216,6 @@ async def test_thousands_are_requeued_each_once(harness: Harness, tmp_path: Path
         ("--migrated", "--code", "rejected"),
         ("--failed", "--force"),
         ("--dry-run", str(uuid4())),
-        ("no-uuid",),
     ],
 )
 async def test_a_contradictory_call_changes_nothing(

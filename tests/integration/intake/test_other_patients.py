@@ -90,7 +90,10 @@ async def test_what_has_no_patient_is_told_by_ingest_and_listed_by_status(
     (tmp_path / "p012_session.c3d").write_bytes(numbered(12))
     code, printed, _ = await command(harness.stack, tmp_path, "ingest", "p012_session.c3d")
     assert code == 0
-    assert "no patient" in printed
+    assert printed.endswith("no patient. Set its patient_id as its path names none.\n")
+    again = ("ingest", "p012_session.c3d", "--patient", "P012")
+    code, printed, _ = await command(harness.stack, tmp_path, *again)
+    assert (code, printed.endswith("no patient. Set its patient_id to P012.\n")) == (1, True)
     await second_upload(harness)
     _, printed, _ = await command(harness.stack, tmp_path, "status")
     nobodys, anothers = printed.split("without a patient")[1].split("of another patient")
