@@ -58,7 +58,7 @@ def extra(module: str, name: str = "local") -> Any:
 
 
 def _end(error: WorkerError) -> None:
-    # most commands end well, and need none of these
+    # Most commands end well, and need none of these.
     from rich.console import Console
     from rich.text import Text
 
