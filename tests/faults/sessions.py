@@ -14,6 +14,7 @@ from tests.faults.recordings import Recording
 ANSWER_SECONDS = 60.0  # in which a database that is away has to return
 AWAY = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a backend that ends before it was asked anything
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

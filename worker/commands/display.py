@@ -46,7 +46,7 @@ def recording(inspected: Inspected) -> Table:
     title, found = f"\n{inspected.path.name}", inspected.found
     if isinstance(found, C3DError):
         return facts(title, {"refused": found.code, "reason": str(found)})
-    game = {"game": found.game} if found.game else {}
+    game = {"game_metadata": found.game} if found.game else {}
     return facts(title, {**found.row(), **game})
 
 

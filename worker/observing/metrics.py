@@ -20,6 +20,7 @@ About this worker, since it started:
   until their sessions are read.
 - `c3d_worker_previews_total{outcome}`: pictures of sessions: `made`, `made_later` (from another
   download), `failed` (it is attempted again) or `no_room` (too many waited: it is made later).
+- `c3d_worker_previews_waiting_bytes`: memory that holds what is still to be drawn.
 - `c3d_worker_supabase_up`: 1 if Supabase answered the last query, else 0.
 - `process_*`: memory, processor time and open files of the worker itself.
 
@@ -94,6 +95,9 @@ _held_files = Gauge(
 )
 _held_bytes = Gauge("c3d_worker_held_bytes", "The bytes of these.", registry=_registry)
 _previews = Counter("c3d_worker_previews", "Pictures of sessions.", ["outcome"], registry=_registry)
+_previews_waiting = Gauge(
+    "c3d_worker_previews_waiting_bytes", "Memory of what is to be drawn.", registry=_registry
+)
 _supabase_up = Gauge(
     "c3d_worker_supabase_up", "Whether Supabase answered the last look.", registry=_registry
 )
@@ -192,6 +196,11 @@ def show_held(files: Callable[[], int], size: Callable[[], int]) -> None:
     """Show how many files the worker holds between the phases, and their size in bytes."""
     _held_files.set_function(files)
     _held_bytes.set_function(size)
+
+
+def show_waiting_previews(size: Callable[[], int]) -> None:
+    """Show how many bytes of memory hold what is still to be drawn."""
+    _previews_waiting.set_function(size)
 
 
 def exposition(report: QueueReport | None, *, reachable: bool) -> bytes:

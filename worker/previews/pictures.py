@@ -63,6 +63,7 @@ class Pictures:
         self._drawer = Drawer(seconds=settings.extract_seconds, megabytes=settings.extract_mb)
         self._thread = ThreadPoolExecutor(1, "drawer")
         self._troubles = 0  # in a row
+        metrics.show_waiting_previews(lambda: self._bytes)
 
     def offer(self, session: UUID, envelope: Envelope) -> None:
         """Take what was read of a session that is completed; without room for it, later."""

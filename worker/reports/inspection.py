@@ -25,7 +25,11 @@ class Inspected:
         if isinstance(self.found, C3DError):
             error = {"code": self.found.code, "message": str(self.found)}
             return {"file": str(self.path), "error": error}
-        said = {"file": str(self.path), "row": self.found.row(), "game": dict(self.found.game)}
+        said = {
+            "file": str(self.path),
+            "row": self.found.row(),
+            "game_metadata": dict(self.found.game),
+        }
         if self.statistics is not None:
             said["statistics"] = with_sentences(analytics(self.statistics))
         return said

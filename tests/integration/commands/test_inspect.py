@@ -44,7 +44,7 @@ def test_a_date_of_the_game_that_no_calendar_has_is_left_out(tmp_path: Path) -> 
     path.write_bytes(recording(np.zeros((20, 4)), groups={"INFO": info}))
     ended = CliRunner().invoke(app, ["inspect", "--json", str(path)])
     assert ended.exit_code == 0
-    assert json.loads(ended.stdout)["game"] == {"game_name": "Ghostly"}
+    assert json.loads(ended.stdout)["game_metadata"] == {"game_name": "Ghostly"}
 
 
 def test_json_holds_the_row_and_the_game_on_one_line(good: Path) -> None:
@@ -52,11 +52,11 @@ def test_json_holds_the_row_and_the_game_on_one_line(good: Path) -> None:
     assert ended.exit_code == 0
     (line,) = ended.stdout.splitlines()
     said = json.loads(line)
-    assert list(said) == ["file", "row", "game"]
+    assert list(said) == ["file", "row", "game_metadata"]
     assert list(said["row"]) == COLUMNS
     assert said["row"]["channel_count"] == 4
     assert said["row"]["original_sampling_rate"] == 990.0
-    assert "game_name" in said["game"]
+    assert "game_name" in said["game_metadata"]
 
 
 def test_a_refused_file_is_an_error_with_its_code_and_exit_code_1(good: Path, bad: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_verdict_is_never_cut_and_begins_a_line(tmp_path: Path, width: int) ->
 def test_json_holds_the_statistics_where_they_are_asked_for(good: Path) -> None:
     ended = CliRunner().invoke(app, ["inspect", "--json", "--statistics", str(good)])
     said = json.loads(ended.stdout)
-    assert list(said) == ["file", "row", "game", "statistics"]
+    assert list(said) == ["file", "row", "game_metadata", "statistics"]
     assert [channel["samples"] for channel in said["statistics"]["channels"]] == [9900] * 4
     assert [channel["verdicts"] for channel in said["statistics"]["channels"]] == [[]] * 4
 

@@ -28,6 +28,7 @@ from worker.extraction.envelope import Envelope
 from worker.extraction.running_envelope import RunningEnvelope
 from worker.local.migrated import connected
 from worker.local.recordings import recording
+from worker.observing import metrics
 from worker.previews import pictures
 from worker.previews.pictures import Pictures
 
@@ -258,6 +259,8 @@ async def test_too_many_that_wait_are_made_later(
     for _ in range(10):
         waiting.offer(uuid4(), envelope())
     assert len(waiting._waiting) == 3
+    shown = f"c3d_worker_previews_waiting_bytes {float(3 * envelope().size)}"
+    assert shown in metrics.exposition(None, reachable=True).decode().splitlines()
 
 
 async def test_a_full_disk_pauses_pictures_and_spends_no_more_than_an_attempt(
