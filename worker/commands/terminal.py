@@ -77,9 +77,9 @@ def sending(console: Console) -> Progress:
 
 
 def _bar(console: Console, *columns: ProgressColumn) -> Progress:
-    """A file or a pipe gets the lines that are told beside it, and no bar."""
-    moves = console.is_terminal
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not moves)
+    """Return a bar, which only a screen shows: a file or a pipe gets the lines beside it alone."""
+    columns += (TimeRemainingColumn(),)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def backfilled(done: Backfilled) -> str:
