@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 
 from benchmarks.actors import ready_worker, rival
 from benchmarks.harness import Harness, Recording, sessions_of_the_game
 from benchmarks.measurement import Measurement, Target, percentile
+from benchmarks.pauses import SETTLE, pauses
 from benchmarks.run import Run
 
-SETTLE = 1.0  # seconds for who just started
-PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
 PERCENTILES = {50: 1.3, 95: 2.0}  # and the target of each
 
 
@@ -49,8 +47,8 @@ async def _one_after_another(harness: Harness, recordings: Sequence[Recording]) 
     await harness.clear()
     await asyncio.sleep(SETTLE)
     waits = []
-    for recording in recordings:
-        await asyncio.sleep(random.uniform(*PAUSE))
+    for recording, pause in zip(recordings, pauses(len(recordings)), strict=True):
+        await asyncio.sleep(pause)
         sessions = await harness.insert([recording])
         inserted = time.perf_counter()
         waits.append((await harness.written(sessions))[0] - inserted)

@@ -6,7 +6,6 @@ The worker has no webhook and no open port, and does not read the bucket: it hea
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -16,6 +15,7 @@ from uuid import uuid4
 from benchmarks.actors import ready_worker, rival
 from benchmarks.harness import Harness, numbered, open_harness
 from benchmarks.measurement import Measurement, Target, percentile
+from benchmarks.pauses import SETTLE, pauses
 from benchmarks.run import Run
 from worker.backend.connection import Connection
 from worker.local.migrated import connected
@@ -26,8 +26,6 @@ BACKLOG = "P005/"  # where `Harness.recordings` puts them; single uploads come b
 SINGLE = "P001/"
 SINGLES_FROM = 1_000_000  # of the contents of single uploads: none is also in the backlog
 NEVER = "3600"  # seconds: what is not heard is not found in time
-SETTLE = 1.0  # seconds for who just started
-PAUSE = (0.1, 0.7)  # seconds, at random: Realtime looks at its feed every now and then
 WAIT_SECONDS = 60.0
 
 # Only for the measuring: who waits for a session, or for its row, hears of it at its commit.
@@ -122,7 +120,7 @@ class Uploader:
     ) -> list[float]:
         """Return the seconds that each upload waited; `tell` is called with its path before."""
         await asyncio.sleep(SETTLE)
-        return [await self._wait(tell) for _ in range(most)]
+        return [await self._wait(pause, tell) for pause in pauses(most)]
 
     async def waits_beside_backlog(self, most: int) -> list[float]:
         """Return the same while a backlog is taken in, of as many as arrive in that time."""
@@ -130,12 +128,16 @@ class Uploader:
             "select public.announce_objects($1, after_name => $2)", DEFAULT_BUCKET, BACKLOG
         )
         waits: list[float] = []
-        while len(waits) < most and await self._database.fetchval(LEFT):
-            waits.append(await self._wait())
+        for pause in pauses(most):
+            if not await self._database.fetchval(LEFT):
+                break
+            waits.append(await self._wait(pause))
         return waits
 
-    async def _wait(self, tell: Callable[[str], Awaitable[None]] | None = None) -> float:
-        await asyncio.sleep(random.uniform(*PAUSE))
+    async def _wait(
+        self, pause: float, tell: Callable[[str], Awaitable[None]] | None = None
+    ) -> float:
+        await asyncio.sleep(pause)
         path, content = f"{SINGLE}{uuid4()}.c3d", numbered(self.content, next(self._numbers))
         made: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._made[path] = made

@@ -17,7 +17,7 @@ from worker.backoff import backoff
 from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
 from worker.observing.sd_notify import tell_waiting, tell_working
-from worker.observing.watchdog import FEED_SECONDS, Watchdog
+from worker.observing.watchdog import Watchdog
 from worker.queueing.active_claims import MAX_AHEAD, ActiveClaims, now
 from worker.queueing.leases import Leases, answered_within
 from worker.queueing.outage import OutageCheck
@@ -81,9 +81,10 @@ class ClaimLoop(Generic[ItemT]):
         self._hurried = asyncio.Event()
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
         self._active: ActiveClaims[ItemT] = ActiveClaims(
-            slots, self._changed.set, max_ahead=max_ahead
+            slots, self._room_changed, max_ahead=max_ahead
         )
         self._leases: Leases[ItemT] = Leases(queue, self._active, lease_seconds)
+        self._left_some = True  # the last claim; else nothing more is due until something is heard
         self._to_release: dict[UUID, tuple[ItemT, UnavailableError | None]] = {}
         self._poison = PoisonDetector()
         self._trouble: UnavailableError | None = None
@@ -151,13 +152,14 @@ class ClaimLoop(Generic[ItemT]):
             elif self._draining and not self._active:
                 self.stop()
             elif seconds and not self._stopping.is_set():  # a stop may have come with the claim
-                await self._changed_within(seconds)
+                await self._watchdog.fed_until(self._changed, seconds=seconds)
                 if seconds == self._poll_seconds and not self._changed.is_set():
                     self._queue.look_at_all()
 
     async def _claim(self) -> float:
         """Claim as many items as there is room for; return the seconds until the next claim."""
         room = self._active.room(probing=self._is_outage)
+        self._left_some = True
         if not room:
             return self._poll_seconds
         if self._draining:  # which ends when nothing is due
@@ -169,6 +171,7 @@ class ClaimLoop(Generic[ItemT]):
         async with answered_within(self._lease_seconds / 2):
             items = await self._queue.claim(self._claim_id, limit=room, with_abandoned=abandoned)
         self._claim_id = uuid4()
+        self._left_some = len(items) >= room or not abandoned
         for item in items:
             self._log(log.info, "claimed", item)
             self._active.start(item, leased_at, self._work)
@@ -176,6 +179,11 @@ class ClaimLoop(Generic[ItemT]):
             self._recovered()
             return self._poll_seconds
         return 0.0 if len(items) >= room else SHORT_CLAIM_SECONDS
+
+    def _room_changed(self) -> None:
+        """Look again where it matters: a claim in vain would delay what others work on."""
+        if self._left_some or self._to_release or self._draining or self._stopping.is_set():
+            self._changed.set()
 
     async def _work(self, item: ItemT) -> None:
         try:
@@ -188,17 +196,6 @@ class ClaimLoop(Generic[ItemT]):
             self._poison.record_success(item.id)
             self._active.record_success()
             self._recovered()
-
-    async def _changed_within(self, seconds: float) -> None:
-        """Wait for a reason to look again, `seconds` at most, and feed the watchdog meanwhile."""
-        until = now() + seconds
-        changed = False  # at a stop two wait here, and the other one may clear the event first
-        while not changed and (left := until - now()) > 0:
-            self._watchdog.feed()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, FEED_SECONDS)):
-                    changed = await self._changed.wait()
-        self._watchdog.feed()
 
     async def _keep_leases(self) -> None:
         while True:
@@ -252,7 +249,7 @@ class ClaimLoop(Generic[ItemT]):
         tell_waiting(self._queue.kind, f"{trouble.code}: {trouble}")
         until = now() + seconds
         while (left := until - now()) > 0 and not self._stopping.is_set():
-            await self._changed_within(left)
+            await self._watchdog.fed_until(self._changed, seconds=left)
             self._changed.clear()
             with self._noting_trouble():
                 await self._release()
@@ -275,7 +272,7 @@ class ClaimLoop(Generic[ItemT]):
             self._changed.clear()
             if (left := until - now()) <= 0:
                 break
-            await self._changed_within(left)
+            await self._watchdog.fed_until(self._changed, seconds=left)
         await asyncio.wait({turning}, timeout=ANSWER_SECONDS)
         turning.cancel()
         for item in await self._active.cancel():

@@ -104,19 +104,36 @@ async def test_a_claim_that_did_not_fill_the_room_is_soon_repeated(*, draining: 
         await running
 
 
-async def test_a_lone_item_is_worked_on_before_the_next_claim() -> None:
+@pytest.mark.parametrize(
+    ("slots", "draining", "claims"),
+    [
+        pytest.param(2, False, 1, id="nothing was left, and what comes is heard"),
+        pytest.param(1, False, 2, id="the claim filled the room"),
+        pytest.param(2, True, 2, id="draining ends when nothing is due"),
+    ],
+)
+async def test_the_end_of_an_item_is_a_reason_to_claim_where_that_matters(
+    slots: int, claims: int, *, draining: bool
+) -> None:
     queue = SlowQueue(ITEM)
     queue.answers.set()
-    claims: list[int] = []
+    while_at_work: list[int] = []
+    ended = asyncio.Event()
 
     async def work(_: ClaimedSession) -> None:
         await asyncio.sleep(SHORT_CLAIM_SECONDS / 5)
-        claims.append(queue.claims)
+        while_at_work.append(queue.claims)
+        ended.set()
 
-    loop = ClaimLoop(queue, work, slots=2, lease_seconds=60, shutdown_timeout_seconds=30)
+    loop = ClaimLoop(queue, work, slots=slots, lease_seconds=60, shutdown_timeout_seconds=30)
+    running = asyncio.create_task(loop.drain() if draining else loop.run())
     async with asyncio.timeout(5):
-        await loop.drain()
-    assert (claims, queue.claims) == ([1], 2)  # its end was the reason to look again
+        await ended.wait()
+        for _ in range(5):  # turns of the event loop, in which it would claim
+            await asyncio.sleep(0)
+        assert (while_at_work, queue.claims) == ([1], claims)
+        loop.stop()
+        await running
 
 
 async def test_after_an_outage_other_workers_have_time_to_return_to_their_items() -> None:
