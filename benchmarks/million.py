@@ -32,8 +32,11 @@ order by session_overview.urgency asc nulls first limit 100 offset 0
 PUBLISHED = "alter publication supabase_realtime {} table public.therapy_sessions"
 # Realtime reads past the filling too, for seconds, on the processor of what is measured.
 UNREAD = """
-select exists (select from pg_replication_slots where confirmed_flush_lsn < $1::text::pg_lsn)
+select exists (
+  select from pg_replication_slots where active and confirmed_flush_lsn < $1::text::pg_lsn
+)
 """
+READ_SECONDS = 300.0  # for all of it; else something is wrong with the slot
 LOOK_SECONDS = 0.2  # between two looks at how far it has come
 
 
@@ -93,8 +96,9 @@ async def fill(harness: Harness, first: int, last: int) -> None:
         await database.execute("vacuum analyze")
         await database.execute("checkpoint")  # else it would write during the measuring
         filled = await database.fetchval("select pg_current_wal_lsn()::text")
-        while await database.fetchval(UNREAD, filled):
-            await asyncio.sleep(LOOK_SECONDS)
+        async with asyncio.timeout(READ_SECONDS):
+            while await database.fetchval(UNREAD, filled):
+                await asyncio.sleep(LOOK_SECONDS)
     finally:
         await database.close()
 

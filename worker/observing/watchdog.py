@@ -6,10 +6,8 @@ place, so both a step that hangs and a blocked event loop stop the feeding.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from worker.observing.sd_notify import ALIVE, notify
 
@@ -43,17 +41,6 @@ class Watchdog:
         if self._fed - self._notified >= NOTIFY_SECONDS and self._others_alive():
             self._notified = self._fed
             notify(ALIVE)
-
-    async def fed_until(self, event: asyncio.Event, *, seconds: float) -> None:
-        """Wait for the event, `seconds` at most, and feed meanwhile."""
-        until = time.monotonic() + seconds
-        happened = False  # where two wait, the other one may clear the event first
-        while not happened and (left := until - time.monotonic()) > 0:
-            self.feed()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, FEED_SECONDS)):
-                    happened = await event.wait()
-        self.feed()
 
     @property
     def silence_seconds(self) -> float:

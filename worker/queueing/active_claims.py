@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic
 from uuid import UUID
 
+from worker.queueing.clock import now
 from worker.queueing.queue import ItemT
 
 AHEAD_SECONDS = 0.25  # of work that is claimed before a slot is free for it
@@ -112,8 +112,3 @@ class ActiveClaims(Generic[ItemT]):
             if self._claims.get(claim.item.id) is claim:
                 del self._claims[claim.item.id]
             self._on_change()
-
-
-def now() -> float:
-    """Return seconds of a clock that nobody sets and that counts while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

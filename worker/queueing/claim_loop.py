@@ -18,7 +18,8 @@ from worker.errors import UnavailableError
 from worker.observing.logs import traceback_locations
 from worker.observing.sd_notify import tell_waiting, tell_working
 from worker.observing.watchdog import Watchdog
-from worker.queueing.active_claims import MAX_AHEAD, ActiveClaims, now
+from worker.queueing.active_claims import MAX_AHEAD, ActiveClaims
+from worker.queueing.clock import now, wait_for
 from worker.queueing.leases import Leases, answered_within
 from worker.queueing.outage import OutageCheck
 from worker.queueing.poison_detector import PoisonDetector
@@ -76,15 +77,15 @@ class ClaimLoop(Generic[ItemT]):
         self._max_pause_seconds = min(MAX_PAUSE, max_pause_seconds)
         self._watchdog = watchdog or Watchdog()
         self._outage = outage
-        self._changed = asyncio.Event()  # woken, an item ended, or the loop is to stop
+        self._changed = asyncio.Event()  # woken, there is more room, or the loop is to stop
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
-        self._active: ActiveClaims[ItemT] = ActiveClaims(
-            slots, self._room_changed, max_ahead=max_ahead
+        self._active = ActiveClaims[ItemT](slots, self._room_changed, max_ahead=max_ahead)
+        self._leases = Leases[ItemT](queue, self._active, lease_seconds)
+        self._none_left_until = (
+            0.0  # the last claim took all; until then an item's end wakes nobody
         )
-        self._leases: Leases[ItemT] = Leases(queue, self._active, lease_seconds)
-        self._left_some = True  # the last claim; else nothing more is due until something is heard
         self._to_release: dict[UUID, tuple[ItemT, UnavailableError | None]] = {}
         self._poison = PoisonDetector()
         self._trouble: UnavailableError | None = None
@@ -152,14 +153,14 @@ class ClaimLoop(Generic[ItemT]):
             elif self._draining and not self._active:
                 self.stop()
             elif seconds and not self._stopping.is_set():  # a stop may have come with the claim
-                await self._watchdog.fed_until(self._changed, seconds=seconds)
+                await wait_for(self._changed, seconds=seconds, watchdog=self._watchdog)
                 if seconds == self._poll_seconds and not self._changed.is_set():
                     self._queue.look_at_all()
 
     async def _claim(self) -> float:
         """Claim as many items as there is room for; return the seconds until the next claim."""
         room = self._active.room(probing=self._is_outage)
-        self._left_some = True
+        self._none_left_until = 0.0
         if not room:
             return self._poll_seconds
         if self._draining:  # which ends when nothing is due
@@ -171,7 +172,8 @@ class ClaimLoop(Generic[ItemT]):
         async with answered_within(self._lease_seconds / 2):
             items = await self._queue.claim(self._claim_id, limit=room, with_abandoned=abandoned)
         self._claim_id = uuid4()
-        self._left_some = len(items) >= room or not abandoned
+        if len(items) < room and abandoned:
+            self._none_left_until = now() + SHORT_CLAIM_SECONDS
         for item in items:
             self._log(log.info, "claimed", item)
             self._active.start(item, leased_at, self._work)
@@ -181,8 +183,9 @@ class ClaimLoop(Generic[ItemT]):
         return 0.0 if len(items) >= room else SHORT_CLAIM_SECONDS
 
     def _room_changed(self) -> None:
-        """Look again where it matters: a claim in vain would delay what others work on."""
-        if self._left_some or self._to_release or self._draining or self._stopping.is_set():
+        """Look again, unless it was in vain a moment ago: that would delay what is worked on."""
+        may_be_due = now() >= self._none_left_until
+        if may_be_due or self._to_release or self._draining or self._stopping.is_set():
             self._changed.set()
 
     async def _work(self, item: ItemT) -> None:
@@ -249,7 +252,7 @@ class ClaimLoop(Generic[ItemT]):
         tell_waiting(self._queue.kind, f"{trouble.code}: {trouble}")
         until = now() + seconds
         while (left := until - now()) > 0 and not self._stopping.is_set():
-            await self._watchdog.fed_until(self._changed, seconds=left)
+            await wait_for(self._changed, seconds=left, watchdog=self._watchdog)
             self._changed.clear()
             with self._noting_trouble():
                 await self._release()
@@ -272,7 +275,7 @@ class ClaimLoop(Generic[ItemT]):
             self._changed.clear()
             if (left := until - now()) <= 0:
                 break
-            await self._watchdog.fed_until(self._changed, seconds=left)
+            await wait_for(self._changed, seconds=left, watchdog=self._watchdog)
         await asyncio.wait({turning}, timeout=ANSWER_SECONDS)
         turning.cancel()
         for item in await self._active.cancel():

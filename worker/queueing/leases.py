@@ -12,7 +12,8 @@ import structlog
 from worker.errors import UnavailableError
 from worker.observing import metrics
 from worker.observing.watchdog import MAX_STEP_SECONDS
-from worker.queueing.active_claims import ActiveClaims, now
+from worker.queueing.active_claims import ActiveClaims
+from worker.queueing.clock import now
 from worker.queueing.queue import ItemT, Queue, named
 
 CHECKS_PER_LEASE = 6

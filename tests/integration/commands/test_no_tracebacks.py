@@ -27,6 +27,7 @@ class Interrupting:
         if name == {!r}:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as from a terminal
 sys.meta_path.insert(0, Interrupting)
 from worker.__main__ import main
 main()

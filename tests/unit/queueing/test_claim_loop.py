@@ -11,8 +11,10 @@ import pytest
 
 from worker.backend.sessions import ClaimedSession
 from worker.errors import UnavailableError, WorkerError
-from worker.queueing.claim_loop import SHORT_CLAIM_SECONDS, ClaimLoop
+from worker.queueing import claim_loop
+from worker.queueing.claim_loop import ClaimLoop
 
+NEVER = 60.0  # seconds
 ITEM = ClaimedSession(
     id=uuid4(),
     claim=uuid4(),
@@ -33,6 +35,7 @@ class SlowQueue:
 
     def __init__(self, *items: ClaimedSession, most: int = 100) -> None:
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.released = asyncio.Event()
         self.claims, self.away = 0, 0  # how often it was asked, and how often it will not answer
         self.abandoned_wanted: list[bool] = []
         self._items, self._most = list(items), most
@@ -61,10 +64,17 @@ class SlowQueue:
         delay_seconds: float = 0,
     ) -> set[UUID]:
         del reason, delay_seconds
+        self.released.set()
         return {item.id for item in items}
 
     def look_at_all(self) -> None:
         """There is nothing to look at."""
+
+
+async def _turns() -> None:
+    """Let the event loop turn often enough for a claim and what follows it."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def _nothing(_: ClaimedSession) -> None:
@@ -105,34 +115,93 @@ async def test_a_claim_that_did_not_fill_the_room_is_soon_repeated(*, draining: 
 
 
 @pytest.mark.parametrize(
-    ("slots", "draining", "claims"),
+    ("slots", "moment", "draining", "claims"),
     [
-        pytest.param(2, False, 1, id="nothing was left, and what comes is heard"),
-        pytest.param(1, False, 2, id="the claim filled the room"),
-        pytest.param(2, True, 2, id="draining ends when nothing is due"),
+        pytest.param(2, NEVER, False, 1, id="the claim just took all that was due"),
+        pytest.param(2, 0.0, False, 2, id="something may have come since"),
+        pytest.param(1, NEVER, False, 2, id="the claim filled the room"),
+        pytest.param(2, NEVER, True, 2, id="draining ends when nothing is due"),
     ],
 )
-async def test_the_end_of_an_item_is_a_reason_to_claim_where_that_matters(
-    slots: int, claims: int, *, draining: bool
+async def test_the_end_of_an_item_is_a_reason_to_claim_where_something_may_be_due(
+    slots: int, moment: float, claims: int, monkeypatch: pytest.MonkeyPatch, *, draining: bool
 ) -> None:
+    monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", moment)
     queue = SlowQueue(ITEM)
     queue.answers.set()
-    while_at_work: list[int] = []
-    ended = asyncio.Event()
-
-    async def work(_: ClaimedSession) -> None:
-        await asyncio.sleep(SHORT_CLAIM_SECONDS / 5)
-        while_at_work.append(queue.claims)
-        ended.set()
-
-    loop = ClaimLoop(queue, work, slots=slots, lease_seconds=60, shutdown_timeout_seconds=30)
+    ends = asyncio.Event()
+    loop = ClaimLoop(
+        queue, lambda _: ends.wait(), slots=slots, lease_seconds=60, shutdown_timeout_seconds=30
+    )
     running = asyncio.create_task(loop.drain() if draining else loop.run())
     async with asyncio.timeout(5):
-        await ended.wait()
-        for _ in range(5):  # turns of the event loop, in which it would claim
-            await asyncio.sleep(0)
-        assert (while_at_work, queue.claims) == ([1], claims)
+        await _turns()
+        before = queue.claims
+        ends.set()
+        await _turns()
+        assert queue.claims - before == claims - 1
         loop.stop()
+        await running
+
+
+async def test_an_abandoned_item_that_was_withheld_is_claimed_when_the_one_before_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", 0.01)
+    queue = SlowQueue(replace(ITEM, abandoned=True))
+    queue.answers.set()
+    ends = asyncio.Event()
+    loop = ClaimLoop(
+        queue, lambda _: ends.wait(), slots=2, lease_seconds=60, shutdown_timeout_seconds=30
+    )
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        await _turns()
+        monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)  # after the second claim
+        while queue.abandoned_wanted != [True, False]:
+            await asyncio.sleep(0.01)
+        ends.set()
+        while queue.abandoned_wanted != [True, False, True]:
+            await asyncio.sleep(0.01)
+        loop.stop()
+        await running
+
+
+async def test_what_met_trouble_is_given_back_although_nothing_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)
+    queue = SlowQueue(ITEM)
+    queue.answers.set()
+
+    async def work(_: ClaimedSession) -> None:
+        await _turns()
+        raise UnavailableError("It is away.")
+
+    loop = ClaimLoop(queue, work, slots=2, lease_seconds=60, shutdown_timeout_seconds=30)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        await queue.released.wait()
+        loop.stop()
+        await running
+
+
+async def test_a_stop_waits_for_the_last_item_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)
+    queue = SlowQueue(ITEM)
+    queue.answers.set()
+    ends = asyncio.Event()
+    loop = ClaimLoop(
+        queue, lambda _: ends.wait(), slots=2, lease_seconds=60, shutdown_timeout_seconds=30
+    )
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        await _turns()
+        loop.stop()
+        await _turns()
+        ends.set()
         await running
 
 
