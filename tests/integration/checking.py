@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +10,11 @@ from typing import Any
 
 from tests.integration.databases import execute
 from tests.integration.uploads import settings_of
+from worker.backend.installation import Installation
 from worker.check.findings import Check, Finding, Verdict
 from worker.check.order import check
+from worker.check.schema import schema
+from worker.local.migrated import SETTLE_SECONDS, connected
 from worker.local.postgres import SUPERUSER, as_role
 from worker.local.stack import StackInfo
 from worker.settings import Settings
@@ -49,10 +53,13 @@ def verdicts(found: Found) -> dict[Check, Verdict]:
 
 @asynccontextmanager
 async def broken(stack: StackInfo, breaking: str, mending: str) -> AsyncIterator[None]:
-    """Run one script as the superuser, and the other at the end."""
+    """Run one script as the superuser, and the other at the end, until the API serves all again."""
     url = as_role(stack.database_url, SUPERUSER)
     await execute(url, breaking)
     try:
         yield
     finally:
         await execute(url, mending)
+        async with connected(stack) as connection, asyncio.timeout(SETTLE_SECONDS):
+            while schema(await Installation(connection).api(), None)[0].verdict is Verdict.BAD:
+                await asyncio.sleep(0.05)
