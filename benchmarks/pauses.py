@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 SETTLE = 1.0  # seconds for who just started
-BETWEEN = (0.1, 0.7)  # seconds: Realtime looks at its feed several times in each
+BETWEEN = (0.1, 0.7)  # seconds; Realtime looks at its feed every tenth of one
 
 
 def pauses(count: int) -> list[float]:

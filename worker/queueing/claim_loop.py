@@ -83,9 +83,7 @@ class ClaimLoop(Generic[ItemT]):
         self._claim_id = uuid4()  # of the next claim, and of its repeats until it is answered
         self._active = ActiveClaims[ItemT](slots, self._room_changed, max_ahead=max_ahead)
         self._leases = Leases[ItemT](queue, self._active, lease_seconds)
-        self._none_left_until = (
-            0.0  # the last claim took all; until then an item's end wakes nobody
-        )
+        self._none_left_until = 0.0  # a claim took all; until then an item's end wakes nobody
         self._to_release: dict[UUID, tuple[ItemT, UnavailableError | None]] = {}
         self._poison = PoisonDetector()
         self._trouble: UnavailableError | None = None
@@ -183,7 +181,7 @@ class ClaimLoop(Generic[ItemT]):
         return 0.0 if len(items) >= room else SHORT_CLAIM_SECONDS
 
     def _room_changed(self) -> None:
-        """Look again, unless it was in vain a moment ago: that would delay what is worked on."""
+        """Look again, unless a claim just took all: one in vain would delay what is worked on."""
         may_be_due = now() >= self._none_left_until
         if may_be_due or self._to_release or self._draining or self._stopping.is_set():
             self._changed.set()

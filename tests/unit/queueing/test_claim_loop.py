@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -71,6 +72,24 @@ class SlowQueue:
         """There is nothing to look at."""
 
 
+@asynccontextmanager
+async def _running(
+    queue: SlowQueue,
+    work: Callable[[ClaimedSession], Awaitable[object]],
+    *,
+    slots: int = 2,
+    draining: bool = False,
+) -> AsyncIterator[tuple[ClaimLoop[ClaimedSession], asyncio.Task[None]]]:
+    """Run a loop on a queue that answers at once, and stop it at the end; five seconds in all."""
+    queue.answers.set()
+    loop = ClaimLoop(queue, work, slots=slots, lease_seconds=60, shutdown_timeout_seconds=30)
+    running = asyncio.create_task(loop.drain() if draining else loop.run())
+    async with asyncio.timeout(5):
+        yield loop, running
+        loop.stop()
+        await running
+
+
 async def _turns() -> None:
     """Let the event loop turn often enough for a claim and what follows it."""
     for _ in range(20):
@@ -127,35 +146,21 @@ async def test_the_end_of_an_item_is_a_reason_to_claim_where_something_may_be_du
     slots: int, moment: float, claims: int, monkeypatch: pytest.MonkeyPatch, *, draining: bool
 ) -> None:
     monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", moment)
-    queue = SlowQueue(ITEM)
-    queue.answers.set()
-    ends = asyncio.Event()
-    loop = ClaimLoop(
-        queue, lambda _: ends.wait(), slots=slots, lease_seconds=60, shutdown_timeout_seconds=30
-    )
-    running = asyncio.create_task(loop.drain() if draining else loop.run())
-    async with asyncio.timeout(5):
+    queue, ends = SlowQueue(ITEM), asyncio.Event()
+    async with _running(queue, lambda _: ends.wait(), slots=slots, draining=draining):
         await _turns()
         before = queue.claims
         ends.set()
         await _turns()
         assert queue.claims - before == claims - 1
-        loop.stop()
-        await running
 
 
 async def test_an_abandoned_item_that_was_withheld_is_claimed_when_the_one_before_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", 0.01)
-    queue = SlowQueue(replace(ITEM, abandoned=True))
-    queue.answers.set()
-    ends = asyncio.Event()
-    loop = ClaimLoop(
-        queue, lambda _: ends.wait(), slots=2, lease_seconds=60, shutdown_timeout_seconds=30
-    )
-    running = asyncio.create_task(loop.run())
-    async with asyncio.timeout(5):
+    queue, ends = SlowQueue(replace(ITEM, abandoned=True)), asyncio.Event()
+    async with _running(queue, lambda _: ends.wait()):
         await _turns()
         monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)  # after the second claim
         while queue.abandoned_wanted != [True, False]:
@@ -163,8 +168,6 @@ async def test_an_abandoned_item_that_was_withheld_is_claimed_when_the_one_befor
         ends.set()
         while queue.abandoned_wanted != [True, False, True]:
             await asyncio.sleep(0.01)
-        loop.stop()
-        await running
 
 
 async def test_what_met_trouble_is_given_back_although_nothing_is_due(
@@ -172,37 +175,26 @@ async def test_what_met_trouble_is_given_back_although_nothing_is_due(
 ) -> None:
     monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)
     queue = SlowQueue(ITEM)
-    queue.answers.set()
 
     async def work(_: ClaimedSession) -> None:
         await _turns()
         raise UnavailableError("It is away.")
 
-    loop = ClaimLoop(queue, work, slots=2, lease_seconds=60, shutdown_timeout_seconds=30)
-    running = asyncio.create_task(loop.run())
-    async with asyncio.timeout(5):
+    async with _running(queue, work):
         await queue.released.wait()
-        loop.stop()
-        await running
 
 
 async def test_a_stop_waits_for_the_last_item_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claim_loop, "SHORT_CLAIM_SECONDS", NEVER)
-    queue = SlowQueue(ITEM)
-    queue.answers.set()
-    ends = asyncio.Event()
-    loop = ClaimLoop(
-        queue, lambda _: ends.wait(), slots=2, lease_seconds=60, shutdown_timeout_seconds=30
-    )
-    running = asyncio.create_task(loop.run())
-    async with asyncio.timeout(5):
+    queue, ends = SlowQueue(ITEM), asyncio.Event()
+    async with _running(queue, lambda _: ends.wait()) as (loop, running):
         await _turns()
         loop.stop()
         await _turns()
         ends.set()
-        await running
+        await running  # a second stop would hurry it
 
 
 async def test_after_an_outage_other_workers_have_time_to_return_to_their_items() -> None:
